@@ -1,0 +1,112 @@
+//! Test-only: dying at a named point, recording the points passed, and the wrong designs that the oracle must catch.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `HOOKFLOW_CRASH` | `NAME:before:N` or `NAME:after:N`: abort at the N-th pass (from 1) of that point and moment |
+//! | `HOOKFLOW_POINTS` | a file to which the name of each point is appended at its first pass |
+//! | `HOOKFLOW_WRONG` | the name of one wrong design to run with, see [`Wrong`] |
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the room through which the forbidden calls go"
+)]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use super::{Moment, Point};
+
+/// A design that loses or doubles events. Each stays as a switch under which the oracle must go red.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// The ledger is committed before the effects.
+    MarkBeforeWrite,
+    /// A recipient's status is that of the last event.
+    LastWriteWins,
+    /// Totals grow by every copy.
+    CountEveryEvent,
+    /// What the state store calls a duplicate is not logged.
+    SkipLogForDuplicates,
+    /// The highest settled position is acknowledged, not the contiguous prefix.
+    AcknowledgeMaximum,
+}
+
+impl Wrong {
+    /// All of them.
+    pub const ALL: [Wrong; 5] = [
+        Wrong::MarkBeforeWrite,
+        Wrong::LastWriteWins,
+        Wrong::CountEveryEvent,
+        Wrong::SkipLogForDuplicates,
+        Wrong::AcknowledgeMaximum,
+    ];
+
+    /// The name that selects it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wrong::MarkBeforeWrite => "mark-before-write",
+            Wrong::LastWriteWins => "last-write-wins",
+            Wrong::CountEveryEvent => "count-every-event",
+            Wrong::SkipLogForDuplicates => "skip-the-log-for-duplicates",
+            Wrong::AcknowledgeMaximum => "acknowledge-the-maximum",
+        }
+    }
+}
+
+static WRONG: LazyLock<Option<Wrong>> = LazyLock::new(|| {
+    let name = std::env::var("HOOKFLOW_WRONG").ok()?;
+    Wrong::ALL.into_iter().find(|wrong| wrong.name() == name)
+});
+
+/// Whether this process runs with that wrong design.
+pub fn wrong(which: Wrong) -> bool {
+    *WRONG == Some(which)
+}
+
+struct Crash {
+    name: String,
+    after: bool,
+    countdown: AtomicU64,
+}
+
+static CRASH: LazyLock<Option<Crash>> = LazyLock::new(|| {
+    let spec = std::env::var("HOOKFLOW_CRASH").ok()?;
+    let mut parts = spec.split(':');
+    Some(Crash {
+        name: parts.next()?.to_owned(),
+        after: parts.next()? == "after",
+        countdown: AtomicU64::new(parts.next()?.parse().ok()?),
+    })
+});
+
+static PASSED: Mutex<BTreeSet<Point>> = Mutex::new(BTreeSet::new());
+
+/// Records the pass, and dies if this is the one.
+pub fn reach(point: Point, moment: Moment) {
+    record(point);
+    let Some(crash) = CRASH.as_ref() else { return };
+    if crash.name != point.name() || crash.after != (moment == Moment::After) {
+        return;
+    }
+    if crash.countdown.fetch_sub(1, Ordering::SeqCst) == 1 {
+        std::process::abort();
+    }
+}
+
+fn record(point: Point) {
+    let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !passed.insert(point) {
+        return;
+    }
+    let Ok(path) = std::env::var("HOOKFLOW_POINTS") else {
+        return;
+    };
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path);
+    if let Ok(mut file) = file {
+        writeln!(file, "{}", point.name()).unwrap_or_default();
+    }
+}

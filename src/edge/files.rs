@@ -1,0 +1,82 @@
+//! File calls that name their point.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the room through which the forbidden calls go"
+)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::{Point, pass};
+
+/// Opens a file for reading.
+pub fn open(point: Point, path: &Path) -> io::Result<File> {
+    pass(point, || File::open(path))
+}
+
+/// Creates (or truncates) a file that only its owner can read (0600).
+pub fn create(point: Point, path: &Path) -> io::Result<File> {
+    pass(point, || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+    })
+}
+
+/// Writes all bytes.
+pub fn write_all(point: Point, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    pass(point, || file.write_all(bytes))
+}
+
+/// Makes a file's bytes and size durable.
+pub fn sync(point: Point, file: &File) -> io::Result<()> {
+    pass(point, || file.sync_all())
+}
+
+/// Makes a folder's entries durable.
+pub fn sync_dir(point: Point, dir: &Path) -> io::Result<()> {
+    pass(point, || File::open(dir)?.sync_all())
+}
+
+/// Gives a file another name.
+pub fn rename(point: Point, from: &Path, to: &Path) -> io::Result<()> {
+    pass(point, || fs::rename(from, to))
+}
+
+/// Removes a file; one that is gone already is no error.
+pub fn remove(point: Point, path: &Path) -> io::Result<()> {
+    pass(point, || match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    })
+}
+
+/// Makes a folder and those above it.
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// A reader every read of which passes a point.
+#[derive(Debug)]
+pub struct PointReader<R> {
+    point: Point,
+    inner: R,
+}
+
+impl<R: Read> PointReader<R> {
+    /// Wraps a reader.
+    pub const fn new(point: Point, inner: R) -> Self {
+        Self { point, inner }
+    }
+}
+
+impl<R: Read> Read for PointReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        pass(self.point, || self.inner.read(buffer))
+    }
+}

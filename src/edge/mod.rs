@@ -1,0 +1,105 @@
+//! The edges of the program: every call that touches a disk or a database names the [`Point`] it passes.
+//!
+//! Contract: all I/O of a job goes through this room (a lint, see `.clippy.toml`, forbids the bare calls elsewhere). In an
+//! ordinary build naming a point costs nothing. With the test-only feature `faults` the process can be made to die at a
+//! point, just before or just after the call, and records which points it passed; the crash suite runs over
+//! [`Point::ALL`], so a point that no test reaches turns it red.
+
+#[cfg(feature = "faults")]
+pub mod faults;
+mod files;
+
+pub use files::*;
+
+macro_rules! points {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// A named I/O edge.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Point {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Point {
+            /// Every point there is.
+            pub const ALL: &'static [Point] = &[$(Point::$name,)*];
+
+            /// The name by which tests select it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Point::$name => $text,)* }
+            }
+        }
+    };
+}
+
+points! {
+    /// A source opens a file.
+    SourceOpen = "source.open",
+    /// A source reads from a file.
+    SourceRead = "source.read",
+    /// The loader opens a snapshot file.
+    SnapshotOpen = "snapshot.open",
+    /// The loader reads from a snapshot file.
+    SnapshotRead = "snapshot.read",
+    /// The state store is opened (or made).
+    StoreOpen = "store.open",
+    /// The schema of the state store is made.
+    StoreMigrate = "store.migrate",
+    /// A batch of events commits.
+    StoreApply = "store.apply",
+    /// Dead letters commit.
+    StoreBury = "store.bury",
+    /// The beginning of a load commits.
+    StoreLoadBegin = "store.load.begin",
+    /// A chunk of recipients or batches commits.
+    StoreLoad = "store.load.chunk",
+    /// The end of a load commits.
+    StoreLoadEnd = "store.load.end",
+    /// Positions commit.
+    StoreCheckpoint = "store.checkpoint",
+    /// Deadlines are judged.
+    StoreDeadline = "store.deadline",
+    /// The completion outbox is marked.
+    StoreRelay = "store.relay",
+    /// Late matches are durable in the log and about to be applied.
+    LateMatch = "sweep.apply",
+    /// A log file is created under its temporary name.
+    LogCreate = "log.create",
+    /// Rows are written to a log file.
+    LogWrite = "log.write",
+    /// A log file is synced.
+    LogSync = "log.sync",
+    /// A log file takes its final name.
+    LogRename = "log.rename",
+    /// The log's folder is synced.
+    LogSyncDir = "log.sync_dir",
+    /// A log file that compaction replaced is removed.
+    LogRemove = "log.remove",
+    /// Positions are handed back to the source as settled.
+    SourceSettle = "source.settle",
+}
+
+/// A moment around a call at which a test can end the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Just before the call.
+    Before,
+    /// Just after it succeeded.
+    After,
+}
+
+/// Passes `point`: runs `call` between its two moments.
+pub fn pass<T, E>(point: Point, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    reach(point, Moment::Before);
+    let done = call()?;
+    reach(point, Moment::After);
+    Ok(done)
+}
+
+#[cfg(feature = "faults")]
+fn reach(point: Point, moment: Moment) {
+    faults::reach(point, moment);
+}
+
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+const fn reach(_point: Point, _moment: Moment) {}

@@ -1,0 +1,2 @@
+//! hookflow
+fn main() {}

@@ -1,0 +1,11 @@
+//! The sinks: where the outcome of every event becomes durable.
+//!
+//! * [`state`]: the judge. One transaction per batch: ledger, fold, counters, completion, parked events.
+//! * [`log`]: every event that reaches the sinks, idempotent by identity.
+//! * dead letters live in the state store ([`state::StateStore::bury`]).
+//!
+//! Contract: when a call returns `Ok`, what it wrote survives a power cut. A call that returns an error may or may
+//! not have written; every call can be repeated with the same rows without doubling anything.
+
+pub mod log;
+pub mod state;

@@ -1,0 +1,276 @@
+//! The state store: recipients, batches, ledger, parked events, dead letters, jobs.
+//!
+//! Every implementation (memory, SQLite, later Postgres) promises the same, and one conformance suite holds it to it:
+//!
+//! * **One transaction a batch.** Ledger, parked rows, recipients, batches and outbox change together or not at all, and
+//!   are locked in that order, each sorted by key.
+//! * **The ledger is the judge.** An event counts if, and only if, its (bucket, identity) was not stored before.
+//! * **The fold is order-free**: see [`fold`].
+//! * **Counters grow only by transitions** of state rows, totals only by identities that were new to the ledger.
+//! * **Completion** fires at most once per generation, in the transaction that sees the edge, through an outbox row.
+
+pub mod fold;
+
+use compact_str::CompactString;
+
+use crate::error::SinkError;
+use crate::event::{BounceClass, Event, Kind, Millis, Provider, Reject, User};
+use crate::key::{AddressKey, Bucket, Identity, JoinKey, RowKey};
+
+/// The store's own number of a state row; never reused, meaningless outside its store.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct RowId(pub i64);
+
+/// One event as the state store sees it.
+#[derive(Clone, Debug)]
+pub struct StateEvent {
+    /// What makes copies one.
+    pub identity: Identity,
+    /// The first part of the ledger's key.
+    pub bucket: Bucket,
+    /// What happened.
+    pub kind: Kind,
+    /// How final a bounce is.
+    pub bounce_class: Option<BounceClass>,
+    /// Opened by a machine, as the provider says.
+    pub machine: bool,
+    /// The time that the fold uses.
+    pub time: Millis,
+    /// What is to be done with it.
+    pub effect: Effect,
+}
+
+/// What an event asks of the state store.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Its recipient is known: fold it into that row, and delete a parked copy if there is one.
+    Apply(RowId),
+    /// A kind that counts for nothing: into the ledger, nowhere else.
+    LogOnly,
+    /// No recipient is known yet: park it durably, unless the ledger or the parked table already hold it.
+    Park(Box<Event>),
+}
+
+/// Where an event ended, at the state store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// New, and folded in.
+    Applied,
+    /// The ledger (or the parked table) already held it.
+    Duplicate,
+    /// Parked until its recipient is known.
+    Unmatched,
+    /// New, and of a kind that counts for nothing.
+    LoggedOnly,
+}
+
+/// What one [`StateStore::apply`] did.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// The outcome of each event, in the order given.
+    pub outcomes: Vec<Outcome>,
+    /// Events older than what was pruned: they raised no totals.
+    pub late_total_refused: u64,
+    /// Batches whose completion fired in this transaction.
+    pub completed: u64,
+    /// State rows that changed.
+    pub recipients_changed: u64,
+}
+
+/// One accepted-or-not row of a recipient snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipientRow {
+    /// The tenant.
+    pub user: User,
+    /// The provider that carries the message.
+    pub provider: Provider,
+    /// The message id as given.
+    pub message_id: String,
+    /// Hash of (user, provider, join id of `message_id`).
+    pub join: JoinKey,
+    /// The address, lower-cased (ASCII).
+    pub recipient: String,
+    /// Its hash.
+    pub address: AddressKey,
+    /// The batch; empty for transactional mail.
+    pub batch_id: CompactString,
+    /// The recipient within the batch.
+    pub recipient_id: CompactString,
+    /// Hash of (user, batch_id, recipient_id).
+    pub row: RowKey,
+    /// When it was sent, if known.
+    pub sent_at: Option<Millis>,
+}
+
+/// One row of a `batches` file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRow {
+    /// The batch.
+    pub id: String,
+    /// The tenant.
+    pub user: User,
+    /// How many recipients it has.
+    pub total: Option<u64>,
+    /// When the total became final; absent = not sealed.
+    pub sealed_at: Option<Millis>,
+    /// When it completes even if not all recipients finished.
+    pub deadline: Option<Millis>,
+}
+
+/// A message mapping that the store holds: what the join's arrangements are fed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The tenant (routes the row to the shards of its events).
+    pub user: User,
+    /// The provider.
+    pub provider: Provider,
+    /// The key of the join.
+    pub join: JoinKey,
+    /// Whom.
+    pub address: AddressKey,
+    /// The state row.
+    pub row_id: RowId,
+    /// Its key.
+    pub row: RowKey,
+    /// Its batch.
+    pub batch_id: CompactString,
+    /// Its recipient id.
+    pub recipient_id: CompactString,
+}
+
+/// What became of one row of a load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// New; the mapping is committed.
+    Accepted(Mapping),
+    /// Exactly this mapping was there already.
+    Known(Mapping),
+    /// It contradicts a mapping that was accepted before; it is part of no total.
+    Contradiction,
+}
+
+/// Whether the end of a load fixes the totals of its batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    /// A whole snapshot: a batch that has no `batches` row is sealed at its distinct state rows.
+    Full,
+    /// A part: only a `batches` row seals.
+    Increment,
+}
+
+/// The number of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadId(pub i64);
+
+/// What a finished load changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadSummary {
+    /// Batches that it sealed (or sealed anew, raising the generation).
+    pub sealed: u64,
+    /// Batches whose given total is below their distinct state rows.
+    pub total_too_small: u64,
+    /// Batches that were complete the moment they were sealed.
+    pub completed: u64,
+}
+
+/// A parked event for which the store now knows the recipient.
+#[derive(Clone, Debug)]
+pub struct LateMatch {
+    /// The event, as it was parked.
+    pub event: Event,
+    /// Where it belongs.
+    pub row_id: RowId,
+    /// The batch of that row.
+    pub batch_id: CompactString,
+    /// The recipient id of that row.
+    pub recipient_id: CompactString,
+}
+
+/// How far a lane of a job is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The job: its name or fingerprint.
+    pub job: String,
+    /// The lane: for a file its path.
+    pub lane: String,
+    /// Everything before it is settled.
+    pub offset: u64,
+    /// What proves that the lane is still the same (for a file: the hash of its first and last-read 64 KiB).
+    pub proof: String,
+    /// The lane was read to its end.
+    pub finished: bool,
+}
+
+/// Where state becomes durable. Calls come from one writer thread; they block until the change is durable.
+pub trait StateStore: Send {
+    /// Applies one batch in one transaction.
+    fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError>;
+
+    /// Stores dead letters; a repeat of one raises its attempts and adds no row.
+    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError>;
+
+    /// Begins a load; one that died before is closed first, without sealing anything.
+    fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError>;
+
+    /// Stores one chunk of recipients; each row's fate in the order given.
+    fn load_recipients(
+        &mut self,
+        load: LoadId,
+        rows: &[RecipientRow],
+    ) -> Result<Vec<Loaded>, SinkError>;
+
+    /// Stores one chunk of batch rows; totals change at the end of the load.
+    fn load_batches(&mut self, load: LoadId, rows: &[BatchRow]) -> Result<(), SinkError>;
+
+    /// Ends a load: totals, sealing and generations change here, in one transaction.
+    fn finish_load(&mut self, load: LoadId) -> Result<LoadSummary, SinkError>;
+
+    /// Every mapping of finished loads with a store number above `after`, at most `limit`, with the number of the last
+    /// one; an empty answer means there are no more.
+    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError>;
+
+    /// Parked events that match a mapping or a state row now, at most `limit`, by identity after `after`.
+    fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError>;
+
+    /// How many events are parked.
+    fn parked(&mut self) -> Result<u64, SinkError>;
+
+    /// Completes sealed batches whose deadline has passed; returns how many fired.
+    fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError>;
+
+    /// Stores how far a job's lanes are settled.
+    fn checkpoint(&mut self, lanes: &[Checkpoint]) -> Result<(), SinkError>;
+
+    /// The checkpoints of a job.
+    fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
+
+    /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
+    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError>;
+}
+
+/// One row of the completion outbox: batch and generation are its identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The tenant.
+    pub user: User,
+    /// The batch.
+    pub batch_id: String,
+    /// Which sealing of it.
+    pub generation: u64,
+    /// `all` or `deadline`.
+    pub cause: String,
+    /// When it fired.
+    pub completed_at: Millis,
+}

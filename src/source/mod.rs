@@ -1,0 +1,158 @@
+//! The sources: where deliveries come from, and to whom their settlement is told.
+//!
+//! A source runs on a thread of its own, reads ahead only as far as its bounded channel lets it, and hands out
+//! [`Parcel`]s: runs of records of one lane, each a position `start..end` of that lane. Contract:
+//!
+//! * the parcels of one lane are handed out in the order of their positions, without gaps, and a position that is
+//!   still open is never handed out twice;
+//! * which worker gets a parcel does not matter: parsing and decoding scale with the workers even from one file;
+//! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a lane is
+//!   its contiguous settled prefix, never the maximum ([`low_water`]).
+
+pub mod low_water;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::event::{Delivery, Origin, Provider, User};
+
+/// One record as a source hands it out.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A line of JSON that describes a delivery; workers parse it (see [`envelope`]).
+    Line(Origin, Bytes),
+    /// A delivery whose envelope was read already.
+    Ready(Arc<Delivery>),
+}
+
+impl Record {
+    /// About how many bytes it holds in memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Record::Line(_, text) => text.len() + 64,
+            Record::Ready(delivery) => delivery.body.len() + delivery.headers.as_json().len() + 256,
+        }
+    }
+}
+
+/// A run of records of one lane.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// The lane, numbered from 0 within the run.
+    pub lane: u32,
+    /// Where in the lane it starts.
+    pub start: u64,
+    /// Where the next one starts.
+    pub end: u64,
+    /// What it holds, in order.
+    pub records: Vec<Record>,
+    /// What it weighs against the in-flight limit.
+    pub bytes: usize,
+}
+
+/// What is told of a lane outside its parcels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A lane begins at `offset`; `name` is what a person knows it by.
+    Begins {
+        /// The lane.
+        lane: u32,
+        /// Its name (for a file its path).
+        name: String,
+        /// Where reading starts.
+        offset: u64,
+        /// How long it is, if that is known, in the unit of `offset`.
+        length: Option<u64>,
+    },
+    /// A lane was handed out to its end.
+    Ended {
+        /// The lane.
+        lane: u32,
+        /// Where it ended.
+        offset: u64,
+    },
+    /// A lane cannot be read on.
+    Failed {
+        /// The lane.
+        lane: u32,
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// The giving end of a source: parcels go to the workers in turn.
+#[derive(Debug)]
+pub struct Feed {
+    workers: Vec<Sender<Parcel>>,
+    notices: Sender<Notice>,
+    next: usize,
+}
+
+/// The taking ends: one parcel channel a worker, and the notices.
+#[derive(Debug)]
+pub struct Taps {
+    /// One a worker.
+    pub workers: Vec<Receiver<Parcel>>,
+    /// For the job's bookkeeping.
+    pub notices: Receiver<Notice>,
+}
+
+/// The job no longer takes parcels: it is draining or gone. A source that sees it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl Feed {
+    /// Channels for `workers` workers that hold `depth` parcels each.
+    pub fn channels(workers: usize, depth: usize) -> (Feed, Taps) {
+        let (senders, receivers) = (0..workers).map(|_| bounded(depth)).unzip();
+        let (notices, told) = crossbeam_channel::unbounded();
+        let feed = Feed {
+            workers: senders,
+            notices,
+            next: 0,
+        };
+        (
+            feed,
+            Taps {
+                workers: receivers,
+                notices: told,
+            },
+        )
+    }
+
+    /// Hands out a parcel: to the next worker that has room, else waits for the one whose turn it is.
+    pub fn hand_out(&mut self, mut parcel: Parcel) -> Result<(), Stopped> {
+        for _ in 0..self.workers.len() {
+            let worker = self.turn().ok_or(Stopped)?;
+            match worker.try_send(parcel) {
+                Ok(()) => return Ok(()),
+                Err(crossbeam_channel::TrySendError::Full(back)) => parcel = back,
+                Err(crossbeam_channel::TrySendError::Disconnected(_)) => return Err(Stopped),
+            }
+        }
+        let worker = self.turn().ok_or(Stopped)?;
+        worker.send(parcel).map_err(|_| Stopped)
+    }
+
+    /// Tells the job something of a lane.
+    pub fn tell(&self, notice: Notice) -> Result<(), Stopped> {
+        self.notices.send(notice).map_err(|_| Stopped)
+    }
+
+    fn turn(&mut self) -> Option<&Sender<Parcel>> {
+        let at = self.next;
+        self.next = (self.next + 1) % self.workers.len().max(1);
+        self.workers.get(at)
+    }
+}
+
+/// What a record's envelope leaves out.
+#[derive(Clone, Debug)]
+pub struct EnvelopeDefaults {
+    /// The tenant of deliveries that name none.
+    pub user: User,
+    /// The provider of deliveries that name none, if the command line gave one.
+    pub provider: Option<Provider>,
+}
