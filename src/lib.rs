@@ -14,4 +14,12 @@ pub mod source;
 
 pub mod decode;
 
+pub mod dedup;
+
+pub mod enrich;
+
+pub mod window;
+
 pub mod sink;
+
+pub mod settle;

@@ -1,0 +1,181 @@
+//! The half join: reacts to events only, reads the snapshot as it is.
+//!
+//! * **Pacts**: both inputs stay on their worker; events were exchanged by dedup, rows by [`super::arrangement`], both by shard.
+//! * **Waiting**: events wait for the initial load and never again: afterwards a row that is not there is a miss, which
+//!   parks. The snapshot's input is disconnected from the outputs, so a poll that fails never holds back an event.
+//! * **State**: until the load is complete, the events that came early; they are bounded by the in-flight limit.
+//! * **Capabilities**: those of waiting events; none afterwards.
+//! * **Cost**: one sort of a container's keys and one forward pass of each cursor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
+use differential_dataflow::trace::implementations::ValSpine;
+use differential_dataflow::trace::{BatchCursor, TraceReader};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::progress::Antichain;
+use timely::progress::frontier::AntichainRef;
+
+use super::RowId;
+use super::arrangement::{Snapshot, Table};
+use super::directory::{Directory, Match, Target, match_all};
+use crate::epoch::Epoch;
+use crate::event::Event;
+use crate::key::{AddressKey, JoinKey, RowKey};
+
+/// An event and the state row it belongs to, if one is known.
+pub type Enriched = (Event, Option<Match>);
+
+/// Told how many events found their row and how many did not.
+pub type CountLookups = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// Joins events with the snapshot.
+pub fn enrich<'scope>(
+    events: StreamVec<'scope, Epoch, Event>,
+    snapshot: Snapshot<'scope>,
+    count: CountLookups,
+) -> StreamVec<'scope, Epoch, Enriched> {
+    let mut builder = OperatorBuilder::new("Enrich".to_owned(), events.scope());
+    let (output, stream) = builder.new_output::<Vec<Enriched>>();
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(output);
+    let through = Antichain::from_elem(());
+    let mut input = builder.new_input_connection(events, Pipeline, [(0, through)]);
+    let mut messages_in = builder.new_input_connection(snapshot.messages.stream, Pipeline, []);
+    let mut rows_in = builder.new_input_connection(snapshot.rows.stream, Pipeline, []);
+    let mut tables = Tables::new(snapshot.messages.trace, snapshot.rows.trace);
+    builder.build(move |_capabilities| {
+        let mut early: BTreeMap<Epoch, (Capability<Epoch>, Vec<Event>)> = BTreeMap::new();
+        move |frontiers| {
+            messages_in.for_each(|_, _| {});
+            rows_in.for_each(|_, _| {});
+            let mut output = output.activate();
+            let loaded = frontiers
+                .iter()
+                .skip(1)
+                .all(|dimension| !dimension.less_equal(&Epoch(0)));
+            if loaded {
+                for (_, (cap, events)) in std::mem::take(&mut early) {
+                    output
+                        .session(&cap)
+                        .give_iterator(tables.join(events, &count));
+                }
+            }
+            input.for_each(|cap, events| {
+                if loaded {
+                    let events = std::mem::take(events);
+                    output
+                        .session(&cap)
+                        .give_iterator(tables.join(events, &count));
+                } else if let Some(kept) = cap.retain_least(0) {
+                    let slot = early
+                        .entry(*kept.time())
+                        .or_insert_with(|| (kept, Vec::new()));
+                    slot.1.append(events);
+                }
+            });
+            tables.compact(frontiers.get(1).and_then(|f| f.frontier().first().copied()));
+        }
+    });
+    stream
+}
+
+/// Both arrangements of a worker.
+struct Tables {
+    messages: Table<JoinKey, Target>,
+    rows: Table<RowKey, RowId>,
+}
+
+impl Tables {
+    fn new(mut messages: Table<JoinKey, Target>, mut rows: Table<RowKey, RowId>) -> Self {
+        messages.set_physical_compaction(AntichainRef::new(&[]));
+        rows.set_physical_compaction(AntichainRef::new(&[]));
+        Self { messages, rows }
+    }
+
+    /// Matches a batch. What comes out is in the order of what went in.
+    fn join(&mut self, events: Vec<Event>, count: &CountLookups) -> impl Iterator<Item = Enriched> {
+        let mut passes = Passes {
+            messages: Pass::over(&mut self.messages),
+            rows: Pass::over(&mut self.rows),
+        };
+        let found = match_all(&events, &mut passes);
+        let hits = found.iter().flatten().count() as u64;
+        count(hits, found.len() as u64 - hits);
+        events.into_iter().zip(found)
+    }
+
+    /// Lets the arrangements forget when their rows came; it does not matter any more.
+    fn compact(&mut self, now: Option<Epoch>) {
+        let now = now.as_slice();
+        self.messages.set_logical_compaction(AntichainRef::new(now));
+        self.rows.set_logical_compaction(AntichainRef::new(now));
+    }
+}
+
+type TableCursor<K, V> = CursorList<BatchCursor<ValSpine<K, V, Epoch, isize>>>;
+type TableBatches<K, V> = Vec<<ValSpine<K, V, Epoch, isize> as TraceReader>::Batch>;
+
+/// One forward pass over an arrangement.
+struct Pass<K: Ord + Clone + 'static, V: Ord + Clone + 'static> {
+    cursor: TableCursor<K, V>,
+    batches: TableBatches<K, V>,
+}
+
+impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> Pass<K, V> {
+    fn over(table: &mut TraceAgent<ValSpine<K, V, Epoch, isize>>) -> Self {
+        let batches = table
+            .batches_through(AntichainRef::new(&[]))
+            .unwrap_or_default();
+        let (cursor, batches) = cursor_list(batches);
+        Self { cursor, batches }
+    }
+
+    /// Moves on to `key`; whether it is there.
+    fn seek(&mut self, key: &K) -> bool {
+        self.cursor.seek_key(&self.batches, key);
+        let there = self.cursor.get_key(&self.batches) == Some(key);
+        if there {
+            self.cursor.rewind_vals(&self.batches);
+        }
+        there
+    }
+
+    fn value(&self) -> Option<&V> {
+        self.cursor.get_val(&self.batches)
+    }
+}
+
+struct Passes {
+    messages: Pass<JoinKey, Target>,
+    rows: Pass<RowKey, RowId>,
+}
+
+impl Directory for Passes {
+    fn row(&mut self, key: RowKey) -> Option<RowId> {
+        self.rows.seek(&key).then(|| self.rows.value().copied())?
+    }
+
+    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<Target> {
+        if !self.messages.seek(&key) {
+            return None;
+        }
+        let pass = &mut self.messages;
+        if let Some(address) = address {
+            pass.cursor.seek_val(&pass.batches, &Target::least(address));
+            return pass
+                .value()
+                .filter(|target| target.address == address)
+                .cloned();
+        }
+        let only = pass.value()?.clone();
+        pass.cursor.step_val(&pass.batches);
+        pass.value().is_none().then_some(only)
+    }
+}

@@ -1,0 +1,128 @@
+//! From a source's channel into the dataflow: mints epochs, keeps the ledger, and stops at the in-flight limit.
+//!
+//! * **Capability**: one, downgraded to the clock's epoch on every call, so that an idle source still lets time pass; it is
+//!   dropped when the channel is closed and empty.
+//! * **Bound**: at most [`InFlight`] open events and bytes (plus one parcel); timely has no backpressure of its own, so
+//!   this is the brake of the whole job.
+//! * **Cost**: one epoch a tick, one ledger entry a parcel; nothing per record but its move.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+use timely::dataflow::operators::generic::source;
+use timely::dataflow::{Scope, StreamVec};
+
+use super::ledger::{InFlight, Ledger, Position};
+use super::{Parcel, Record};
+use crate::epoch::{Clock, Epoch};
+
+/// Parcels taken in one call, so that other operators get their turn.
+const PARCELS_A_CALL: usize = 2;
+
+/// What one worker's bridge needs.
+#[derive(Clone)]
+pub struct Bridge {
+    /// Where parcels come from.
+    pub parcels: Receiver<Parcel>,
+    /// What is open.
+    pub ledger: Rc<RefCell<Ledger>>,
+    /// How much may be open on this worker.
+    pub limit: InFlight,
+    /// The job's clock.
+    pub clock: Arc<dyn Clock>,
+    /// How often an idle bridge advances.
+    pub tick: Duration,
+    /// Raised while the bridge stands at its limit: windows then close early.
+    pub pressed: Arc<AtomicBool>,
+}
+
+/// The stream of records of one worker.
+pub fn bridge<'scope>(
+    scope: Scope<'scope, Epoch>,
+    parts: Bridge,
+) -> StreamVec<'scope, Epoch, Record> {
+    source(scope, "Bridge", move |cap, info| {
+        let activator = scope.activator_for(info.address);
+        let mut cap = Some(cap);
+        move |output| {
+            let Some(held) = cap.as_mut() else { return };
+            let epoch = parts.clock.epoch().max(*held.time());
+            held.downgrade(&epoch);
+            let taken = take(&parts, epoch);
+            if !taken.records.is_empty() {
+                let mut records = taken.records;
+                output.session(held).give_container(&mut records);
+            }
+            match taken.then {
+                Then::More => activator.activate(),
+                Then::Wait => activator.activate_after(parts.tick),
+                Then::End => cap = None,
+            }
+        }
+    })
+}
+
+enum Then {
+    More,
+    Wait,
+    End,
+}
+
+struct Taken {
+    records: Vec<Record>,
+    then: Then,
+}
+
+fn take(parts: &Bridge, epoch: Epoch) -> Taken {
+    let mut ledger = parts.ledger.borrow_mut();
+    let mut records = Vec::new();
+    for _ in 0..PARCELS_A_CALL {
+        if ledger.is_full(&parts.limit) {
+            parts.pressed.store(true, Ordering::Relaxed);
+            return Taken {
+                records,
+                then: Then::Wait,
+            };
+        }
+        match parts.parcels.try_recv() {
+            Ok(mut parcel) => {
+                let position = Position {
+                    lane: parcel.lane,
+                    start: parcel.start,
+                    end: parcel.end,
+                };
+                ledger.record(
+                    epoch,
+                    position,
+                    parcel.records.len(),
+                    parcel.bytes,
+                    parts.clock.elapsed(),
+                );
+                records.append(&mut parcel.records);
+            }
+            Err(TryRecvError::Empty) => {
+                parts.pressed.store(false, Ordering::Relaxed);
+                return Taken {
+                    records,
+                    then: Then::Wait,
+                };
+            }
+            Err(TryRecvError::Disconnected) => {
+                parts.pressed.store(true, Ordering::Relaxed);
+                return Taken {
+                    records,
+                    then: Then::End,
+                };
+            }
+        }
+    }
+    parts.pressed.store(false, Ordering::Relaxed);
+    Taken {
+        records,
+        then: Then::More,
+    }
+}

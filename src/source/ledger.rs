@@ -1,0 +1,159 @@
+//! What one worker's bridge has handed in and not seen settled: epoch → positions, and how much that is.
+//!
+//! Pure and single-threaded. Closing is prefix-closed by construction: everything below the frontier, nothing above.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::epoch::Epoch;
+
+/// A parcel's place: its lane, and from where to where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The lane.
+    pub lane: u32,
+    /// The start of the parcel.
+    pub start: u64,
+    /// Where the next one starts.
+    pub end: u64,
+}
+
+/// How much may be open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// Events (a delivery that is not decoded yet counts as one).
+    pub events_max: usize,
+    /// Bytes of raw input.
+    pub bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    positions: Vec<Position>,
+    events: usize,
+    bytes: usize,
+    since: Duration,
+}
+
+/// What a frontier settled.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// The positions, in the order of their epochs.
+    pub positions: Vec<Position>,
+    /// How long the oldest of them was open.
+    pub oldest: Duration,
+}
+
+/// The open epochs of one worker.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: BTreeMap<Epoch, Open>,
+    events: usize,
+    bytes: usize,
+}
+
+impl Ledger {
+    /// A parcel was handed in at `epoch`.
+    pub fn record(
+        &mut self,
+        epoch: Epoch,
+        position: Position,
+        events: usize,
+        bytes: usize,
+        now: Duration,
+    ) {
+        let open = self.open.entry(epoch).or_insert_with(|| Open {
+            since: now,
+            ..Open::default()
+        });
+        open.positions.push(position);
+        open.events += events;
+        open.bytes += bytes;
+        self.events += events;
+        self.bytes += bytes;
+    }
+
+    /// Decoding found more events in an epoch than it had deliveries.
+    pub fn grow(&mut self, epoch: Epoch, events: usize) {
+        if let Some(open) = self.open.get_mut(&epoch) {
+            open.events += events;
+            self.events += events;
+        }
+    }
+
+    /// Everything below the frontier is durable in every sink; no frontier means everything is.
+    pub fn close_before(&mut self, frontier: Option<Epoch>, now: Duration) -> Closed {
+        let rest = match frontier {
+            Some(frontier) => self.open.split_off(&frontier),
+            None => BTreeMap::new(),
+        };
+        let mut closed = Closed::default();
+        for (_, open) in std::mem::replace(&mut self.open, rest) {
+            self.events -= open.events;
+            self.bytes -= open.bytes;
+            closed.oldest = closed.oldest.max(now.saturating_sub(open.since));
+            closed.positions.extend(open.positions);
+        }
+        closed
+    }
+
+    /// Whether no more may be handed in.
+    pub const fn is_full(&self, limit: &InFlight) -> bool {
+        self.events >= limit.events_max || self.bytes >= limit.bytes_max
+    }
+
+    /// Open events.
+    pub const fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Open bytes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn closes_exactly_what_is_below_the_frontier(epochs in proptest::collection::vec(0..50u64, 0..100), frontier in 0..60u64) {
+            let mut ledger = Ledger::default();
+            for (n, epoch) in epochs.iter().enumerate() {
+                ledger.record(Epoch(*epoch), Position { lane: 0, start: n as u64, end: n as u64 + 1 }, 2, 10, Duration::ZERO);
+            }
+            let closed = ledger.close_before(Some(Epoch(frontier)), Duration::ZERO);
+            let below = epochs.iter().filter(|epoch| **epoch < frontier).count();
+            prop_assert_eq!(closed.positions.len(), below);
+            prop_assert_eq!(ledger.events(), (epochs.len() - below) * 2);
+            prop_assert_eq!(ledger.close_before(None, Duration::ZERO).positions.len(), epochs.len() - below);
+            prop_assert_eq!((ledger.events(), ledger.bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn it_is_full_by_events_or_by_bytes() {
+        let mut ledger = Ledger::default();
+        let limit = InFlight {
+            events_max: 10,
+            bytes_max: 100,
+        };
+        ledger.record(
+            Epoch(1),
+            Position {
+                lane: 0,
+                start: 0,
+                end: 1,
+            },
+            1,
+            99,
+            Duration::ZERO,
+        );
+        assert!(!ledger.is_full(&limit));
+        ledger.grow(Epoch(1), 9);
+        assert!(ledger.is_full(&limit));
+    }
+}
