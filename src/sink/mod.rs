@@ -8,4 +8,6 @@
 //! not have written; every call can be repeated with the same rows without doubling anything.
 
 pub mod log;
+pub mod operator;
+pub mod rows;
 pub mod state;
