@@ -8,6 +8,8 @@ pub mod epoch;
 
 pub mod error;
 
+pub mod tally;
+
 pub mod edge;
 
 pub mod source;
@@ -15,3 +17,5 @@ pub mod source;
 pub mod decode;
 
 pub mod sink;
+
+pub mod config;
