@@ -8,6 +8,8 @@ pub mod epoch;
 
 pub mod error;
 
+pub mod tally;
+
 pub mod edge;
 
 pub mod source;
@@ -23,3 +25,5 @@ pub mod window;
 pub mod sink;
 
 pub mod settle;
+
+pub mod config;
