@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
@@ -20,21 +21,7 @@ use crate::event::{Event, Reject};
 use crate::source::envelope::parse_line;
 use crate::source::ledger::Ledger;
 use crate::source::{EnvelopeDefaults, Record};
-
-/// What decoding a container of records yielded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Records taken.
-    pub deliveries: u64,
-    /// Raw bytes taken.
-    pub bytes: u64,
-    /// Events made of them.
-    pub events: u64,
-    /// Rejects made of them.
-    pub rejects: u64,
-    /// Deliveries that held neither.
-    pub control: u64,
-}
+use crate::tally::{Counter, Counts, Local, Step};
 
 /// What one worker's decoding needs.
 #[derive(Clone)]
@@ -43,8 +30,8 @@ pub struct Settings {
     pub options: Arc<Options>,
     /// What envelopes leave out.
     pub defaults: Arc<EnvelopeDefaults>,
-    /// Told of every container.
-    pub count: Arc<dyn Fn(Counts) + Send + Sync>,
+    /// The worker's counts.
+    pub counts: Counts,
     /// The bridge's ledger: a delivery that holds many events weighs as many.
     pub ledger: Rc<RefCell<Ledger>>,
 }
@@ -65,12 +52,12 @@ pub fn decoded<'scope>(
         move |_frontiers| {
             let (mut events_out, mut rejects_out) = (events_out.activate(), rejects_out.activate());
             input.for_each(|cap, records| {
-                let counts = decode_all(records, &settings, &mut decoded);
+                let deliveries = records.len();
+                decode_all(records, &settings, &mut decoded);
                 if let Some(epoch) = cap.least() {
-                    let more = counts.events.saturating_sub(counts.deliveries) as usize;
+                    let more = decoded.events.len().saturating_sub(deliveries);
                     settings.ledger.borrow_mut().grow(*epoch, more);
                 }
-                (settings.count)(counts);
                 events_out.session(&cap).give_iterator(decoded.events.drain(..));
                 rejects_out.session(&cap).give_iterator(decoded.rejects.drain(..));
             });
@@ -79,22 +66,26 @@ pub fn decoded<'scope>(
     (events, rejects)
 }
 
-fn decode_all(records: &mut Vec<Record>, settings: &Settings, out: &mut Decoded) -> Counts {
-    let mut counts = Counts::default();
+fn decode_all(records: &mut Vec<Record>, settings: &Settings, out: &mut Decoded) {
+    let mut counts = settings.counts.borrow_mut();
+    counts.count(Counter::Received, records.len() as u64);
+    let started = Instant::now();
+    let (deliveries, mut bytes, mut control) = (records.len() as u64, 0, 0);
     for record in records.drain(..) {
+        bytes += record.bytes() as u64;
         let before = (out.events.len(), out.rejects.len());
-        counts.deliveries += 1;
-        counts.bytes += record.bytes() as u64;
-        decode_one(record, settings, out);
-        let after = (out.events.len(), out.rejects.len());
-        counts.events += (after.0 - before.0) as u64;
-        counts.rejects += (after.1 - before.1) as u64;
-        counts.control += u64::from(before == after);
+        decode_one(record, settings, &mut counts, out);
+        control += u64::from(before == (out.events.len(), out.rejects.len()));
     }
-    counts
+    counts.count(Counter::ReceivedBytes, bytes);
+    counts.count(Counter::Control, control);
+    counts.count(Counter::Decoded, out.events.len() as u64);
+    if let Ok(divisor) = u32::try_from(deliveries.max(1)) {
+        counts.took(Step::Decode, started.elapsed() / divisor, deliveries);
+    }
 }
 
-fn decode_one(record: Record, settings: &Settings, out: &mut Decoded) {
+fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut Decoded) {
     let delivery = match record {
         Record::Ready(delivery) => delivery,
         Record::Line(origin, text) => {
@@ -102,11 +93,13 @@ fn decode_one(record: Record, settings: &Settings, out: &mut Decoded) {
             match parse_line(origin, &text, &settings.defaults, limit) {
                 Ok(delivery) => Arc::new(delivery),
                 Err(reject) => {
+                    counts.provider(reject.provider.as_str(), 1);
                     out.rejects.push(*reject);
                     return;
                 }
             }
         }
     };
+    counts.provider(delivery.provider.as_str(), 1);
     decode(&delivery, &settings.options, out);
 }

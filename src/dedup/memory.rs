@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::key::Identity;
+use crate::tally::{Counter, Gauge, Local};
 
 /// Slots in one group.
 pub const WAYS: usize = 8;
@@ -23,6 +24,9 @@ pub struct Memory {
     stamps: Vec<u32>,
     groups: usize,
     ttl: u32,
+    used: u64,
+    evicted: u64,
+    expired: u64,
 }
 
 impl Memory {
@@ -34,6 +38,9 @@ impl Memory {
             stamps: vec![0; groups * WAYS],
             groups,
             ttl: u32::try_from(ttl.as_millis() / UNIT_MS).unwrap_or(u32::MAX),
+            used: 0,
+            evicted: 0,
+            expired: 0,
         }
     }
 
@@ -59,6 +66,7 @@ impl Memory {
                 (victim, victim_stamp) = (slot, rank);
             }
         }
+        self.count_replaced(self.stamps[victim], oldest_live);
         self.keys[victim] = identity.0;
         self.stamps[victim] = stamp;
         true
@@ -67,9 +75,25 @@ impl Memory {
     /// Takes an identity out, so that its next copy passes.
     pub fn forget(&mut self, identity: Identity) {
         for slot in self.group(identity) {
-            if self.keys[slot] == identity.0 {
+            if self.keys[slot] == identity.0 && self.stamps[slot] != 0 {
                 self.stamps[slot] = 0;
+                self.used -= 1;
             }
+        }
+    }
+
+    /// Says how full the table is, and what left it since this was called last.
+    pub fn report(&mut self, counts: &mut Local) {
+        counts.level(Gauge::DedupKeys, self.used);
+        counts.count(Counter::DedupEvicted, std::mem::take(&mut self.evicted));
+        counts.count(Counter::DedupExpired, std::mem::take(&mut self.expired));
+    }
+
+    const fn count_replaced(&mut self, stamp: u32, oldest_live: u32) {
+        match stamp {
+            0 => self.used += 1,
+            old if old < oldest_live => self.expired += 1,
+            _ => self.evicted += 1,
         }
     }
 

@@ -23,6 +23,7 @@ use timely::dataflow::operators::generic::Operator;
 use crate::epoch::{Clock, Epoch};
 use crate::event::Event;
 use crate::key::Identity;
+use crate::tally::{Counter, Counts};
 use memory::Memory;
 
 /// Identities that were dead-lettered after they passed: the sinks write here, dedup takes them out of memory.
@@ -39,8 +40,8 @@ pub struct Settings {
     pub keys_max: usize,
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
-    /// Told how many events passed and how many were dropped as duplicates.
-    pub count: Arc<dyn Fn(u64, u64) + Send + Sync>,
+    /// The worker's counts.
+    pub counts: Counts,
 }
 
 /// Drops events whose identity was seen before.
@@ -60,9 +61,14 @@ pub fn dedup<'scope>(
             input.for_each(|cap, events| {
                 let before = events.len();
                 events.retain(|event| memory.first(event.identity, now));
-                (settings.count)(events.len() as u64, (before - events.len()) as u64);
+                let dropped = (before - events.len()) as u64;
+                settings
+                    .counts
+                    .borrow_mut()
+                    .count(Counter::DuplicateMemory, dropped);
                 output.session(&cap).give_container(events);
             });
+            memory.report(&mut settings.counts.borrow_mut());
         }
     })
 }

@@ -8,7 +8,6 @@
 //! * **Cost**: one sort of a container's keys and one forward pass of each cursor.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
@@ -29,18 +28,16 @@ use super::directory::{Directory, Match, Target, match_all};
 use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::key::{AddressKey, JoinKey, RowKey};
+use crate::tally::{Counter, Counts};
 
 /// An event and the state row it belongs to, if one is known.
 pub type Enriched = (Event, Option<Match>);
-
-/// Told how many events found their row and how many did not.
-pub type CountLookups = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// Joins events with the snapshot.
 pub fn enrich<'scope>(
     events: StreamVec<'scope, Epoch, Event>,
     snapshot: Snapshot<'scope>,
-    count: CountLookups,
+    counts: Counts,
 ) -> StreamVec<'scope, Epoch, Enriched> {
     let mut builder = OperatorBuilder::new("Enrich".to_owned(), events.scope());
     let (output, stream) = builder.new_output::<Vec<Enriched>>();
@@ -64,7 +61,7 @@ pub fn enrich<'scope>(
                 for (_, (cap, events)) in std::mem::take(&mut early) {
                     output
                         .session(&cap)
-                        .give_iterator(tables.join(events, &count));
+                        .give_iterator(tables.join(events, &counts));
                 }
             }
             input.for_each(|cap, events| {
@@ -72,7 +69,7 @@ pub fn enrich<'scope>(
                     let events = std::mem::take(events);
                     output
                         .session(&cap)
-                        .give_iterator(tables.join(events, &count));
+                        .give_iterator(tables.join(events, &counts));
                 } else if let Some(kept) = cap.retain_least(0) {
                     let slot = early
                         .entry(*kept.time())
@@ -100,14 +97,16 @@ impl Tables {
     }
 
     /// Matches a batch. What comes out is in the order of what went in.
-    fn join(&mut self, events: Vec<Event>, count: &CountLookups) -> impl Iterator<Item = Enriched> {
+    fn join(&mut self, events: Vec<Event>, counts: &Counts) -> impl Iterator<Item = Enriched> {
         let mut passes = Passes {
             messages: Pass::over(&mut self.messages),
             rows: Pass::over(&mut self.rows),
         };
         let found = match_all(&events, &mut passes);
         let hits = found.iter().flatten().count() as u64;
-        count(hits, found.len() as u64 - hits);
+        let mut counts = counts.borrow_mut();
+        counts.count(Counter::LookupHit, hits);
+        counts.count(Counter::LookupMiss, found.len() as u64 - hits);
         events.into_iter().zip(found)
     }
 
