@@ -18,6 +18,8 @@ pub mod decode;
 
 pub mod dedup;
 
+pub mod select;
+
 pub mod enrich;
 
 pub mod window;

@@ -1,0 +1,51 @@
+//! The programs: one file, one dataflow, one `build` function.
+//!
+//! A dataflow is built identically on every worker, so `build` is an ordinary function of the scope and its parts: it
+//! composes operators and holds no logic and no I/O. The parts are what the runtime gives each worker.
+
+pub mod live;
+pub mod replay;
+pub mod throughput;
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use crate::decode;
+use crate::dedup;
+use crate::enrich::arrangement::Told;
+use crate::epoch::Clock;
+use crate::event::Reject;
+use crate::select::Range;
+use crate::sink::log::LogRow;
+use crate::sink::operator;
+use crate::sink::state::StateEvent;
+use crate::sink::writer::{LogAnswer, RejectAnswer, StateAnswer};
+use crate::source::bridge::Bridge;
+use crate::tally::Counts;
+
+/// What one worker builds its dataflow from.
+pub struct Parts {
+    /// Where deliveries come from.
+    pub bridge: Bridge,
+    /// How they are decoded.
+    pub decode: decode::operator::Settings,
+    /// What memory remembers.
+    pub dedup: dedup::Settings,
+    /// Identities that the sinks dead-lettered.
+    pub forgotten: dedup::Forgotten,
+    /// Which events a replay is about.
+    pub range: Range,
+    /// Where recipients come from.
+    pub recipients: Receiver<Told>,
+    /// The job's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The worker's counts.
+    pub counts: Counts,
+    /// How state is written.
+    pub state: operator::Settings<StateEvent, StateAnswer>,
+    /// How the log is written.
+    pub log: operator::Settings<LogRow, LogAnswer>,
+    /// How dead letters are written.
+    pub rejects: operator::Settings<Reject, RejectAnswer>,
+}

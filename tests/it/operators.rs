@@ -1,0 +1,324 @@
+//! The operators, each on one worker, on three, and with serialisation between two.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use hookflow::dedup;
+use hookflow::enrich::arrangement::{Feeder, arrange};
+use hookflow::enrich::directory::{MapDirectory, Target, match_all};
+use hookflow::enrich::lookup::enrich;
+use hookflow::enrich::{Mapping, RowId};
+use hookflow::epoch::{Clock, Epoch, ManualClock, MonotonicClock};
+use hookflow::event::{Event, Provider, User};
+use hookflow::key::{AddressKey, Identity, JoinKey, RowKey};
+use hookflow::sink::operator::{Answer, Settings, write};
+use hookflow::source::bridge::{Bridge, bridge};
+use hookflow::source::ledger::{InFlight, Ledger};
+use hookflow::source::{Feed, Parcel, Record};
+use hookflow::tally::{Counts, Local, Tally};
+use hookflow::window::Limits;
+use timely::dataflow::operators::vec::ToStream;
+use timely::dataflow::operators::{Inspect, Probe};
+
+use super::support::{event, ways, with_ids};
+
+fn counts() -> Counts {
+    Rc::new(RefCell::new(Local::new(Tally::new(["ses"]))))
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(MonotonicClock::start(Duration::from_millis(1)))
+}
+
+#[test]
+fn dedup_lets_each_identity_pass_once_wherever_its_copies_enter() {
+    for (way, workers, config) in ways() {
+        let passed: Arc<Mutex<Vec<Identity>>> = Arc::default();
+        let seen = Arc::clone(&passed);
+        let guards = timely::execute(config, move |worker| {
+            let seen = Arc::clone(&seen);
+            let settings = dedup::Settings {
+                ttl: Duration::from_secs(60),
+                keys_max: 100_000,
+                clock: clock(),
+                counts: counts(),
+            };
+            worker.dataflow::<Epoch, _, _>(|scope| {
+                let copies = (0..2_000u64)
+                    .map(|n| event(&format!("u{}", n % 50), &(n % 500).to_string(), "m", None));
+                let events = copies
+                    .collect::<Vec<_>>()
+                    .to_stream(scope)
+                    .container::<Vec<_>>();
+                dedup::dedup(events, settings, dedup::Forgotten::default())
+                    .inspect(move |event| seen.lock().unwrap().push(event.identity));
+            });
+        });
+        drop(guards.unwrap());
+        let passed = passed.lock().unwrap();
+        let distinct: BTreeSet<_> = passed.iter().copied().collect();
+        assert_eq!(
+            (passed.len(), distinct.len()),
+            (500, 500),
+            "{way} ({workers})"
+        );
+    }
+}
+
+#[test]
+fn dedup_lets_a_dead_lettered_key_pass_again() {
+    let passed = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&passed);
+    timely::execute_directly(move |worker| {
+        let forgotten = dedup::Forgotten::default();
+        let mut input = timely::dataflow::InputHandle::<
+            Epoch,
+            timely::container::CapacityContainerBuilder<Vec<Event>>,
+        >::new();
+        let settings = dedup::Settings {
+            ttl: Duration::from_secs(60),
+            keys_max: 1_000,
+            clock: Arc::new(ManualClock::default()),
+            counts: counts(),
+        };
+        let taken_out = Rc::clone(&forgotten);
+        let probe = worker.dataflow::<Epoch, _, _>(|scope| {
+            use timely::dataflow::operators::Input;
+            let events = scope.input_from(&mut input);
+            let counted = Arc::clone(&seen);
+            dedup::dedup(events, settings, forgotten)
+                .inspect(move |_| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                })
+                .probe()
+                .0
+        });
+        let copy = event("u", "k", "m", None);
+        for epoch in 1..=3 {
+            input.send(copy.clone());
+            input.advance_to(Epoch(epoch));
+            worker.step_while(|| probe.less_than(&Epoch(epoch)));
+            if epoch == 2 {
+                taken_out.borrow_mut().push(copy.identity);
+            }
+        }
+    });
+    assert_eq!(passed.load(Ordering::SeqCst), 2);
+}
+
+fn mapping(user: &str, n: i64, message: &str, address: &str) -> Mapping {
+    let (user, provider) = (User::new(user), Provider::new("ses"));
+    let recipient_id = format!("r{n}");
+    Mapping {
+        join: JoinKey::of(&user, &provider, message),
+        address: AddressKey::of(address),
+        row_id: RowId(n),
+        row: RowKey::of(&user, "b", &recipient_id),
+        user,
+        provider,
+        batch_id: "b".into(),
+        recipient_id: recipient_id.into(),
+    }
+}
+
+fn directory(mappings: &[Mapping]) -> MapDirectory {
+    let mut all = MapDirectory::default();
+    for mapping in mappings {
+        all.rows.insert(mapping.row, mapping.row_id);
+        all.messages.entry(mapping.join).or_default().push(Target {
+            address: mapping.address,
+            row: mapping.row_id,
+            batch_id: mapping.batch_id.clone(),
+            recipient_id: mapping.recipient_id.clone(),
+        });
+    }
+    all
+}
+
+fn mixed_events() -> Vec<Event> {
+    let mut events = Vec::new();
+    for n in 0..600u64 {
+        let user = format!("u{}", n % 20);
+        let message = format!("m{}", n % 90);
+        let address = (n % 3 > 0).then(|| format!("A{}@x", n % 4));
+        let one = event(&user, &n.to_string(), &message, address.as_deref());
+        events.push(if n % 5 == 0 {
+            with_ids(one, "b", &format!("r{}", n % 200))
+        } else {
+            one
+        });
+    }
+    events
+}
+
+fn some_mappings() -> Vec<Mapping> {
+    let all = (0..400i64).map(|n| {
+        mapping(
+            &format!("u{}", n % 20),
+            n,
+            &format!("m{}", n % 60),
+            &format!("a{}@x", n % 3),
+        )
+    });
+    all.collect()
+}
+
+/// What the arrangement finds equals what plain maps find; events that come before the load waits for it.
+#[test]
+fn the_half_join_equals_plain_maps() {
+    let mut naive = directory(&some_mappings());
+    let expected: BTreeMap<Identity, Option<RowId>> = mixed_events()
+        .iter()
+        .zip(match_all(&mixed_events(), &mut naive))
+        .map(|(event, found)| (event.identity, found.map(|found| found.row)))
+        .collect();
+    assert!(expected.values().flatten().count() > 50);
+    for (way, workers, config) in ways() {
+        let (mut feeder, told) = Feeder::channels(workers, Arc::new([Provider::new("ses")]));
+        let told = Mutex::new(told);
+        let joined: Arc<Mutex<BTreeMap<Identity, Option<RowId>>>> = Arc::default();
+        let seen = Arc::clone(&joined);
+        let guards = timely::execute(config, move |worker| {
+            let told = told.lock().unwrap().pop().unwrap();
+            let (seen, index) = (Arc::clone(&seen), worker.index());
+            worker.dataflow::<Epoch, _, _>(|scope| {
+                let mine = if index == 0 {
+                    mixed_events()
+                } else {
+                    Vec::new()
+                };
+                let events = mine.to_stream(scope).container::<Vec<_>>();
+                let settings = dedup::Settings {
+                    ttl: Duration::from_secs(60),
+                    keys_max: 10_000,
+                    clock: clock(),
+                    counts: counts(),
+                };
+                let events = dedup::dedup(events, settings, dedup::Forgotten::default());
+                let snapshot = arrange(scope, told, clock());
+                enrich(events, snapshot, counts()).inspect(move |(event, found)| {
+                    let row = found.as_ref().map(|found| found.row);
+                    seen.lock().unwrap().insert(event.identity, row);
+                });
+            });
+        });
+        for chunk in some_mappings().chunks(37) {
+            feeder.feed(chunk);
+        }
+        feeder.loaded();
+        drop(feeder);
+        drop(guards.unwrap());
+        assert_eq!(*joined.lock().unwrap(), expected, "{way}");
+    }
+}
+
+/// A sink that answers batches in reverse order: nothing may settle before everything below it is durable.
+#[test]
+fn positions_settle_only_below_what_is_durable() {
+    for (way, workers, config) in ways() {
+        let (mut feed, taps) = Feed::channels(workers, 4);
+        let taps = Mutex::new(taps.workers);
+        let written: Arc<Mutex<Vec<Identity>>> = Arc::default();
+        let (durable, violations) = (Arc::clone(&written), Arc::new(AtomicBool::new(false)));
+        let violated = Arc::clone(&violations);
+        let guards = timely::execute(config, move |worker| {
+            let parcels = taps.lock().unwrap().pop().unwrap();
+            let ledger = Rc::new(RefCell::new(Ledger::default()));
+            let held: Rc<RefCell<Vec<(Vec<Identity>, Answer<()>)>>> = Rc::default();
+            let clock = clock();
+            let pressed = Arc::new(AtomicBool::new(false));
+            let parts = Bridge {
+                parcels,
+                ledger: Rc::clone(&ledger),
+                limit: InFlight {
+                    events_max: 64,
+                    bytes_max: 1 << 20,
+                },
+                clock: Arc::clone(&clock),
+                tick: Duration::from_millis(1),
+                pressed: Arc::clone(&pressed),
+            };
+            let waiting = Rc::clone(&held);
+            let settings = Settings {
+                name: "Write",
+                limits: Limits {
+                    rows_max: 5,
+                    bytes_max: 1 << 20,
+                    age_max: Duration::from_millis(1),
+                    eager: true,
+                },
+                concurrent_max: 3,
+                weigh: |_| 1,
+                submit: Box::new(move |rows: Vec<Identity>, answer| {
+                    waiting.borrow_mut().push((rows, answer))
+                }),
+                answered: Box::new(|()| {}),
+                pressed,
+                clock: Arc::clone(&clock),
+            };
+            let probe = worker.dataflow::<Epoch, _, _>(|scope| {
+                use timely::dataflow::operators::vec::Map;
+                let records = bridge(scope, parts);
+                let rows = records.map(|record| match record {
+                    Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
+                    Record::Line(..) => unreachable!(),
+                });
+                write(rows, settings).probe().0
+            });
+            let deadline = Instant::now() + Duration::from_secs(30);
+            let mut rounds = 0u32;
+            while worker.step_or_park(Some(Duration::from_millis(1))) {
+                assert!(Instant::now() < deadline, "the dataflow does not end");
+                rounds += 1;
+                if rounds % 3 == 0 {
+                    while let Some((rows, answer)) = held.borrow_mut().pop() {
+                        durable.lock().unwrap().extend(rows);
+                        answer.durable(());
+                    }
+                }
+                let upper = probe.with_frontier(|frontier| frontier.first().copied());
+                let closed = ledger.borrow_mut().close_before(upper, clock.elapsed());
+                let durable = durable.lock().unwrap();
+                for position in closed.positions {
+                    let all = (position.start..position.end)
+                        .all(|n| durable.contains(&Identity(u128::from(n))));
+                    if !all {
+                        violated.store(true, Ordering::SeqCst);
+                    }
+                }
+                assert!(
+                    ledger.borrow().events() <= 64 + 16,
+                    "the in-flight limit was passed"
+                );
+            }
+        });
+        for n in 0..100u64 {
+            let records = (n * 8..n * 8 + 8).map(|offset| {
+                let mut delivery = (*event("u", "k", "m", None).delivery).clone();
+                delivery.origin.offset = offset;
+                Record::Ready(Arc::new(delivery))
+            });
+            let parcel = Parcel {
+                lane: 0,
+                start: n * 8,
+                end: n * 8 + 8,
+                records: records.collect(),
+                bytes: 8,
+            };
+            feed.hand_out(parcel).unwrap();
+        }
+        drop(feed);
+        drop(guards.unwrap());
+        let written = written.lock().unwrap();
+        let distinct: BTreeSet<_> = written.iter().collect();
+        assert_eq!((written.len(), distinct.len()), (800, 800), "{way}");
+        assert!(
+            !violations.load(Ordering::SeqCst),
+            "{way}: settled before durable"
+        );
+    }
+}
