@@ -15,3 +15,5 @@ pub mod source;
 pub mod decode;
 
 pub mod sink;
+
+pub mod config;

@@ -1,0 +1,326 @@
+//! The plan: the settings, understood and checked. What the rest of the program sees.
+//!
+//! Contract: units are in the types, every queue, window, retry and wait has its limit here, and a `Plan` that exists
+//! is one that can run.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::complaint::{Complaint, Complaints};
+use super::layers::Layers;
+use super::read::Reader;
+use crate::decode;
+use crate::event::User;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const MONTH: Duration = Duration::from_secs(31 * 86_400);
+
+/// Everything that steers a job.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Worker threads of the dataflow.
+    pub workers: NonZeroUsize,
+    /// How coarse progress is.
+    pub tick: Duration,
+    /// Where the source stops reading.
+    pub in_flight: InFlight,
+    /// Parcels that wait before each worker.
+    pub channel_depth: NonZeroUsize,
+    /// The tenant of deliveries that name none.
+    pub default_user: User,
+    /// How bodies are read: see [`Plan::decode_options`].
+    decode: decode::Options,
+    /// What memory remembers.
+    pub dedup: Dedup,
+    /// When the state store is written.
+    pub state_window: Window,
+    /// When the event log is written.
+    pub log_window: Window,
+    /// When dead letters are written.
+    pub reject_window: Window,
+    /// What a sink does after a failed write.
+    pub retry: Retry,
+    /// How long an outage is waited for; none is for ever.
+    pub max_outage: Option<Duration>,
+    /// How long a drain may take.
+    pub drain_deadline: Duration,
+    /// How long nothing may move while work is open.
+    pub watchdog_limit: Duration,
+    /// When unmatched events are looked at again.
+    pub sweep: Sweep,
+    /// How often settled positions are stored.
+    pub checkpoint_interval: Duration,
+    /// The folder of the embedded store.
+    pub store_dir: PathBuf,
+    /// Where metrics are served: see [`Plan::metrics_address`].
+    pub metrics_listen: Listen,
+    /// Text logs.
+    pub logs: Logs,
+}
+
+/// Limits of what is open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// Events.
+    pub events_max: NonZeroUsize,
+    /// Bytes of raw deliveries.
+    pub bytes_max: usize,
+}
+
+/// What memory remembers of events it has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dedup {
+    /// For how long.
+    pub ttl: Duration,
+    /// How many keys over all workers.
+    pub keys_max: NonZeroUsize,
+}
+
+/// When a sink writes what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Most rows of one write.
+    pub rows_max: NonZeroUsize,
+    /// Most bytes of one write.
+    pub bytes_max: usize,
+    /// Longest wait of its oldest row.
+    pub age_max: Duration,
+    /// Write as soon as the sink is free.
+    pub eager: bool,
+}
+
+/// What a sink does after a failed write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The first wait.
+    pub base: Duration,
+    /// The longest wait.
+    pub cap: Duration,
+    /// Failures in a row before the breaker opens.
+    pub attempts_before_breaker: NonZeroUsize,
+    /// Retries a second, at most.
+    pub retries_per_second_max: NonZeroUsize,
+    /// How long one write may take before the watchdog counts it as standing still.
+    pub attempt_deadline: Duration,
+}
+
+/// When unmatched events are looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// The first pass.
+    pub first: Duration,
+    /// The longest wait between passes.
+    pub backoff_cap: Duration,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At the usual place for live jobs, nowhere for finite ones.
+    Auto,
+    /// Nowhere.
+    Nowhere,
+    /// There.
+    At(SocketAddr),
+}
+
+/// How text logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// Text logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    /// How they look.
+    pub format: Format,
+    /// The least level that is written.
+    pub level: String,
+}
+
+impl Plan {
+    /// Understands the settings; every mistake becomes a complaint.
+    pub fn read(layers: &Layers, complaints: &mut Complaints) -> Self {
+        let mut reader = Reader::new(layers, complaints);
+        let plan = read_all(&mut reader);
+        plan.check_whole(complaints);
+        plan
+    }
+
+    /// What the decoders take.
+    pub fn decode_options(&self) -> decode::Options {
+        self.decode.clone()
+    }
+
+    /// Where a job serves its metrics, if anywhere.
+    pub fn metrics_address(&self, finite: bool) -> Option<SocketAddr> {
+        match self.metrics_listen {
+            Listen::At(address) => Some(address),
+            Listen::Auto if !finite => Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            Listen::Auto | Listen::Nowhere => None,
+        }
+    }
+
+    /// What is right in each setting and wrong in their sum.
+    fn check_whole(&self, complaints: &mut Complaints) {
+        let mut expect = |holds: bool, key: &str, value: String, problem: &str, hint: &str| {
+            if !holds {
+                complaints.push(Complaint::about(key, value, problem, hint));
+            }
+        };
+        expect(
+            self.retry.base <= self.retry.cap,
+            "retry.base",
+            format!("{:?}", self.retry.base),
+            "the first wait is longer than the longest",
+            "raise retry.cap or lower retry.base",
+        );
+        expect(
+            self.sweep.first <= self.sweep.backoff_cap,
+            "sweep.first",
+            format!("{:?}", self.sweep.first),
+            "the first wait is longer than the longest",
+            "raise sweep.backoff_cap or lower sweep.first",
+        );
+        expect(
+            self.decode.body_bytes_max <= self.in_flight.bytes_max,
+            "decode.body_bytes_max",
+            self.decode.body_bytes_max.to_string(),
+            "one body could exceed job.in_flight_bytes_max",
+            "raise job.in_flight_bytes_max or lower decode.body_bytes_max",
+        );
+        expect(
+            self.decode.recipient_id_name != self.decode.batch_id_name,
+            "decode.batch_id_name",
+            self.decode.batch_id_name.clone(),
+            "recipient and batch cannot share a name",
+            "give decode.recipient_id_name and decode.batch_id_name two names",
+        );
+    }
+}
+
+fn read_all(reader: &mut Reader<'_>) -> Plan {
+    Plan {
+        workers: read_workers(reader),
+        tick: reader.duration("job.tick", MILLISECOND, SECOND),
+        in_flight: InFlight {
+            events_max: reader.count("job.in_flight_events_max"),
+            bytes_max: reader.bytes("job.in_flight_bytes_max"),
+        },
+        channel_depth: reader.count("job.channel_depth"),
+        default_user: User::new(reader.text("job.default_user")),
+        decode: read_decode(reader),
+        dedup: Dedup {
+            ttl: reader.duration("dedup.ttl", SECOND, 24 * HOUR),
+            keys_max: reader.count("dedup.keys_max"),
+        },
+        state_window: read_window(reader, "state_window"),
+        log_window: read_window(reader, "log_window"),
+        reject_window: read_window(reader, "reject_window"),
+        retry: read_retry(reader),
+        max_outage: read_max_outage(reader),
+        drain_deadline: reader.duration("job.drain_deadline", SECOND, HOUR),
+        watchdog_limit: reader.duration("job.watchdog_limit", SECOND, HOUR),
+        sweep: Sweep {
+            first: reader.duration("sweep.first", MILLISECOND, 5 * SECOND),
+            backoff_cap: reader.duration("sweep.backoff_cap", SECOND, 24 * HOUR),
+        },
+        checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
+        store_dir: PathBuf::from(reader.text("store.dir")),
+        metrics_listen: read_listen(reader),
+        logs: read_logs(reader),
+    }
+}
+
+fn read_workers(reader: &mut Reader<'_>) -> NonZeroUsize {
+    let hint = "\"auto\" or a whole number from 1 to 256";
+    reader.value("job.workers", hint, NonZeroUsize::MIN, |text| match text {
+        "auto" => Some(cores()),
+        number => super::read::parse_count(number).filter(|n| n.get() <= 256),
+    })
+}
+
+fn cores() -> NonZeroUsize {
+    let most = NonZeroUsize::MIN.saturating_add(7);
+    std::thread::available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(most))
+}
+
+fn read_decode(reader: &mut Reader<'_>) -> decode::Options {
+    decode::Options {
+        body_bytes_max: reader.bytes("decode.body_bytes_max"),
+        depth_max: reader.count("decode.depth_max").get(),
+        elements_max: reader.count("decode.elements_max").get(),
+        string_bytes_max: reader.bytes("decode.string_bytes_max"),
+        recipient_id_name: reader.text("decode.recipient_id_name"),
+        batch_id_name: reader.text("decode.batch_id_name"),
+        keep_raw: reader.switch("decode.keep_raw"),
+    }
+}
+
+fn read_window(reader: &mut Reader<'_>, section: &str) -> Window {
+    Window {
+        rows_max: reader.count(&format!("{section}.rows_max")),
+        bytes_max: reader.bytes(&format!("{section}.bytes_max")),
+        age_max: reader.duration(&format!("{section}.age_max"), MILLISECOND, 60 * SECOND),
+        eager: reader.switch(&format!("{section}.eager")),
+    }
+}
+
+fn read_retry(reader: &mut Reader<'_>) -> Retry {
+    Retry {
+        base: reader.duration("retry.base", MILLISECOND, 60 * SECOND),
+        cap: reader.duration("retry.cap", MILLISECOND, HOUR),
+        attempts_before_breaker: reader.count("retry.attempts_before_breaker"),
+        retries_per_second_max: reader.count("retry.retries_per_second_max"),
+        attempt_deadline: reader.duration("retry.attempt_deadline", SECOND, HOUR),
+    }
+}
+
+fn read_max_outage(reader: &mut Reader<'_>) -> Option<Duration> {
+    let hint = "\"none\" or a duration from \"1s\", such as \"10m\"";
+    reader.value("job.max_outage", hint, None, |text| match text {
+        "none" => Some(None),
+        time => super::read::parse_duration(time)
+            .filter(|time| (SECOND..=MONTH).contains(time))
+            .map(Some),
+    })
+}
+
+fn read_listen(reader: &mut Reader<'_>) -> Listen {
+    let hint = "\"auto\", \"none\" or an address and port, such as \"127.0.0.1:9464\"";
+    reader.value("metrics.listen", hint, Listen::Nowhere, |text| match text {
+        "auto" => Some(Listen::Auto),
+        "none" => Some(Listen::Nowhere),
+        address => address.parse().ok().map(Listen::At),
+    })
+}
+
+fn read_logs(reader: &mut Reader<'_>) -> Logs {
+    let levels = ["error", "warn", "info", "debug", "trace"];
+    Logs {
+        format: reader.value(
+            "logs.format",
+            "\"auto\", \"human\" or \"json\"",
+            Format::Auto,
+            |text| match text {
+                "auto" => Some(Format::Auto),
+                "human" => Some(Format::Human),
+                "json" => Some(Format::Json),
+                _ => None,
+            },
+        ),
+        level: reader.value("logs.level", &levels.join(", "), String::new(), |text| {
+            levels.contains(&text).then(|| text.to_owned())
+        }),
+    }
+}

@@ -1,0 +1,75 @@
+//! Printing the configuration in effect: TOML that can be read back, and where each value came from.
+
+use std::fmt::Write;
+
+use toml::Value;
+
+use super::layers::{Layers, Setting};
+
+/// The settings as TOML; behind each value where it came from. Secrets are hidden.
+pub fn render(layers: &Layers) -> String {
+    let mut out = String::new();
+    let mut section = "";
+    for setting in layers.all() {
+        if setting.section != section {
+            let gap = if section.is_empty() { "" } else { "\n" };
+            section = &setting.section;
+            write!(out, "{gap}[{section}]\n").unwrap_or_default();
+        }
+        let assignment = format!("{} = {}", setting.key, shown(setting));
+        writeln!(out, "{assignment:<40} # {}", setting.origin).unwrap_or_default();
+    }
+    out
+}
+
+/// A value as it may be shown: a secret's is hidden, as is the password within an address.
+pub fn shown(setting: &Setting) -> String {
+    const SECRETS: [&str; 4] = ["password", "secret", "token", "key_file"];
+    if SECRETS.iter().any(|word| setting.key.contains(word)) {
+        return "\"(hidden)\"".to_owned();
+    }
+    match &setting.value {
+        Value::String(text) => Value::String(without_userinfo(text)).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// `scheme://user:password@host` without what stands before the `@`.
+fn without_userinfo(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            format!("{}(hidden)@{}", &text[..scheme + 3], &text[at + 1..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Origin;
+
+    fn setting(key: &str, value: &str) -> Setting {
+        Setting {
+            section: "nats".into(),
+            key: key.into(),
+            value: Value::String(value.into()),
+            origin: Origin::Default,
+        }
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        assert_eq!(shown(&setting("password", "hunter2")), "\"(hidden)\"");
+        let address = shown(&setting("servers", "nats://me:hunter2@host:4222"));
+        assert_eq!(address, "\"nats://(hidden)@host:4222\"");
+        assert_eq!(shown(&setting("dir", "a@b")), "\"a@b\"");
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same_settings() {
+        let printed: toml::Table = toml::from_str(&render(&Layers::defaults())).unwrap();
+        let defaults: toml::Table = toml::from_str(crate::config::DEFAULTS).unwrap();
+        assert_eq!(printed, defaults);
+    }
+}
