@@ -8,6 +8,8 @@ pub mod epoch;
 
 pub mod error;
 
+pub mod tally;
+
 pub mod edge;
 
 pub mod source;
