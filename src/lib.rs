@@ -19,3 +19,7 @@ pub mod decode;
 pub mod sink;
 
 pub mod config;
+
+pub mod observe;
+
+pub mod runtime;
