@@ -128,7 +128,7 @@ mod tests {
         let mut last = clock.epoch();
         for _ in 0..1_000 {
             let now = clock.epoch();
-            assert!(now >= last && now.0 % 10 == 0);
+            assert!(now >= last && now.0.is_multiple_of(10));
             last = now;
         }
     }
