@@ -23,3 +23,5 @@ pub mod config;
 pub mod observe;
 
 pub mod runtime;
+
+pub mod cli;
