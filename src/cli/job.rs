@@ -51,7 +51,7 @@ pub(super) fn live_request(
         true => Input::Generator(Sample {
             seed: args.seed,
             deliveries: None,
-            recipients: 100_000,
+            users: args.users,
             rate: args.rate,
         }),
         false => Input::StandardInput {
@@ -103,7 +103,7 @@ pub fn throughput(
     let input = Input::Generator(Sample {
         seed: args.seed,
         deliveries: Some(args.deliveries),
-        recipients: args.recipients,
+        users: args.users,
         rate: args.rate,
     });
     let mut request = request(common, &args.job, env, input)?;

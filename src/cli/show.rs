@@ -17,6 +17,7 @@ type Keys = &'static [(&'static str, &'static str)];
 
 const EVENTS: Keys = &[
     ("occurred_at", "time"),
+    ("received_at", "received"),
     ("provider", "provider"),
     ("user", "user"),
     ("kind", "kind"),
@@ -30,21 +31,19 @@ const RECIPIENT: Keys = &[
     ("recipient_id", "recipient"),
     ("status", "status"),
     ("flags", "flags"),
-    ("first_at", "first"),
-    ("last_at", "last"),
 ];
 const BATCHES: Keys = &[
     ("user", "user"),
     ("batch_id", "batch"),
     ("total", "total"),
     ("finished", "finished"),
-    ("sent", "sent"),
-    ("delivered", "delivered"),
-    ("opened", "opened"),
-    ("clicked", "clicked"),
-    ("bounced", "bounced"),
-    ("complained", "complained"),
-    ("unsubscribed", "unsubscribed"),
+    ("unique.delivered", "delivered"),
+    ("unique.opened", "opened"),
+    ("unique.clicked", "clicked"),
+    ("unique.bounced_hard", "hard"),
+    ("unique.bounced_soft", "soft"),
+    ("unique.complained", "complained"),
+    ("unique.unsubscribed", "unsubscribed"),
     ("completed_at", "completed"),
     ("cause", "cause"),
 ];
@@ -54,7 +53,7 @@ const COMPLETIONS: Keys = &[
     ("generation", "generation"),
     ("cause", "cause"),
     ("completed_at", "completed"),
-    ("delivered", "delivered"),
+    ("delivered_at", "delivered"),
 ];
 const UNMATCHED: Keys = &[
     ("parked_at", "parked"),
@@ -63,16 +62,17 @@ const UNMATCHED: Keys = &[
     ("kind", "kind"),
     ("message_id", "message"),
     ("occurred_at", "time"),
+    ("attempts", "copies"),
 ];
 const DEAD_LETTERS: Keys = &[
     ("id", "id"),
     ("stage", "stage"),
-    ("reason", "reason"),
+    ("reason_code", "reason"),
     ("provider", "provider"),
     ("user", "user"),
-    ("attempts", "attempts"),
+    ("attempts", "copies"),
     ("last_seen", "last seen"),
-    ("text", "why"),
+    ("reason", "why"),
 ];
 
 type Answer = Result<Exit, Fatal>;

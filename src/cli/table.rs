@@ -12,7 +12,7 @@ use crate::observe::numbers::grouped;
 /// One column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// The key of its values.
+    /// The key of its values; `a.b` is the value `b` within the object `a`.
     pub key: &'static str,
     /// What stands above it.
     pub title: &'static str,
@@ -35,7 +35,7 @@ pub fn render(columns: &[Column], rows: &[Value]) -> String {
         .map(|row| {
             columns
                 .iter()
-                .map(|column| cell(&row[column.key]))
+                .map(|column| cell(at(row, column.key)))
                 .collect()
         })
         .collect();
@@ -81,7 +81,7 @@ fn width<'a>(column: &Column, cells: impl Iterator<Item = &'a String>) -> usize 
 }
 
 fn is_number(key: &str, rows: &[Value]) -> bool {
-    let mut values = rows.iter().map(|row| &row[key]).filter(|v| !v.is_null());
+    let mut values = rows.iter().map(|row| at(row, key)).filter(|v| !v.is_null());
     values.clone().next().is_some() && values.all(Value::is_number)
 }
 
@@ -97,14 +97,26 @@ fn push_line(out: &mut String, cells: &[String], widths: &[usize], right: &[bool
     writeln!(out, "{}", line.trim_end()).unwrap_or_default();
 }
 
+/// Short text for a cell: of an object only its keys.
 fn cell(value: &Value) -> String {
-    let text = full(value);
+    let text = match value {
+        Value::Object(fields) => {
+            let keys: Vec<&str> = fields.keys().map(String::as_str).collect();
+            harmless(&keys.join(" "))
+        }
+        other => full(other),
+    };
     if text.chars().count() <= WIDTH_MAX {
         return text;
     }
     let mut short: String = text.chars().take(WIDTH_MAX - 1).collect();
     short.push('…');
     short
+}
+
+/// The value at a dotted key; null if there is none.
+fn at<'a>(row: &'a Value, key: &str) -> &'a Value {
+    key.split('.').fold(row, |value, part| &value[part])
 }
 
 fn full(value: &Value) -> String {
@@ -162,6 +174,19 @@ a               5  2026
         assert!(text.contains("\\u{1b}[2Jx\\ny\\u{202e}"));
         assert_eq!(text.lines().count(), 2);
         assert!(text.lines().all(|line| line.chars().count() < 120));
+    }
+
+    #[test]
+    fn nested_values_are_reached_and_objects_show_their_keys() {
+        let rows =
+            [json!({ "unique": { "opened": 1_000 }, "flags": { "opened": {}, "sent": {} } })];
+        let keys = columns(&[
+            ("unique.opened", "opened"),
+            ("flags", "flags"),
+            ("a.b", "x"),
+        ]);
+        let expected = "opened  flags        x\n 1,000  opened sent  -\n";
+        assert_eq!(render(&keys, &rows), expected);
     }
 
     #[test]

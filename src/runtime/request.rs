@@ -136,15 +136,15 @@ pub enum Rate {
     PerSecond(u64),
 }
 
-/// Generated deliveries with the recipients they concern.
+/// Generated deliveries, with the recipients and batches they concern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// The same seed makes the same sample.
     pub seed: u64,
     /// How many deliveries; none: for ever.
     pub deliveries: Option<u64>,
-    /// How many recipients they concern.
-    pub recipients: u64,
+    /// How many tenants they concern.
+    pub users: u32,
     /// How fast.
     pub rate: Rate,
 }

@@ -124,18 +124,15 @@ pub struct DecodeArgs {
 #[derive(Args, Clone, Debug)]
 pub struct GenerateArgs {
     /// The same seed writes the same bytes.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 42)]
     pub seed: u64,
     /// The folder to write to: deliveries, recipients and batches.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// How many deliveries.
-    #[arg(long, default_value = "200000", value_parser = values::count, value_name = "N")]
+    #[arg(long, default_value = "200_000", value_parser = values::count, value_name = "N")]
     pub deliveries: u64,
-    /// How many recipients they concern.
-    #[arg(long, default_value = "50000", value_parser = values::count, value_name = "N")]
-    pub recipients: u64,
-    /// How many batches these are in.
-    #[arg(long, default_value = "5", value_parser = values::count, value_name = "N")]
-    pub batches: u64,
+    /// How many tenants they concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
 }

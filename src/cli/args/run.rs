@@ -84,8 +84,11 @@ pub struct LiveArgs {
     #[arg(long, default_value = "1_000", value_parser = values::rate, value_name = "N|max")]
     pub rate: Rate,
     /// The generator's seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 42)]
     pub seed: u64,
+    /// How many tenants the generator's deliveries concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
     /// The provider of deliveries that name none.
     #[arg(long, value_name = "PROVIDER", conflicts_with = "generator")]
     pub provider: Option<String>,
@@ -141,11 +144,11 @@ pub struct ThroughputArgs {
     /// How many deliveries.
     #[arg(long, default_value = "1_000_000", value_parser = values::count, value_name = "N")]
     pub deliveries: u64,
-    /// How many recipients they concern.
-    #[arg(long, default_value = "100_000", value_parser = values::count, value_name = "N")]
-    pub recipients: u64,
+    /// How many tenants they concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
     /// The generator's seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 42)]
     pub seed: u64,
     /// Store nothing: measures the dataflow alone.
     #[arg(long)]
