@@ -26,6 +26,10 @@ pub mod window;
 
 pub mod sink;
 
-pub mod settle;
-
 pub mod config;
+
+pub mod observe;
+
+pub mod runtime;
+
+pub mod cli;

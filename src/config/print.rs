@@ -14,7 +14,7 @@ pub fn render(layers: &Layers) -> String {
         if setting.section != section {
             let gap = if section.is_empty() { "" } else { "\n" };
             section = &setting.section;
-            write!(out, "{gap}[{section}]\n").unwrap_or_default();
+            writeln!(out, "{gap}[{section}]").unwrap_or_default();
         }
         let assignment = format!("{} = {}", setting.key, shown(setting));
         writeln!(out, "{assignment:<40} # {}", setting.origin).unwrap_or_default();

@@ -163,13 +163,13 @@ proptest! {
     #[test]
     fn no_file_and_no_environment_panics(text in "\\PC*", name in "[A-Z_]{0,12}", value in "\\PC*") {
         let name = format!("HOOKFLOW_{name}");
-        let _ = load_both(&text, &[(&name, &value)]);
+        drop(load_both(&text, &[(&name, &value)]));
     }
 
     #[test]
     fn no_value_panics(at in 0..200usize, value in "\\PC{0,20}") {
         let layers = Layers::defaults();
         let name = layers.all()[at % layers.all().len()].env_name();
-        let _ = load_both("", &[(&name, &value)]);
+        drop(load_both("", &[(&name, &value)]));
     }
 }

@@ -1,0 +1,138 @@
+//! What may be typed. The help is written to be read: what a command is for, then an example.
+
+mod query;
+mod run;
+
+pub use query::{
+    BatchesArgs, DlqCommand, EventsArgs, ListArgs, PruneArgs, RecipientArgs, UnmatchedCommand,
+};
+pub use run::{
+    DemoArgs, JobArgs, LiveArgs, ReplayArgs, SnapshotArgs, SummaryFormat, ThroughputArgs,
+};
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::values;
+
+const EXAMPLES: &str = "\
+Examples:
+  hookflow                       make sample data, replay it, show what came out
+  hookflow batches               the counters of every batch
+  hookflow run replay --snapshot recipients.csv webhooks-*.jsonl.gz
+                                 apply a history of webhooks, once, however often it is repeated
+  hookflow run live < deliveries.jsonl
+                                 apply deliveries as they come
+  hookflow decode ses body.json  what one body means
+  hookflow config                every setting, its value and where it comes from
+
+Exit codes:
+   0  done (dead letters included, the summary says so)
+   1  input unreadable, store in use by another process, or nothing good to decode
+   2  wrong usage
+  70  stood still, or panicked: restart it
+  75  not finished: drain deadline, outage limit or second signal; start it again to go on
+  78  configuration, schema or password";
+
+/// Turns floods of e-mail and SMS webhooks into exact state: per recipient what happened, per batch counters and
+/// completion, and a log of every event.
+///
+/// Without a command it shows itself: it makes sample data in the store's folder on first use and replays it.
+#[derive(Debug, Parser)]
+#[command(name = "hookflow", bin_name = "hookflow", version, after_long_help = EXAMPLES)]
+pub struct Arguments {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// Options of the demonstration.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// A file of settings that differ from the defaults (see `hookflow config`).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of the embedded store [default: .hookflow]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job: live, a replay of history, or an experiment.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Check the configuration, and say what each variable of the replaced system does.
+    Check,
+    /// Print every setting in effect as TOML, and where each value came from.
+    Config,
+    /// Show what one body means: its events in normal form, or why it is refused.
+    Decode(DecodeArgs),
+    /// Write sample deliveries with their recipients and batches.
+    Generate(GenerateArgs),
+    /// List events of the log, each once, at its highest version.
+    Events(EventsArgs),
+    /// Show everything about one recipient: by address, message id or recipient id.
+    Recipient(RecipientArgs),
+    /// List batches with their counters and completion.
+    Batches(BatchesArgs),
+    /// List the completions that fired.
+    Completions(ListArgs),
+    /// Events whose recipient is not known yet.
+    #[command(subcommand)]
+    Unmatched(UnmatchedCommand),
+    /// Dead letters: what could not be taken, with its raw bytes and the reason.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Forget ledger entries of old events; the state of recipients and batches stays.
+    Prune(PruneArgs),
+}
+
+/// The kinds of job.
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// Apply deliveries as they come, from standard input or a generator, until it ends or a signal comes.
+    Live(LiveArgs),
+    /// Apply a history of deliveries from files; doing it again changes nothing.
+    Replay(ReplayArgs),
+    /// Measure: generated deliveries at a chosen rate, a report at the end.
+    Throughput(ThroughputArgs),
+}
+
+/// One body to explain.
+#[derive(Args, Clone, Debug)]
+pub struct DecodeArgs {
+    /// Whose format it is in: ses, sendgrid, mailgun, postmark, resend, sparkpost, mandrill, brevo, mailersend, twilio
+    /// or vonage.
+    pub provider: String,
+    /// The raw body of the request.
+    pub body: PathBuf,
+    /// JSON with the request's `method`, `url` and `headers`, or a map from file names to such.
+    #[arg(long, value_name = "FILE")]
+    pub request: Option<PathBuf>,
+}
+
+/// Sample data to write.
+#[derive(Args, Clone, Debug)]
+pub struct GenerateArgs {
+    /// The same seed writes the same bytes.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// The folder to write to: deliveries, recipients and batches.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How many deliveries.
+    #[arg(long, default_value = "200_000", value_parser = values::count, value_name = "N")]
+    pub deliveries: u64,
+    /// How many tenants they concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
+}

@@ -1,0 +1,129 @@
+//! What may be typed to look at results.
+
+use clap::{Args, Subcommand};
+
+use crate::cli::values;
+use crate::event::Millis;
+
+/// What every list takes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Only this tenant.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value = "50", value_parser = values::count, value_name = "N")]
+    pub limit: u64,
+    /// One JSON object a line, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `events`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_long_help = "\
+Examples:
+  hookflow events --kind bounced --from 2026-03-01
+  hookflow events --batch spring --json | jq .message_id")]
+pub struct EventsArgs {
+    /// What every list takes.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// Only this provider.
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Only this kind: sent, deferred, delivered, opened, clicked, bounced, dropped, complained, unsubscribed, failed or
+    /// other.
+    #[arg(long, value_parser = kind)]
+    pub kind: Option<String>,
+    /// Only this batch.
+    #[arg(long, value_name = "ID")]
+    pub batch: Option<String>,
+    /// Only this recipient id.
+    #[arg(long, value_name = "ID")]
+    pub recipient: Option<String>,
+    /// Only this message.
+    #[arg(long, value_name = "ID")]
+    pub message: Option<String>,
+    /// Only events from this time on.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub from: Option<Millis>,
+    /// Only events before this time.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub to: Option<Millis>,
+    /// Only events whose recipient is not known.
+    #[arg(long)]
+    pub unmatched: bool,
+}
+
+fn kind(text: &str) -> Result<String, String> {
+    match crate::event::Kind::from_name(text) {
+        Some(kind) => Ok(kind.name().to_owned()),
+        None => {
+            let names = crate::event::Kind::ALL.map(crate::event::Kind::name);
+            Err(format!("the kinds are {}", names.join(", ")))
+        }
+    }
+}
+
+/// `recipient`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecipientArgs {
+    /// An address, a message id or a recipient id.
+    pub needle: String,
+    /// What every list takes.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+/// `batches`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BatchesArgs {
+    /// What every list takes.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// Only batches that are not complete.
+    #[arg(long)]
+    pub open: bool,
+}
+
+/// `unmatched`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UnmatchedCommand {
+    /// List them, oldest first.
+    List(ListArgs),
+}
+
+/// `dlq`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DlqCommand {
+    /// List them by reason; raw bytes are not shown.
+    List {
+        /// What every list takes.
+        #[command(flatten)]
+        list: ListArgs,
+        /// Only this reason, such as bad_syntax.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Show one with its headers and raw bytes. They may hold addresses.
+    Show {
+        /// Its id, as the list shows it.
+        id: String,
+        /// As JSON, the raw bytes in base64.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `prune`.
+#[derive(Args, Clone, Debug, Default)]
+#[group(required = true, multiple = true)]
+pub struct PruneArgs {
+    /// Forget ledger entries of events that happened before this time. Copies that come later raise no totals.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub before: Option<Millis>,
+    /// Forget ledger entries of events without a trustworthy time that were stored before this time.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub no_time_before: Option<Millis>,
+}

@@ -1,0 +1,159 @@
+//! What may be typed behind `run`, and without any command.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::values;
+use crate::event::Millis;
+use crate::runtime::Rate;
+
+/// How the summary is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// Aligned lines for people.
+    #[default]
+    Text,
+    /// One JSON object for programs.
+    Json,
+}
+
+/// Options of the demonstration.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// Remove what the store holds and start anew.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Worker threads [default: one for each core, at most 8]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// How the summary is printed.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub summary: SummaryFormat,
+    /// No progress.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Options of every job.
+#[derive(Args, Clone, Debug, Default)]
+pub struct JobArgs {
+    /// The options that the demonstration takes too.
+    #[command(flatten)]
+    pub demo: DemoArgs,
+    /// The job's name: runs of one name resume each other. Without it: the files, filters and store make one.
+    #[arg(long = "job", value_name = "NAME")]
+    pub name: Option<String>,
+    /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464, or "none".
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<String>,
+}
+
+/// Whom the deliveries concern.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SnapshotArgs {
+    /// Recipients: CSV or JSONL with user, provider, message_id, recipient, batch_id, recipient_id. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
+    /// Batches: CSV or JSONL with id, user, total, sealed_at, deadline.
+    #[arg(long, value_name = "FILE")]
+    pub batches: Option<PathBuf>,
+    /// Recipients that are loaded only after all deliveries: shows how late rows are matched.
+    #[arg(long, value_name = "FILE")]
+    pub late_snapshot: Option<PathBuf>,
+}
+
+/// `run live`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  tail -f deliveries.jsonl | hookflow run live --snapshot recipients.csv
+  hookflow run live --generator --rate 5_000
+  curl -s 127.0.0.1:9464/readyz")]
+pub struct LiveArgs {
+    /// Options of every job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Whom the deliveries concern.
+    #[command(flatten)]
+    pub snapshot: SnapshotArgs,
+    /// Take generated deliveries instead of lines from standard input.
+    #[arg(long)]
+    pub generator: bool,
+    /// How fast the generator goes: deliveries a second, or max.
+    #[arg(long, default_value = "1_000", value_parser = values::rate, value_name = "N|max")]
+    pub rate: Rate,
+    /// The generator's seed.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// How many tenants the generator's deliveries concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
+    /// The provider of deliveries that name none.
+    #[arg(long, value_name = "PROVIDER", conflicts_with = "generator")]
+    pub provider: Option<String>,
+}
+
+/// `run replay`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  hookflow run replay --snapshot recipients.csv --batches batches.csv 2026-03-*.jsonl.gz
+  hookflow run replay --dry-run --from 2026-03-01 --to 2026-04-01 --snapshot recipients.csv history/*.jsonl
+  hookflow run replay --provider ses --snapshot recipients.csv bodies/ses/
+
+A job that was stopped goes on where it was. A job that was finished reads everything again and changes nothing.")]
+pub struct ReplayArgs {
+    /// Options of every job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Whom the deliveries concern.
+    #[command(flatten)]
+    pub snapshot: SnapshotArgs,
+    /// Only events from this time on.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub from: Option<Millis>,
+    /// Only events before this time.
+    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    pub to: Option<Millis>,
+    /// Count exactly what would happen, and write nothing.
+    #[arg(long, conflicts_with = "fresh")]
+    pub dry_run: bool,
+    /// The provider of deliveries that name none; needed for folders of bodies.
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+    /// Files of deliveries, one JSON object a line (.jsonl, .gz, .zst), or folders of bodies.
+    #[arg(required = true, value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `run throughput`.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  hookflow run throughput --deliveries 1_000_000
+  hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
+  hookflow run throughput --null-sinks      the dataflow alone, nothing is stored")]
+pub struct ThroughputArgs {
+    /// Options of every job.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// How fast: deliveries a second, or max.
+    #[arg(long, default_value = "max", value_parser = values::rate, value_name = "N|max")]
+    pub rate: Rate,
+    /// How many deliveries.
+    #[arg(long, default_value = "1_000_000", value_parser = values::count, value_name = "N")]
+    pub deliveries: u64,
+    /// How many tenants they concern.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub users: u32,
+    /// The generator's seed.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Store nothing: measures the dataflow alone.
+    #[arg(long)]
+    pub null_sinks: bool,
+    /// Write the report to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}

@@ -1,0 +1,219 @@
+//! `run` and the demonstration: options to a [`JobRequest`], and a [`Summary`] to an exit code.
+
+use super::args::{
+    Common, DemoArgs, JobArgs, LiveArgs, ReplayArgs, SnapshotArgs, SummaryFormat, ThroughputArgs,
+};
+use super::{Environment, Output, files, load};
+use crate::config::{Override, Plan};
+use crate::error::{Exit, Fatal};
+use crate::event::Provider;
+#[cfg(not(test))]
+use crate::observe::logs;
+use crate::observe::summary::Summary;
+use crate::runtime::{self, Input, JobRequest, Sample, Sinks, Snapshot, TimeRange};
+
+const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
+                           will be unmatched (parked until its recipient is loaded)";
+
+/// No command: sample data, replayed.
+pub fn demo(
+    common: &Common,
+    args: &DemoArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let job = JobArgs {
+        demo: args.clone(),
+        ..JobArgs::default()
+    };
+    let request = request(common, &job, env, Input::Demo)?;
+    finish(&run(request)?, args.summary, output)
+}
+
+/// `run live`.
+pub fn live(
+    common: &Common,
+    args: &LiveArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let request = live_request(common, args, env)?;
+    warn_without_recipients(&request, output);
+    finish(&run(request)?, args.job.demo.summary, output)
+}
+
+pub(super) fn live_request(
+    common: &Common,
+    args: &LiveArgs,
+    env: &Environment,
+) -> Result<JobRequest, Fatal> {
+    let input = match args.generator {
+        true => Input::Generator(Sample {
+            seed: args.seed,
+            deliveries: None,
+            users: args.users,
+            rate: args.rate,
+        }),
+        false => Input::StandardInput {
+            provider: args.provider.as_deref().map(provider),
+        },
+    };
+    let mut request = request(common, &args.job, env, input)?;
+    request.snapshot = snapshot(&args.snapshot);
+    Ok(request)
+}
+
+/// `run replay`.
+pub fn replay(
+    common: &Common,
+    args: &ReplayArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let request = replay_request(common, args, env)?;
+    warn_without_recipients(&request, output);
+    finish(&run(request)?, args.job.demo.summary, output)
+}
+
+pub(super) fn replay_request(
+    common: &Common,
+    args: &ReplayArgs,
+    env: &Environment,
+) -> Result<JobRequest, Fatal> {
+    let input = Input::Files {
+        paths: args.files.clone(),
+        provider: args.provider.as_deref().map(provider),
+    };
+    let mut request = request(common, &args.job, env, input)?;
+    request.snapshot = snapshot(&args.snapshot);
+    request.range = range(args)?;
+    if args.dry_run {
+        request.sinks = Sinks::DryRun;
+    }
+    Ok(request)
+}
+
+/// `run throughput`.
+pub fn throughput(
+    common: &Common,
+    args: &ThroughputArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let input = Input::Generator(Sample {
+        seed: args.seed,
+        deliveries: Some(args.deliveries),
+        users: args.users,
+        rate: args.rate,
+    });
+    let mut request = request(common, &args.job, env, input)?;
+    if args.null_sinks {
+        request.sinks = Sinks::Null;
+    }
+    let summary = run(request)?;
+    if let Some(path) = &args.json {
+        files::write(path, &summary.to_json())?;
+    }
+    finish(&summary, args.job.demo.summary, output)
+}
+
+fn run(request: JobRequest) -> Result<Summary, Fatal> {
+    runtime::run(request)
+}
+
+fn request(
+    common: &Common,
+    args: &JobArgs,
+    env: &Environment,
+    input: Input,
+) -> Result<JobRequest, Fatal> {
+    let loaded = load(common, env, overrides(args))?;
+    start_logs(&loaded.plan, env)?;
+    for note in &loaded.notes {
+        tracing::info!(name = note.name, value = note.value, "{}", note.effect);
+    }
+    let mut request = JobRequest::new(loaded.plan, input);
+    request.name = args.name.clone();
+    request.fresh = args.demo.fresh;
+    request.quiet = args.demo.quiet;
+    Ok(request)
+}
+
+/// Tests make several requests in one process, which can only start its logs once.
+#[cfg(test)]
+fn start_logs(_plan: &Plan, _env: &Environment) -> Result<(), Fatal> {
+    Ok(())
+}
+
+#[cfg(not(test))]
+fn start_logs(plan: &Plan, env: &Environment) -> Result<(), Fatal> {
+    logs::start(&plan.logs, env.get("RUST_LOG").map(String::as_str))
+}
+
+fn overrides(args: &JobArgs) -> Vec<Override> {
+    let workers = args.demo.workers.as_ref();
+    let metrics = args.metrics.as_ref();
+    let flags = [
+        ("--workers", "job.workers", workers),
+        ("--metrics", "metrics.listen", metrics),
+    ];
+    flags
+        .into_iter()
+        .filter_map(|(flag, path, value)| {
+            let value = value?.clone();
+            Some(Override { flag, path, value })
+        })
+        .collect()
+}
+
+fn provider(name: &str) -> Provider {
+    Provider::new(name.to_ascii_lowercase())
+}
+
+fn snapshot(args: &SnapshotArgs) -> Snapshot {
+    Snapshot {
+        recipients: args.snapshot.clone(),
+        batches: args.batches.clone(),
+        late: args.late_snapshot.clone(),
+    }
+}
+
+fn range(args: &ReplayArgs) -> Result<TimeRange, Fatal> {
+    match (args.from, args.to) {
+        (Some(from), Some(to)) if from >= to => Err(Fatal::new(
+            Exit::Usage,
+            format!("--from {from} is not before --to {to}: no event could be in between"),
+        )),
+        (from, to) => Ok(TimeRange { from, to }),
+    }
+}
+
+/// Deliveries from outside concern recipients that only a snapshot (or an earlier one) makes known.
+fn warn_without_recipients(request: &JobRequest, output: &mut Output<'_>) {
+    let generated = matches!(request.input, Input::Generator(_) | Input::Demo);
+    if !generated && request.snapshot.recipients.is_empty() {
+        output.say(NO_SNAPSHOT);
+    }
+}
+
+fn finish(
+    summary: &Summary,
+    format: SummaryFormat,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    match format {
+        SummaryFormat::Text => output.print(&summary.render())?,
+        SummaryFormat::Json => output.print(&format!("{}\n", summary.to_json()))?,
+    }
+    Ok(exit_of(summary))
+}
+
+/// Dead letters are a normal outcome, unless there was nothing else.
+pub(super) const fn exit_of(summary: &Summary) -> Exit {
+    let good = summary.events + summary.control;
+    if good == 0 && summary.dead_letters > 0 {
+        Exit::Input
+    } else {
+        Exit::Done
+    }
+}

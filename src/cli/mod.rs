@@ -1,0 +1,146 @@
+//! The command line: what was typed, made into one call of the room that does it.
+//!
+//! * [`args`] is what may be typed, with the help that teaches it;
+//! * [`job`] turns a `run` command into a [`JobRequest`](crate::runtime::JobRequest);
+//! * [`show`] prints what the stores hold, through the calls listed in [`backend`];
+//! * [`settings`] and [`decode`] explain the configuration and a single body.
+//!
+//! Contract: results go to standard output, everything else to standard error; the exit code is that of
+//! [`Exit`](crate::error::Exit). No other room sees an option.
+
+pub mod args;
+pub mod backend;
+mod decode;
+mod files;
+mod job;
+mod panics;
+mod settings;
+mod show;
+pub mod table;
+mod values;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{self, Loaded, Override};
+use crate::error::{Exit, Fatal};
+use args::{Arguments, Command, Common, RunCommand};
+
+/// The environment, handed in so that tests need not change their own.
+pub type Environment = BTreeMap<String, String>;
+
+/// Where a command writes.
+pub struct Output<'a> {
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Everything said about them.
+    pub err: &'a mut dyn Write,
+}
+
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+impl Output<'_> {
+    /// Prints a result. A reader that went away (`| head`) is no error.
+    pub fn print(&mut self, text: &str) -> Result<(), Fatal> {
+        match self.out.write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let message = format!("standard output cannot be written: {error}");
+                Err(Fatal::new(Exit::Input, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something about the results; a standard error that is gone changes nothing.
+    pub fn say(&mut self, text: &str) {
+        writeln!(self.err, "{text}").unwrap_or_default();
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    panics::end_the_process();
+    let arguments = Arguments::parse();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let mut output = Output {
+        out: &mut out,
+        err: &mut err,
+    };
+    let exit = match dispatch(arguments, &environment, &mut output) {
+        Ok(exit) => exit,
+        Err(fatal) => {
+            output.say(&format!("hookflow: {}", fatal.message));
+            fatal.exit
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// One command, one call.
+pub fn dispatch(
+    arguments: Arguments,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let Arguments {
+        common,
+        demo,
+        command,
+    } = arguments;
+    let Some(command) = command else {
+        return job::demo(&common, &demo, env, output);
+    };
+    if demo != Default::default() {
+        let message = "options of the demonstration stand before a command: write them behind it";
+        return Err(Fatal::new(Exit::Usage, message));
+    }
+    match command {
+        Command::Run(RunCommand::Live(run)) => job::live(&common, &run, env, output),
+        Command::Run(RunCommand::Replay(run)) => job::replay(&common, &run, env, output),
+        Command::Run(RunCommand::Throughput(run)) => job::throughput(&common, &run, env, output),
+        Command::Check => settings::check(&common, env, output),
+        Command::Config => settings::print(&common, env, output),
+        Command::Decode(what) => decode::decode(&common, &what, env, output),
+        Command::Generate(what) => backend::generate(&what).and_then(|text| {
+            output.print(&text)?;
+            Ok(Exit::Done)
+        }),
+        Command::Events(what) => show::events(&common, &what, env, output),
+        Command::Recipient(what) => show::recipient(&common, &what, env, output),
+        Command::Batches(what) => show::batches(&common, &what, env, output),
+        Command::Completions(what) => show::completions(&common, &what, env, output),
+        Command::Unmatched(what) => show::unmatched(&common, &what, env, output),
+        Command::Dlq(what) => show::dead_letters(&common, &what, env, output),
+        Command::Prune(what) => show::prune(&common, &what, env, output),
+    }
+}
+
+/// The configuration with the options of the command line laid over it.
+fn load(common: &Common, env: &Environment, mut overrides: Vec<Override>) -> Result<Loaded, Fatal> {
+    if let Some(store) = &common.store {
+        overrides.push(Override {
+            flag: "--store",
+            path: "store.dir",
+            value: store.display().to_string(),
+        });
+    }
+    let file = common
+        .config
+        .as_deref()
+        .map(config::read_file)
+        .transpose()?;
+    Ok(config::load(file.as_ref(), env, &overrides)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The commands that look at stores: a question to the [`backend`], its rows to a table.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::args::{
+    BatchesArgs, Common, DlqCommand, EventsArgs, ListArgs, PruneArgs, RecipientArgs,
+    UnmatchedCommand,
+};
+use super::{Environment, Output, backend, load, table};
+use crate::error::{Exit, Fatal};
+use crate::observe::numbers::grouped;
+
+/// (key of the row, title) of each list.
+type Keys = &'static [(&'static str, &'static str)];
+
+const EVENTS: Keys = &[
+    ("occurred_at", "time"),
+    ("received_at", "received"),
+    ("provider", "provider"),
+    ("user", "user"),
+    ("kind", "kind"),
+    ("batch_id", "batch"),
+    ("recipient_id", "recipient"),
+    ("message_id", "message"),
+];
+const RECIPIENT: Keys = &[
+    ("user", "user"),
+    ("batch_id", "batch"),
+    ("recipient_id", "recipient"),
+    ("status", "status"),
+    ("flags", "flags"),
+];
+const BATCHES: Keys = &[
+    ("user", "user"),
+    ("batch_id", "batch"),
+    ("total", "total"),
+    ("finished", "finished"),
+    ("unique.delivered", "delivered"),
+    ("unique.opened", "opened"),
+    ("unique.clicked", "clicked"),
+    ("unique.bounced_hard", "hard"),
+    ("unique.bounced_soft", "soft"),
+    ("unique.complained", "complained"),
+    ("unique.unsubscribed", "unsubscribed"),
+    ("completed_at", "completed"),
+    ("cause", "cause"),
+];
+const COMPLETIONS: Keys = &[
+    ("user", "user"),
+    ("batch_id", "batch"),
+    ("generation", "generation"),
+    ("cause", "cause"),
+    ("completed_at", "completed"),
+    ("delivered_at", "delivered"),
+];
+const UNMATCHED: Keys = &[
+    ("parked_at", "parked"),
+    ("provider", "provider"),
+    ("user", "user"),
+    ("kind", "kind"),
+    ("message_id", "message"),
+    ("occurred_at", "time"),
+    ("attempts", "copies"),
+];
+const DEAD_LETTERS: Keys = &[
+    ("id", "id"),
+    ("stage", "stage"),
+    ("reason_code", "reason"),
+    ("provider", "provider"),
+    ("user", "user"),
+    ("attempts", "copies"),
+    ("last_seen", "last seen"),
+    ("reason", "why"),
+];
+
+type Answer = Result<Exit, Fatal>;
+
+/// `events`.
+pub fn events(
+    common: &Common,
+    what: &EventsArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let rows = backend::events(&store(common, env)?, what)?;
+    list(EVENTS, &rows, &what.list, "no event is like that", output)
+}
+
+/// `recipient`.
+pub fn recipient(
+    common: &Common,
+    what: &RecipientArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let rows = backend::recipient(&store(common, env)?, what)?;
+    let none = "no recipient has that address, message id or recipient id";
+    list(RECIPIENT, &rows, &what.list, none, output)
+}
+
+/// `batches`.
+pub fn batches(
+    common: &Common,
+    what: &BatchesArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let rows = backend::batches(&store(common, env)?, what)?;
+    list(BATCHES, &rows, &what.list, "there is no such batch", output)
+}
+
+/// `completions`.
+pub fn completions(
+    common: &Common,
+    what: &ListArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let rows = backend::completions(&store(common, env)?, what)?;
+    list(COMPLETIONS, &rows, what, "no batch is complete", output)
+}
+
+/// `unmatched list`.
+pub fn unmatched(
+    common: &Common,
+    what: &UnmatchedCommand,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let UnmatchedCommand::List(what) = what;
+    let rows = backend::unmatched(&store(common, env)?, what)?;
+    list(UNMATCHED, &rows, what, "no event is parked", output)
+}
+
+/// `dlq`.
+pub fn dead_letters(
+    common: &Common,
+    what: &DlqCommand,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let store = store(common, env)?;
+    match what {
+        DlqCommand::List { list: what, reason } => {
+            let rows = backend::dead_letters(&store, what, reason.as_deref())?;
+            list(
+                DEAD_LETTERS,
+                &rows,
+                what,
+                "there are no dead letters",
+                output,
+            )
+        }
+        DlqCommand::Show { id, json } => match backend::dead_letter(&store, id)? {
+            Some(row) if *json => print(&format!("{row:#}\n"), output),
+            Some(row) => print(&table::record(&row), output),
+            None => {
+                let message =
+                    format!("there is no dead letter {id}; `hookflow dlq list` shows them");
+                Err(Fatal::new(Exit::Input, message))
+            }
+        },
+    }
+}
+
+/// `prune`.
+pub fn prune(
+    common: &Common,
+    what: &PruneArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Answer {
+    let forgotten = backend::prune(&store(common, env)?, what)?;
+    let text = format!("{} ledger entries forgotten\n", grouped(forgotten));
+    print(&text, output)
+}
+
+fn store(common: &Common, env: &Environment) -> Result<PathBuf, Fatal> {
+    Ok(load(common, env, Vec::new())?.plan.store_dir)
+}
+
+fn list(
+    keys: Keys,
+    rows: &[Value],
+    what: &ListArgs,
+    none: &str,
+    output: &mut Output<'_>,
+) -> Answer {
+    if what.json {
+        return print(&table::json_lines(rows), output);
+    }
+    if rows.is_empty() {
+        output.say(none);
+        return Ok(Exit::Done);
+    }
+    let answer = print(&table::render(&table::columns(keys), rows), output);
+    if u64::try_from(rows.len()).is_ok_and(|shown| shown >= what.limit) {
+        output.say(&format!(
+            "the first {} are shown; --limit shows more",
+            grouped(what.limit)
+        ));
+    }
+    answer
+}
+
+fn print(text: &str, output: &mut Output<'_>) -> Answer {
+    output.print(text)?;
+    Ok(Exit::Done)
+}

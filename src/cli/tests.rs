@@ -1,0 +1,186 @@
+//! The command line as a whole: what is typed, and what comes of it.
+
+use clap::{CommandFactory, Parser};
+
+use super::args::{Arguments, Command, RunCommand};
+use super::*;
+use crate::event::Millis;
+use crate::observe::summary::Summary;
+use crate::runtime::{Input, JobRequest, Rate, Sinks};
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(std::iter::once("hookflow").chain(line.split_whitespace()))
+}
+
+/// Runs a command line: its result, standard output and standard error.
+fn run(line: &str, env: &[(&str, &str)]) -> (Result<Exit, Fatal>, String, String) {
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut output = Output {
+        out: &mut out,
+        err: &mut err,
+    };
+    let result = dispatch(parse(line).unwrap(), &env, &mut output);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (result, text(out), text(err))
+}
+
+fn replay(line: &str) -> Result<JobRequest, Fatal> {
+    let arguments = parse(&format!("run replay {line}")).unwrap();
+    match arguments.command {
+        Some(Command::Run(RunCommand::Replay(run))) => {
+            job::replay_request(&arguments.common, &run, &Environment::new())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_is_well_formed_and_teaches() {
+    Arguments::command().debug_assert();
+    let help = Arguments::command().render_long_help().to_string();
+    for part in [
+        "Examples:",
+        "Exit codes:",
+        "hookflow run replay",
+        "hookflow decode ses",
+    ] {
+        assert!(help.contains(part), "no {part:?} in\n{help}");
+    }
+}
+
+#[test]
+fn a_replay_resolves_every_option() {
+    let line = "--snapshot r.csv --snapshot s.csv --batches b.csv --late-snapshot l.csv --store here --workers 3 \
+                --from 2026-03-01 --to 2026-03-02T12:00:00Z --provider SES --job nightly --metrics 127.0.0.1:1 a.jsonl b/";
+    let request = replay(line).unwrap();
+    assert_eq!(request.plan.store_dir.to_str(), Some("here"));
+    assert_eq!(request.plan.workers.get(), 3);
+    assert_eq!(request.snapshot.recipients.len(), 2);
+    assert!(request.snapshot.batches.is_some() && request.snapshot.late.is_some());
+    assert_eq!(
+        request.range.from,
+        Millis::parse_rfc3339("2026-03-01T00:00:00Z")
+    );
+    assert_eq!(request.name.as_deref(), Some("nightly"));
+    assert_eq!(request.metrics.unwrap().port(), 1);
+    assert_eq!(request.sinks, Sinks::Durable);
+    let Input::Files { paths, provider } = request.input else {
+        panic!("{:?}", request.input);
+    };
+    assert_eq!((paths.len(), provider.unwrap().as_str()), (2, "ses"));
+}
+
+#[test]
+fn finite_jobs_serve_no_metrics_and_dry_runs_write_nothing() {
+    let request = replay("--dry-run a.jsonl").unwrap();
+    assert_eq!((request.metrics, request.sinks), (None, Sinks::DryRun));
+    let live = parse("run live --generator --rate max").unwrap();
+    let Some(Command::Run(RunCommand::Live(run))) = live.command else {
+        panic!("{:?}", live.command);
+    };
+    let request = job::live_request(&live.common, &run, &Environment::new()).unwrap();
+    assert_eq!(request.metrics.unwrap().port(), 9464);
+    let Input::Generator(sample) = request.input else {
+        panic!("{:?}", request.input);
+    };
+    assert_eq!((sample.rate, sample.deliveries), (Rate::Max, None));
+}
+
+#[test]
+fn mistakes_have_their_exit_codes() {
+    assert_eq!(replay("--workers 0 a").unwrap_err().exit, Exit::Config);
+    let empty = replay("--from 2026-03-02 --to 2026-03-01 a").unwrap_err();
+    assert_eq!(empty.exit, Exit::Usage);
+    let misplaced = run("--fresh check", &[]).0.unwrap_err();
+    assert_eq!(misplaced.exit, Exit::Usage);
+    for wrong in [
+        "run replay",
+        "run replay --dry-run --fresh a",
+        "run throughput --rate fast",
+        "run live --generator --provider ses",
+        "events --kind eaten",
+        "prune",
+        "nonsense",
+    ] {
+        assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+    }
+    for right in [
+        "prune --before 2026-01-01 --no-time-before 2026-01-01",
+        "dlq show abc --json",
+        "unmatched list --limit 5",
+        "--store x batches --open",
+        "run throughput --null-sinks --deliveries 1_000 --json out.json",
+    ] {
+        assert!(parse(right).is_ok(), "{right}");
+    }
+}
+
+#[test]
+fn a_replay_without_recipients_says_so_first() {
+    let (_, _, err) = run("run replay a.jsonl", &[]);
+    assert!(
+        err.contains("nearly every event will be unmatched"),
+        "{err}"
+    );
+    let (_, _, err) = run("run replay --snapshot r.csv a.jsonl", &[]);
+    assert_eq!(err, "");
+}
+
+#[test]
+fn check_explains_the_variables_of_the_replaced_system() {
+    let env = [("WEBHOOK_BATCH_SIZE", "100"), ("WEBHOOK_DEDUP_TTL", "9")];
+    let (exit, out, _) = run("check", &env);
+    assert_eq!(exit.unwrap(), Exit::Done);
+    assert!(out.contains("WEBHOOK_BATCH_SIZE = 100: a write holds at most 100 rows"));
+    assert!(out.contains("WEBHOOK_DEDUP_TTL = 9: no effect yet"));
+    let (bad, ..) = run("check", &[("HOOKFLOW_JOB_TICK", "often")]);
+    assert_eq!(bad.unwrap_err().exit, Exit::Config);
+}
+
+#[test]
+fn config_prints_what_reads_back() {
+    let (exit, out, _) = run("config --store elsewhere", &[("WEBHOOK_BATCH_SIZE", "7")]);
+    assert_eq!(exit.unwrap(), Exit::Done);
+    assert!(out.contains("# command line --store"), "{out}");
+    let table: toml::Table = toml::from_str(&out).unwrap();
+    assert_eq!(table["store"]["dir"].as_str(), Some("elsewhere"));
+}
+
+#[test]
+fn decode_explains_a_body_and_its_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let (body, request) = (dir.path().join("b.json"), dir.path().join("r.json"));
+    files::write(&body, "{}").unwrap();
+    files::write(
+        &request,
+        r#"{"b.json":{"method":"POST","url":"/","headers":{"a":"b"}}}"#,
+    )
+    .unwrap();
+    let line = format!(
+        "decode ses {} --request {}",
+        body.display(),
+        request.display()
+    );
+    let (exit, out, _) = run(&line, &[]);
+    assert!(exit.is_ok());
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(report["events"].is_array() && report["rejects"].is_array());
+    let (missing, ..) = run("decode ses /nowhere/at/all", &[]);
+    assert_eq!(missing.unwrap_err().exit, Exit::Input);
+}
+
+#[test]
+fn dead_letters_alone_are_a_failure_and_with_others_are_not() {
+    let mut summary = Summary {
+        dead_letters: 3,
+        ..Summary::default()
+    };
+    assert_eq!(job::exit_of(&summary), Exit::Input);
+    summary.events = 1;
+    assert_eq!(job::exit_of(&summary), Exit::Done);
+    assert_eq!(job::exit_of(&Summary::default()), Exit::Done);
+}

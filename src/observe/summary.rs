@@ -1,0 +1,381 @@
+//! What a job did: for people as aligned lines, for programs as JSON with the same names.
+//!
+//! Contract: the outcomes add up: events = applied + duplicates + unmatched + logged only + dead letters of the later
+//! stages; deliveries without events are control messages or dead letters of the first stages. Nothing here names an
+//! address.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::numbers::{bytes, elapsed, grouped, micros, rate};
+use crate::tally::{Counter, Snapshot, Step};
+
+/// What a job did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Summary {
+    /// The job's name or fingerprint.
+    pub job: String,
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// What a reader must know first: resumed, finished before, a file that changed, no snapshot.
+    pub notes: Vec<String>,
+    /// Deliveries taken from the source.
+    pub received: u64,
+    /// Bytes of them.
+    pub received_bytes: u64,
+    /// Events decoded.
+    pub events: u64,
+    /// Deliveries that held no event.
+    pub control: u64,
+    /// Events folded into a recipient's state.
+    pub applied: u64,
+    /// Events known already, by the layer that saw it.
+    pub duplicates: Duplicates,
+    /// Events parked because their recipient is not known.
+    pub unmatched: u64,
+    /// Parked events whose recipient became known during the job.
+    pub late_matched: u64,
+    /// Events of kinds that count for nothing.
+    pub logged_only: u64,
+    /// Events older than what was pruned; they raised no totals.
+    pub late_total_refused: u64,
+    /// All dead letters.
+    pub dead_letters: u64,
+    /// Dead letters by reason, without zeros.
+    pub dead_letters_by_reason: BTreeMap<String, u64>,
+    /// State rows that changed.
+    pub recipients_changed: u64,
+    /// Batches whose completion fired.
+    pub completions: u64,
+    /// Seconds from start to end.
+    pub elapsed_seconds: f64,
+    /// Events a second.
+    pub events_per_second: f64,
+    /// From reading a delivery to its being durable in every sink.
+    pub latency: Latency,
+    /// The largest batches, largest first.
+    pub batches: Vec<BatchLine>,
+    /// Where the results lie.
+    pub results: Vec<Place>,
+    /// Commands that show more.
+    pub look: Vec<Place>,
+}
+
+/// Duplicates by the layer that saw them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// Seen a short while ago.
+    pub memory: u64,
+    /// Known to the ledger.
+    pub store: u64,
+}
+
+/// How long settling takes, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// Half of them take at most this.
+    pub p50_micros: u64,
+    /// 95 of 100.
+    pub p95_micros: u64,
+    /// 99 of 100.
+    pub p99_micros: u64,
+    /// The longest.
+    pub max_micros: u64,
+}
+
+/// One batch with its counters of distinct recipients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BatchLine {
+    /// The tenant.
+    pub user: String,
+    /// The batch.
+    pub batch_id: String,
+    /// Its size, once sealed.
+    pub total: Option<u64>,
+    /// Recipients that finished.
+    pub finished: u64,
+    /// Delivered.
+    pub delivered: u64,
+    /// Opened.
+    pub opened: u64,
+    /// Clicked.
+    pub clicked: u64,
+    /// Bounced, hard or soft.
+    pub bounced: u64,
+    /// Complained.
+    pub complained: u64,
+    /// Unsubscribed.
+    pub unsubscribed: u64,
+    /// When it was completed and why (`all`, `deadline`); absent while it is not.
+    pub completed: Option<String>,
+}
+
+/// A place or a command, and what is found by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The path or the command line.
+    pub name: String,
+    /// What it holds or shows.
+    pub what: String,
+}
+
+impl Place {
+    /// A place that holds something.
+    pub fn new(name: impl Into<String>, what: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            what: what.into(),
+        }
+    }
+}
+
+impl Summary {
+    /// What the tally knows; notes, batches and places are added by the job.
+    pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
+        let settle = counts.step(Step::Settle);
+        let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
+        let events = counts.get(Counter::Decoded);
+        Self {
+            job: job.into(),
+            received: counts.get(Counter::Received),
+            received_bytes: counts.get(Counter::ReceivedBytes),
+            events,
+            control: counts.get(Counter::Control),
+            applied: counts.get(Counter::Applied),
+            duplicates: Duplicates {
+                memory: counts.get(Counter::DuplicateMemory),
+                store: counts.get(Counter::DuplicateStore),
+            },
+            unmatched: counts.get(Counter::Unmatched),
+            late_matched: counts.get(Counter::LateMatched),
+            logged_only: counts.get(Counter::LoggedOnly),
+            late_total_refused: counts.get(Counter::LateTotalRefused),
+            dead_letters: counts.dead_letters(),
+            dead_letters_by_reason: nonzero.map(|(name, n)| (name.to_owned(), n)).collect(),
+            recipients_changed: counts.get(Counter::RecipientsChanged),
+            completions: counts.get(Counter::Completions),
+            elapsed_seconds: took.as_secs_f64(),
+            events_per_second: rate(events, took),
+            latency: Latency {
+                p50_micros: settle.quantile(0.5),
+                p95_micros: settle.quantile(0.95),
+                p99_micros: settle.quantile(0.99),
+                max_micros: settle.max(),
+            },
+            ..Self::default()
+        }
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// For people.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        self.notes.iter().for_each(|note| push(&mut out, note));
+        if !self.notes.is_empty() {
+            push(&mut out, "");
+        }
+        self.counts(&mut out);
+        self.speed(&mut out);
+        self.largest_batches(&mut out);
+        places(&mut out, "results", &self.results);
+        places(&mut out, "look at", &self.look);
+        out
+    }
+
+    fn counts(&self, out: &mut String) {
+        let applied = if self.dry_run {
+            "would apply"
+        } else {
+            "applied"
+        };
+        let read = format!("{} read", bytes(self.received_bytes));
+        let changed = format!("{} recipients changed", grouped(self.recipients_changed));
+        let layers = format!(
+            "{} by memory, {} by the store",
+            grouped(self.duplicates.memory),
+            grouped(self.duplicates.store)
+        );
+        let duplicates = self.duplicates.memory + self.duplicates.store;
+        count(out, "received", self.received, &read);
+        count(out, "events", self.events, "");
+        count(out, applied, self.applied, &changed);
+        count(out, "duplicates", duplicates, &layers);
+        count(out, "unmatched", self.unmatched, &self.matched_later());
+        count(
+            out,
+            "logged only",
+            self.logged_only,
+            "kinds that count for nothing",
+        );
+        count(out, "control", self.control, "deliveries without an event");
+        count(out, "dead letters", self.dead_letters, &self.reasons());
+        if self.late_total_refused > 0 {
+            let why = "older than what was pruned; raised no totals";
+            count(out, "too late", self.late_total_refused, why);
+        }
+        count(
+            out,
+            "completions",
+            self.completions,
+            "batches that became complete",
+        );
+    }
+
+    fn matched_later(&self) -> String {
+        match self.late_matched {
+            0 => String::new(),
+            n => format!("{} matched later and applied", grouped(n)),
+        }
+    }
+
+    fn reasons(&self) -> String {
+        let reasons = self.dead_letters_by_reason.iter();
+        let parts: Vec<String> = reasons
+            .map(|(reason, n)| format!("{} {reason}", grouped(*n)))
+            .collect();
+        parts.join(", ")
+    }
+
+    fn speed(&self, out: &mut String) {
+        let took = Duration::try_from_secs_f64(self.elapsed_seconds).unwrap_or_default();
+        let speed = grouped(self.events_per_second as u64);
+        let line = format!(
+            "  {:<12} {:>15}   {speed} events/s",
+            "elapsed",
+            elapsed(took)
+        );
+        push(out, &line);
+        if self.latency.max_micros > 0 {
+            let times = [
+                ("50 %", self.latency.p50_micros),
+                ("95 %", self.latency.p95_micros),
+                ("99 %", self.latency.p99_micros),
+                ("max", self.latency.max_micros),
+            ];
+            let times = times.map(|(share, time)| format!("{share} {}", micros(time)));
+            let line = format!("  {:<12} {}", "durable in", times.join(", "));
+            push(out, &line);
+        }
+    }
+
+    fn largest_batches(&self, out: &mut String) {
+        if self.batches.is_empty() {
+            return;
+        }
+        push(out, "\nlargest batches");
+        for batch in &self.batches {
+            push(out, &batch.render());
+        }
+    }
+}
+
+impl BatchLine {
+    fn render(&self) -> String {
+        let total = self.total.map_or("not sealed".into(), grouped);
+        let completed = match &self.completed {
+            Some(text) => format!("complete: {text}"),
+            None => "not complete".into(),
+        };
+        let counters = [
+            ("delivered", self.delivered),
+            ("opened", self.opened),
+            ("clicked", self.clicked),
+            ("bounced", self.bounced),
+            ("complained", self.complained),
+            ("unsubscribed", self.unsubscribed),
+        ];
+        let counters = counters.map(|(name, n)| format!("{name} {}", grouped(n)));
+        format!(
+            "  {}/{}: finished {} of {total}, {completed}\n    {}",
+            self.user,
+            self.batch_id,
+            grouped(self.finished),
+            counters.join(", ")
+        )
+    }
+}
+
+fn count(out: &mut String, name: &str, number: u64, more: &str) {
+    let line = format!("  {name:<12} {:>15}   {more}", grouped(number));
+    push(out, line.trim_end());
+}
+
+fn places(out: &mut String, title: &str, places: &[Place]) {
+    if places.is_empty() {
+        return;
+    }
+    let longest = places.iter().map(|place| place.name.chars().count());
+    let width = longest.max().unwrap_or_default();
+    push(out, &format!("\n{title}"));
+    for place in places {
+        push(out, &format!("  {:<width$}  {}", place.name, place.what));
+    }
+}
+
+fn push(out: &mut String, line: &str) {
+    writeln!(out, "{line}").unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ReasonCode;
+    use crate::tally::Tally;
+
+    fn summary() -> Summary {
+        let tally = Tally::new([]);
+        tally.count(Counter::Received, 1_234_567);
+        tally.count(Counter::Decoded, 2_000_000);
+        tally.count(Counter::Applied, 1_900_000);
+        tally.count(Counter::DuplicateMemory, 60_000);
+        tally.count(Counter::DuplicateStore, 40_000);
+        tally.reject(ReasonCode::BadSyntax, 3);
+        tally.took(Step::Settle, Duration::from_millis(40), 10);
+        let mut summary = Summary::of("demo", &tally.snapshot(), Duration::from_secs(10));
+        summary.notes = vec!["this history was already applied: nothing changed".into()];
+        summary.batches = vec![BatchLine {
+            user: "acme".into(),
+            batch_id: "spring".into(),
+            total: Some(50_000),
+            finished: 50_000,
+            completed: Some("2026-03-02T09:00:00Z (all)".into()),
+            ..BatchLine::default()
+        }];
+        summary.look = vec![Place::new("hookflow dlq list", "dead letters")];
+        summary
+    }
+
+    #[test]
+    fn a_person_finds_every_number() {
+        let text = summary().render();
+        for part in [
+            "this history was already applied: nothing changed\n\n",
+            "  received           1,234,567   0 B read\n",
+            "  duplicates           100,000   60,000 by memory, 40,000 by the store\n",
+            "  dead letters               3   3 bad_syntax\n",
+            "  elapsed               10.0 s   200,000 events/s\n",
+            "acme/spring: finished 50,000 of 50,000, complete: 2026-03-02T09:00:00Z (all)",
+            "  hookflow dlq list  dead letters\n",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+        assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    }
+
+    #[test]
+    fn a_program_finds_the_same_numbers() {
+        let json: serde_json::Value = serde_json::from_str(&summary().to_json()).unwrap();
+        assert_eq!(json["received"], 1_234_567);
+        assert_eq!(json["duplicates"]["store"], 40_000);
+        assert_eq!(json["dead_letters_by_reason"]["bad_syntax"], 3);
+        assert_eq!(json["events_per_second"], 200_000.0);
+        assert_eq!(json["batches"][0]["total"], 50_000);
+    }
+}

@@ -1,0 +1,166 @@
+//! What is asked of a job: every option resolved, nothing left to look up.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::Plan;
+use crate::event::{Millis, Provider};
+
+/// A job as the command line resolved it.
+#[derive(Clone, Debug)]
+pub struct JobRequest {
+    /// The settings; `--workers` and `--store` are laid over them already.
+    pub plan: Plan,
+    /// Where deliveries come from.
+    pub input: Input,
+    /// Whom they concern.
+    pub snapshot: Snapshot,
+    /// Which events count.
+    pub range: TimeRange,
+    /// Its name; without one it is the fingerprint of (source, filters, store).
+    pub name: Option<String>,
+    /// Where outcomes become durable.
+    pub sinks: Sinks,
+    /// Remove what the store holds before the start.
+    pub fresh: bool,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// No bar and no progress lines.
+    pub quiet: bool,
+}
+
+impl JobRequest {
+    /// A job over `input` with everything else as it usually is.
+    pub fn new(plan: Plan, input: Input) -> Self {
+        let metrics = plan.metrics_address(input.is_finite());
+        Self {
+            plan,
+            input,
+            snapshot: Snapshot::default(),
+            range: TimeRange::default(),
+            name: None,
+            sinks: Sinks::Durable,
+            fresh: false,
+            metrics,
+            quiet: false,
+        }
+    }
+}
+
+/// Where deliveries come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The demonstration: sample data, made in the store's folder on first use, then replayed.
+    Demo,
+    /// Files: lines of deliveries (`.jsonl`, also `.gz` and `.zst`), or folders of bodies of one provider.
+    Files {
+        /// Paths as given; patterns are the shell's or `glob`'s.
+        paths: Vec<PathBuf>,
+        /// The provider of deliveries that name none; needed for folders of bodies.
+        provider: Option<Provider>,
+    },
+    /// Lines of deliveries from standard input; never resumes.
+    StandardInput {
+        /// The provider of deliveries that name none.
+        provider: Option<Provider>,
+    },
+    /// A generator, for ever or for a number of deliveries.
+    Generator(Sample),
+}
+
+impl Input {
+    /// Whether it ends by itself.
+    pub const fn is_finite(&self) -> bool {
+        match self {
+            Input::Demo | Input::Files { .. } => true,
+            Input::Generator(sample) => sample.deliveries.is_some(),
+            Input::StandardInput { .. } => false,
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Input::Demo => "demo",
+            Input::Files { .. } => "files",
+            Input::StandardInput { .. } => "standard input",
+            Input::Generator(_) => "generator",
+        }
+    }
+}
+
+/// Whom deliveries concern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Recipients (CSV or JSONL), loaded before the first delivery is read.
+    pub recipients: Vec<PathBuf>,
+    /// Batches with totals, sealing and deadlines.
+    pub batches: Option<PathBuf>,
+    /// Recipients that become known only after all deliveries are read.
+    pub late: Option<PathBuf>,
+}
+
+/// Event times that count; outside of it an event is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    /// From this on.
+    pub from: Option<Millis>,
+    /// Up to and without this.
+    pub to: Option<Millis>,
+}
+
+impl TimeRange {
+    /// Whether a time is in it.
+    pub fn holds(&self, time: Millis) -> bool {
+        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+    }
+}
+
+/// Where outcomes become durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sinks {
+    /// In the store.
+    Durable,
+    /// Nowhere: measures the dataflow alone.
+    Null,
+    /// Nowhere, but counted exactly as if.
+    DryRun,
+}
+
+/// How fast a generator goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// As fast as they are taken.
+    Max,
+    /// Deliveries a second.
+    PerSecond(u64),
+}
+
+/// Generated deliveries, with the recipients and batches they concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The same seed makes the same sample.
+    pub seed: u64,
+    /// How many deliveries; none: for ever.
+    pub deliveries: Option<u64>,
+    /// How many tenants they concern.
+    pub users: u32,
+    /// How fast.
+    pub rate: Rate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_its_start_and_not_its_end() {
+        let range = TimeRange {
+            from: Some(Millis(5)),
+            to: Some(Millis(7)),
+        };
+        let held: Vec<i64> = (0..10).filter(|n| range.holds(Millis(*n))).collect();
+        assert_eq!(held, [5, 6]);
+        assert!(TimeRange::default().holds(Millis(-1)));
+    }
+}
