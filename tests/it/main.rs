@@ -1,0 +1,11 @@
+//! The integration tests: one binary, one module a concern.
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod decode;
+mod decode_fixtures;
+mod decode_hostile;
