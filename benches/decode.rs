@@ -17,6 +17,10 @@ use hookflow::decode::{self, Decoded, Options, print};
 use hookflow::event::Delivery;
 use serde_json::Value;
 
+/// The program's own allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn samples(provider: &str) -> Vec<Arc<Delivery>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let folder = root.join(provider);

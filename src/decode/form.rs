@@ -98,18 +98,21 @@ fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
 #[inline]
 fn escaped(after: &[u8]) -> Option<u8> {
     let [high, low, ..] = after else { return None };
-    Some(hex(*high)? << 4 | hex(*low)?)
+    let (high, low) = (HEX[usize::from(*high)], HEX[usize::from(*low)]);
+    (high | low < 16).then_some(high << 4 | low)
 }
 
-#[inline]
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+/// The value of every hex digit, 255 for what is none.
+const HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
     }
-}
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -145,13 +145,28 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// The UTC date `YYYY-MM-DD` of a time; empty for one that no calendar holds.
+/// The UTC date `YYYY-MM-DD` of a time; empty for one whose year has not four digits.
 pub(super) fn date(at: Option<Millis>) -> CompactString {
-    let text = at.map(|at| at.to_string()).unwrap_or_default();
-    match text.as_bytes().get(10) {
-        Some(b'T') => text[..10].into(),
-        _ => CompactString::default(),
-    }
+    let Some(at) = at.filter(|at| (0..YEAR_10000).contains(&at.0)) else {
+        return CompactString::default();
+    };
+    let (year, month, day) = civil(at.0 / 86_400_000);
+    compact_str::format_compact!("{year:04}-{month:02}-{day:02}")
+}
+
+const YEAR_10000: i64 = 253_402_300_800_000;
+
+/// The date of a day since 1970-01-01; the inverse of [`days`].
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let leaps = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leaps) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year_of_era + (month >= 10) as i64;
+    (year, (month + 2) % 12 + 1, day)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hookflow::decode::{self, Decoded, Options, print};
-use hookflow::event::{Delivery, Origin, User};
+use hookflow::event::{Delivery, Event, Origin, Provider, ReasonCode, Reject, User};
 use serde_json::{Map, Value};
 
 /// One body with the request that carried it.
@@ -57,6 +57,43 @@ pub fn decode_with(delivery: Delivery, options: &Options) -> Decoded {
     let mut out = Decoded::default();
     decode::decode(&Arc::new(delivery), options, &mut out);
     out
+}
+
+/// A delivery of `body` and nothing else.
+pub fn delivery(provider: &str, body: &str) -> Delivery {
+    Delivery {
+        provider: Provider::new(provider),
+        user: User::new("tenant"),
+        body: bytes::Bytes::copy_from_slice(body.as_bytes()),
+        ..Delivery::default()
+    }
+}
+
+/// The events of a body that holds nothing bad.
+pub fn events(provider: &str, body: &str) -> Vec<Event> {
+    let decoded = decode(delivery(provider, body));
+    assert_eq!(decoded.rejects, [], "{body}");
+    decoded.events
+}
+
+/// The one event of a body.
+pub fn event(provider: &str, body: &str) -> Event {
+    let mut events = events(provider, body);
+    assert_eq!(events.len(), 1, "{body}");
+    events.remove(0)
+}
+
+/// What is bad in a delivery.
+pub fn rejects(delivery: Delivery) -> Vec<Reject> {
+    decode(delivery).rejects
+}
+
+/// Why a body is refused as a whole.
+pub fn code(provider: &str, body: &str) -> ReasonCode {
+    let decoded = decode(delivery(provider, body));
+    assert!(decoded.events.is_empty(), "{body}");
+    assert_eq!(decoded.rejects.len(), 1, "{body}");
+    decoded.rejects[0].reason.code
 }
 
 #[test]

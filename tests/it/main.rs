@@ -7,5 +7,7 @@
 )]
 
 mod decode;
+mod decode_bodies;
 mod decode_fixtures;
 mod decode_hostile;
+mod json_reader;
