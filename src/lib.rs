@@ -1,5 +1,7 @@
 //! hookflow
 
+pub mod json;
+
 pub mod event;
 
 pub mod key;

@@ -1,5 +1,13 @@
-//! The integration tests: one binary, one module per subject.
+//! The integration tests: one binary, one module a concern.
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
-mod operators;
-mod support;
+mod decode;
+mod decode_bodies;
+mod decode_fixtures;
+mod decode_hostile;
+mod json_reader;

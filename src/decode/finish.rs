@@ -1,0 +1,207 @@
+//! From a draft to an event: the one place where identities, keys and text that a store can hold are made.
+//!
+//! Contract: an identity that a store cannot hold (NUL, no UTF-8, a lone surrogate) refuses the element; in free text,
+//! such as addresses and links, the bad characters are replaced.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+
+use super::{Decoder, Time};
+use crate::event::{BounceClass, Delivery, Event, Kind, Millis, PayloadIds, Reason, ReasonCode};
+use crate::json::Wanted;
+use crate::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
+
+/// What a provider's file says of one event, borrowed from the body. Empty text is absent.
+pub(super) struct Draft<'d> {
+    pub(super) kind: Kind,
+    pub(super) bounce: Option<BounceClass>,
+    pub(super) machine: bool,
+    pub(super) time: Option<Millis>,
+    pub(super) message_id: &'d [u8],
+    /// The parts of the event key, joined with `|`.
+    pub(super) key: &'d [Part<'d>],
+    /// An address, alone or as `name <address>`.
+    pub(super) recipient: &'d [u8],
+    /// The sender's own ids: the recipient's, the batch's.
+    pub(super) ids: &'d Wanted<'d>,
+}
+
+/// A part of an event key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'d> {
+    /// Must be text that a store can hold.
+    Id(&'d [u8]),
+    /// Free text: cleaned.
+    Free(&'d [u8]),
+}
+
+/// Where an event stands.
+pub(super) struct Place<'p> {
+    pub(super) delivery: &'p Arc<Delivery>,
+    pub(super) decoder: Option<&'static Decoder>,
+    pub(super) shard: Shard,
+    pub(super) index: u32,
+    pub(super) raw: &'p [u8],
+    pub(super) keep_raw: bool,
+}
+
+/// Makes the event.
+pub(super) fn finish(draft: &Draft<'_>, place: &Place<'_>) -> Result<Event, Reason> {
+    let (provider, user) = (&place.delivery.provider, &place.delivery.user);
+    let message_id = without_brackets(id_text(draft.message_id, "the message id")?);
+    let event_key = join(draft.key)?;
+    let recipient = free_text(address_part(draft.recipient));
+    let recipient = Some(recipient).filter(|address| !address.is_empty());
+    let occurred_at = draft.time.and_then(Millis::plausible);
+    let raw = place.keep_raw || draft.kind == Kind::Other;
+    Ok(Event {
+        identity: Identity::of(provider, user, draft.kind, &event_key),
+        delivery: Arc::clone(place.delivery),
+        index: place.index,
+        shard: place.shard,
+        kind: draft.kind,
+        bounce_class: draft.bounce.filter(|_| draft.kind == Kind::Bounced),
+        machine: draft.machine && draft.kind == Kind::Opened,
+        bucket: bucket(place.decoder, occurred_at),
+        occurred_at,
+        join: JoinKey::of(user, provider, known_id(place.decoder, message_id)),
+        message_id: message_id.into(),
+        event_key,
+        address: recipient.as_deref().map(AddressKey::of),
+        recipient: recipient.map(CompactString::from),
+        ids: payload_ids(draft.ids)?,
+        raw: raw.then(|| place.raw.into()),
+    })
+}
+
+fn bucket(decoder: Option<&Decoder>, time: Option<Millis>) -> Bucket {
+    match decoder {
+        Some(decoder) if decoder.time == Time::Fixed => Bucket::of(time),
+        _ => Bucket::NONE,
+    }
+}
+
+fn known_id<'a>(decoder: Option<&Decoder>, message_id: &'a str) -> &'a str {
+    match decoder {
+        Some(decoder) => (decoder.join_id)(message_id),
+        None => message_id,
+    }
+}
+
+/// Both ids must be there; an empty batch id means transactional mail, an empty recipient id means nobody.
+fn payload_ids(wanted: &Wanted<'_>) -> Result<Option<PayloadIds>, Reason> {
+    let [recipient_id, batch_id] = &wanted.values;
+    if recipient_id.is_empty() || !batch_id.is_present() {
+        return Ok(None);
+    }
+    Ok(Some(PayloadIds {
+        recipient_id: id_text(recipient_id.bytes(), "the recipient id in the payload")?.into(),
+        batch_id: id_text(batch_id.bytes(), "the batch id in the payload")?.into(),
+    }))
+}
+
+/// Joins the parts of an event key.
+fn join(parts: &[Part<'_>]) -> Result<CompactString, Reason> {
+    let length = parts.iter().map(|part| part.len() + 1).sum();
+    let mut key = CompactString::with_capacity(length);
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            key.push('|');
+        }
+        match part {
+            Part::Id(bytes) => key.push_str(id_text(bytes, "a part of the event key")?),
+            Part::Free(bytes) => key.push_str(&free_text(bytes)),
+        }
+    }
+    Ok(key)
+}
+
+impl Part<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Part::Id(bytes) | Part::Free(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Text that is an identity, or why it cannot be one.
+fn id_text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Reason> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(Reason::new(
+            ReasonCode::BadIdentity,
+            format!(
+                "{what} holds characters that cannot be stored (NUL, a lone surrogate, no UTF-8)"
+            ),
+        )),
+    }
+}
+
+/// Text that people read, with what cannot be stored replaced.
+fn free_text(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    match text.contains('\0') {
+        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
+        false => text,
+    }
+}
+
+/// The text without one leading `<` and one trailing `>`.
+pub(super) fn without_brackets(text: &str) -> &str {
+    let text = text.strip_prefix('<').unwrap_or(text);
+    text.strip_suffix('>').unwrap_or(text)
+}
+
+/// [`without_brackets`] for text that is not checked yet.
+pub(super) fn bytes_without_brackets(text: &[u8]) -> &[u8] {
+    let text = text.strip_prefix(b"<").unwrap_or(text);
+    text.strip_suffix(b">").unwrap_or(text)
+}
+
+/// The address of `address` or `name <address>`, without white space around it.
+pub(super) fn address_part(text: &[u8]) -> &[u8] {
+    let inner = match (memchr::memrchr(b'<', text), text.trim_ascii_end()) {
+        (Some(open), [.., b'>']) => &text.trim_ascii_end()[open + 1..],
+        _ => return text.trim_ascii(),
+    };
+    inner.strip_suffix(b">").unwrap_or(inner).trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lose_their_names() {
+        assert_eq!(address_part(b"Alice <a@example.com>"), b"a@example.com");
+        assert_eq!(address_part(b"\"<x>\" <A@example.com> "), b"A@example.com");
+        assert_eq!(address_part(b" a@example.com\n"), b"a@example.com");
+        assert_eq!(address_part(b">a<"), b">a<");
+        assert_eq!(address_part(b"<>"), b"");
+        assert_eq!(address_part(b""), b"");
+    }
+
+    #[test]
+    fn one_bracket_goes_on_each_side() {
+        assert_eq!(without_brackets("<<a>>"), "<a>");
+        assert_eq!(without_brackets("a"), "a");
+    }
+
+    #[test]
+    fn free_text_is_cleaned_and_identities_are_not() {
+        assert_eq!(free_text(b"a\0\xed\xa0\x80b").chars().next(), Some('a'));
+        assert!(!free_text(b"a\0b").contains('\0'));
+        for bad in [b"a\0".as_slice(), b"\xed\xa0\x80"] {
+            let reason = id_text(bad, "x").unwrap_err();
+            assert_eq!(reason.code, ReasonCode::BadIdentity);
+        }
+    }
+
+    #[test]
+    fn an_event_key_joins_its_parts() {
+        let key = join(&[Part::Id(b"a"), Part::Free(b"\0"), Part::Id(b"")]).unwrap();
+        assert_eq!(key, "a|\u{fffd}|");
+    }
+}

@@ -1,0 +1,96 @@
+//! Twilio SendGrid Event Webhook: an array of events of any messages.
+//!
+//! Source: <https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event>. Custom and unique arguments are
+//! merged into the top level of an event; names are documented in lower case, but some examples capitalise them.
+
+use super::batch::{self, Element};
+use super::finish::{Draft, Part};
+use super::{Decoder, Time, no_identity, times};
+use crate::event::{BounceClass, Kind, Reason};
+use crate::json::{Text, Wanted, fields};
+
+/// A retry posts the stored events again, `timestamp` and all.
+pub(super) const DECODER: Decoder = Decoder {
+    name: "sendgrid",
+    time: Time::Fixed,
+    join_id,
+    decode: |body, output| batch::each::<Item<'_>>(body, output, emit),
+};
+
+fields! {
+    Item<'a> {
+        event: Text<'a> = b"event",
+        email: Text<'a> = b"email",
+        timestamp: Text<'a> = b"timestamp",
+        event_id: Text<'a> = b"sg_event_id",
+        message_id: Text<'a> = b"sg_message_id",
+        bounce_type: Text<'a> = b"type",
+        machine: Text<'a> = b"sg_machine_open",
+        unique_args: Wanted<'a> = b"unique_args",
+        custom_args: Wanted<'a> = b"custom_args",
+    } else top_level
+}
+
+fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
+    let event = item.event.bytes().to_ascii_lowercase();
+    let (kind, bounce) = kind(&event, item.bounce_type.bytes());
+    let own_key = [Part::Id(item.event_id.bytes())];
+    let made_key = [
+        Part::Id(&event),
+        Part::Free(item.email.bytes()),
+        Part::Id(item.timestamp.bytes()),
+        Part::Id(item.message_id.bytes()),
+    ];
+    let parts = [&item.email, &item.timestamp, &item.message_id];
+    let key = match item.event_id.is_empty() {
+        false => own_key.as_slice(),
+        true if parts.iter().all(|part| part.is_empty()) => return Err(no_identity()),
+        true => made_key.as_slice(),
+    };
+    element.emit(&Draft {
+        kind,
+        bounce,
+        machine: item.machine.is_true(),
+        time: times::parse(item.timestamp.bytes()),
+        message_id: item.message_id.bytes(),
+        key,
+        recipient: item.email.bytes(),
+        ids: ids(item),
+    })
+}
+
+fn ids<'i, 'a>(item: &'i Item<'a>) -> &'i Wanted<'a> {
+    let places = [&item.top_level, &item.custom_args, &item.unique_args];
+    let found = places.into_iter().find(|ids| !ids.is_empty());
+    found.unwrap_or(&item.top_level)
+}
+
+fn kind(event: &[u8], bounce_type: &[u8]) -> (Kind, Option<BounceClass>) {
+    let kind = match event {
+        b"processed" => Kind::Sent,
+        b"deferred" => Kind::Deferred,
+        b"delivered" => Kind::Delivered,
+        b"open" => Kind::Opened,
+        b"click" => Kind::Clicked,
+        b"bounce" => return (Kind::Bounced, Some(bounce_class(bounce_type))),
+        b"dropped" => Kind::Dropped,
+        b"spamreport" => Kind::Complained,
+        b"unsubscribe" | b"group_unsubscribe" => Kind::Unsubscribed,
+        _ => Kind::Other,
+    };
+    (kind, None)
+}
+
+fn bounce_class(bounce_type: &[u8]) -> BounceClass {
+    match bounce_type {
+        b"bounce" => BounceClass::Hard,
+        b"blocked" | b"expired" => BounceClass::Soft,
+        _ => BounceClass::Undetermined,
+    }
+}
+
+/// The sender only ever saw `X-Message-Id`; events add the name of the machine that handled the recipient.
+fn join_id(message_id: &str) -> &str {
+    let cut = |id: &'static str| message_id.find(id).unwrap_or(message_id.len());
+    &message_id[..cut(".filter").min(cut(".recvd"))]
+}
