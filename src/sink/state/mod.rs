@@ -11,6 +11,7 @@
 
 pub mod fold;
 pub mod memory;
+pub mod sqlite;
 pub mod view;
 
 use compact_str::CompactString;
