@@ -60,6 +60,8 @@ points! {
     StoreDeadline = "store.deadline",
     /// The completion outbox is marked.
     StoreRelay = "store.relay",
+    /// One step of pruning commits.
+    StorePrune = "store.prune",
     /// Late matches are durable in the log and about to be applied.
     LateMatch = "sweep.apply",
     /// A log file is created under its temporary name.

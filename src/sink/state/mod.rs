@@ -10,6 +10,9 @@
 //! * **Completion** fires at most once per generation, in the transaction that sees the edge, through an outbox row.
 
 pub mod fold;
+pub mod memory;
+pub mod sqlite;
+pub mod view;
 
 use compact_str::CompactString;
 
@@ -179,6 +182,8 @@ pub struct LoadId(pub i64);
 pub struct LoadSummary {
     /// Batches that it sealed (or sealed anew, raising the generation).
     pub sealed: u64,
+    /// Rows of it that contradicted a mapping accepted before.
+    pub contradictions: u64,
     /// Batches whose given total is below their distinct state rows.
     pub total_too_small: u64,
     /// Batches that were complete the moment they were sealed.
@@ -257,7 +262,40 @@ pub trait StateStore: Send {
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
 
     /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
+    ///
+    /// Where `deliver` answers `false`, that one stays undelivered and is offered again by the next call.
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError>;
+
+    /// For each event, whether the ledger or the parked table hold it.
+    fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError>;
+
+    /// Drops what is older than asked, in bounded steps of at most `rows_max` rows a transaction.
+    fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError>;
+
+    /// The whole comparable state: for oracles, replays against live, and dry runs.
+    fn export(&mut self) -> Result<view::Export, SinkError>;
+}
+
+/// What [`StateStore::prune`] is to drop; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prune {
+    /// Ledger rows of hours before that of this time. Events that old raise no totals from then on.
+    pub before: Option<Millis>,
+    /// Ledger rows of events *without* a fixed time that were stored before this time.
+    pub no_time_stored_before: Option<Millis>,
+    /// Dead letters last seen before this time.
+    pub dead_letters_before: Option<Millis>,
+}
+
+/// What [`StateStore::prune`] dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Ledger rows with a time.
+    pub ledger: u64,
+    /// Ledger rows without one.
+    pub no_time: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
 }
 
 /// One row of the completion outbox: batch and generation are its identity.
