@@ -17,6 +17,7 @@ mod batch;
 mod encoding;
 mod finish;
 mod form;
+pub mod operator;
 pub mod print;
 mod times;
 

@@ -40,7 +40,10 @@ pub struct Settings {
 pub fn decoded<'scope>(
     records: StreamVec<'scope, Epoch, Record>,
     settings: Settings,
-) -> (StreamVec<'scope, Epoch, Event>, StreamVec<'scope, Epoch, Reject>) {
+) -> (
+    StreamVec<'scope, Epoch, Event>,
+    StreamVec<'scope, Epoch, Reject>,
+) {
     let mut builder = OperatorBuilder::new("Decode".to_owned(), records.scope());
     let mut input = builder.new_input(records, Pipeline);
     let (events_out, events) = builder.new_output::<Vec<Event>>();
@@ -58,8 +61,12 @@ pub fn decoded<'scope>(
                     let more = decoded.events.len().saturating_sub(deliveries);
                     settings.ledger.borrow_mut().grow(*epoch, more);
                 }
-                events_out.session(&cap).give_iterator(decoded.events.drain(..));
-                rejects_out.session(&cap).give_iterator(decoded.rejects.drain(..));
+                events_out
+                    .session(&cap)
+                    .give_iterator(decoded.events.drain(..));
+                rejects_out
+                    .session(&cap)
+                    .give_iterator(decoded.rejects.drain(..));
             });
         }
     });

@@ -32,7 +32,8 @@ struct Open {
     positions: Vec<Position>,
     events: usize,
     bytes: usize,
-    since: Duration,
+    /// When each parcel was due (or handed in), and how many deliveries it holds.
+    since: Vec<(Duration, u64)>,
 }
 
 /// What a frontier settled.
@@ -40,8 +41,8 @@ struct Open {
 pub struct Closed {
     /// The positions, in the order of their epochs.
     pub positions: Vec<Position>,
-    /// How long the oldest of them was open.
-    pub oldest: Duration,
+    /// For each parcel, how long it was open and how many deliveries it held.
+    pub ages: Vec<(Duration, u64)>,
 }
 
 /// The open epochs of one worker.
@@ -53,20 +54,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A parcel was handed in at `epoch`.
+    /// A parcel was handed in at `epoch`; its latency counts from `since`.
     pub fn record(
         &mut self,
         epoch: Epoch,
         position: Position,
         events: usize,
         bytes: usize,
-        now: Duration,
+        since: Duration,
     ) {
-        let open = self.open.entry(epoch).or_insert_with(|| Open {
-            since: now,
-            ..Open::default()
-        });
+        let open = self.open.entry(epoch).or_default();
         open.positions.push(position);
+        open.since.push((since, events as u64));
         open.events += events;
         open.bytes += bytes;
         self.events += events;
@@ -91,7 +90,10 @@ impl Ledger {
         for (_, open) in std::mem::replace(&mut self.open, rest) {
             self.events -= open.events;
             self.bytes -= open.bytes;
-            closed.oldest = closed.oldest.max(now.saturating_sub(open.since));
+            let ages = open.since.into_iter();
+            closed
+                .ages
+                .extend(ages.map(|(since, held)| (now.saturating_sub(since), held)));
             closed.positions.extend(open.positions);
         }
         closed
@@ -105,6 +107,11 @@ impl Ledger {
     /// Open events.
     pub const fn events(&self) -> usize {
         self.events
+    }
+
+    /// Open epochs.
+    pub fn epochs(&self) -> usize {
+        self.open.len()
     }
 
     /// Open bytes.

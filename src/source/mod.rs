@@ -9,7 +9,9 @@
 //! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a lane is
 //!   its contiguous settled prefix, never the maximum ([`low_water`]).
 
+pub mod bridge;
 pub mod envelope;
+pub mod ledger;
 pub mod low_water;
 
 use std::sync::Arc;

@@ -16,6 +16,9 @@ pub use local::Local;
 pub use names::{Counter, Gauge, Sink, SinkCounter, Step};
 pub use spread::Spread;
 
+/// One worker's counts as its operators share them.
+pub type Counts = std::rc::Rc<std::cell::RefCell<Local>>;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

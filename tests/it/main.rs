@@ -11,3 +11,5 @@ mod decode_bodies;
 mod decode_fixtures;
 mod decode_hostile;
 mod json_reader;
+mod operators;
+mod support;
