@@ -14,4 +14,6 @@ pub mod source;
 
 pub mod decode;
 
+pub mod enrich;
+
 pub mod sink;

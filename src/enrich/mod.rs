@@ -1,0 +1,9 @@
+//! Who an event is about: the recipients that the sender knows, and the join of events with them.
+//!
+//! * [`snapshot`]: recipients and batches from files, in chunks that never end inside a message.
+//!
+//! Contract: rows come from here and from nowhere else, never from events; a bad row is reported by file, line and reason and
+//! the rest goes on, but a file that lacks a column is refused as a whole.
+
+pub mod snapshot;
+mod table;
