@@ -1,7 +1,17 @@
-//! Whose event is it: the join of events against recipient snapshots.
+//! Who an event is about: the recipients that the sender knows, and the join of events with them.
+//!
+//! * [`snapshot`]: recipients and batches from files, in chunks that never end inside a message;
+//! * [`directory`]: the decision to which state row an event belongs;
+//! * [`arrangement`]: what is known of recipients as differential arrangements;
+//! * [`lookup`]: the half join of events with them.
+//!
+//! Contract: rows come from here and from nowhere else, never from events; a bad row is reported by file, line and reason and
+//! the rest goes on, but a file that lacks a column is refused as a whole.
 
 pub mod arrangement;
 pub mod directory;
 pub mod lookup;
+pub mod snapshot;
+mod table;
 
 pub use crate::sink::state::{Mapping, RowId};

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod conformance_state;
 mod decode;
 mod decode_bodies;
 mod decode_fixtures;

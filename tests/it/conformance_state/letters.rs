@@ -1,0 +1,88 @@
+//! Dead letters and checkpoints.
+
+use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
+use hookflow::sink::state::memory::MemoryStore;
+use hookflow::sink::state::sqlite::{Reader, SqliteStore};
+use hookflow::sink::state::{Checkpoint, Prune, StateStore};
+
+use super::world::*;
+
+fn reject(index: u32, seconds: i64) -> Reject {
+    Reject {
+        origin: Origin::default(),
+        provider: provider(),
+        user: user(),
+        stage: Stage::Decode,
+        index,
+        reason: Reason::new(ReasonCode::BadShape, "no field `event`"),
+        raw: vec![0, 159, 146, 150].into(),
+        body_sha256: [7; 32],
+        headers: Headers::from_pairs([("x", "y")]),
+        received_at: at(seconds),
+    }
+}
+
+#[test]
+fn a_repeat_raises_the_attempts_and_adds_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut memory = MemoryStore::new();
+    let mut embedded = SqliteStore::open(dir.path()).unwrap();
+    for store in [&mut memory as &mut dyn StateStore, &mut embedded] {
+        store
+            .bury(&[reject(1, 5), reject(0, 5), reject(1, 3)])
+            .unwrap();
+        store.bury(&[reject(1, 9)]).unwrap();
+    }
+    let reader = Reader::open(dir.path()).unwrap();
+    let mut letters = reader.dead_letters(10).unwrap();
+    assert!(letters.iter().all(|letter| letter.raw.is_none()));
+    for letter in &mut letters {
+        *letter = reader.dead_letter(&letter.id[..12]).unwrap().unwrap();
+    }
+    letters.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(letters, memory.dead_letters());
+    let second = letters.iter().find(|letter| letter.index == 1).unwrap();
+    assert_eq!(
+        (second.attempts, second.first_seen, second.last_seen),
+        (3, at(3), at(9))
+    );
+    assert_eq!(second.headers.as_deref(), Some(r#"{"x":"y"}"#));
+    assert_eq!(reader.dead_letter("").unwrap(), None);
+}
+
+#[test]
+fn old_dead_letters_are_pruned() {
+    on_every_store(|store| {
+        store
+            .bury(&[reject(0, 1), reject(1, 2), reject(2, 9)])
+            .unwrap();
+        let what = Prune {
+            dead_letters_before: Some(at(9)),
+            ..Prune::default()
+        };
+        assert_eq!(store.prune(&what, 1).unwrap().dead_letters, 2);
+        assert_eq!(store.prune(&what, 1).unwrap().dead_letters, 0);
+    });
+}
+
+#[test]
+fn a_checkpoint_replaces_that_of_its_lane() {
+    on_every_store(|store| {
+        let lane = |job: &str, lane: &str, offset| Checkpoint {
+            job: job.into(),
+            lane: lane.into(),
+            offset,
+            proof: "abc".into(),
+            finished: offset > 5,
+        };
+        store
+            .checkpoint(&[lane("j", "a", 1), lane("j", "b", 2), lane("k", "a", 3)])
+            .unwrap();
+        store.checkpoint(&[lane("j", "a", 9)]).unwrap();
+        assert_eq!(
+            store.checkpoints("j").unwrap(),
+            [lane("j", "a", 9), lane("j", "b", 2)]
+        );
+        assert!(store.checkpoints("none").unwrap().is_empty());
+    });
+}

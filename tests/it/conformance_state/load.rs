@@ -1,0 +1,108 @@
+//! Loads: mappings, contradictions, chunks.
+
+use hookflow::event::Kind;
+use hookflow::sink::state::{LoadKind, Loaded, Outcome};
+
+use super::world::*;
+
+#[test]
+fn the_first_accepted_mapping_stands_and_a_contradiction_is_part_of_no_total() {
+    on_every_store(|store| {
+        let first = row("b", "r0", "m", "a@x.org");
+        let other_row = row("b", "r1", "m", "a@x.org");
+        let (fates, summary) = load(
+            store,
+            LoadKind::Full,
+            &[first.clone(), other_row, first],
+            &[],
+        );
+        assert!(matches!(fates[0], Loaded::Accepted(_)));
+        assert_eq!(fates[1], Loaded::Contradiction);
+        assert!(matches!(fates[2], Loaded::Known(_)));
+        assert_eq!(summary.contradictions, 1);
+        let batch = batch(store, "b");
+        assert_eq!((batch.recipients, batch.total), (1, Some(1)));
+        assert_eq!(store.export().unwrap().recipients.len(), 1);
+    });
+}
+
+#[test]
+fn a_contradiction_makes_no_batch_either() {
+    on_every_store(|store| {
+        full(store, "b", 1);
+        let stolen = row("c", "r0", "b-m0", "r0@example.org");
+        let (fates, summary) = load(store, LoadKind::Full, &[stolen], &[]);
+        assert_eq!(fates, [Loaded::Contradiction]);
+        assert_eq!(summary.sealed, 0);
+        assert_eq!(store.export().unwrap().batches.len(), 1);
+    });
+}
+
+#[test]
+fn several_messages_may_lead_to_one_row() {
+    on_every_store(|store| {
+        let rows = [
+            row("b", "r0", "m1", "a@x.org"),
+            row("b", "r0", "m2", "a@x.org"),
+        ];
+        let (fates, _) = load(store, LoadKind::Full, &rows, &[]);
+        let ids: Vec<_> = fates.into_iter().map(|fate| mapping(fate).row_id).collect();
+        assert_eq!(ids[0], ids[1]);
+        assert_eq!(batch(store, "b").total, Some(1));
+        let (page, last) = store.mappings(0, 1).unwrap();
+        assert_eq!(page.len(), 1);
+        assert_eq!(store.mappings(last, 9).unwrap().0.len(), 1);
+    });
+}
+
+#[test]
+fn loading_the_same_again_changes_nothing() {
+    on_every_store(|store| {
+        let ids = full(store, "b", 3);
+        outcome(store, hit("k", Kind::Delivered, 1, ids[0]));
+        let before = store.export().unwrap();
+        assert_eq!(full(store, "b", 3), ids);
+        assert_eq!(store.export().unwrap(), before);
+    });
+}
+
+#[test]
+fn chunks_commit_but_totals_change_only_at_the_end() {
+    on_every_store(|store| {
+        let load = store.begin_load(LoadKind::Full).unwrap();
+        let all = rows("b", 4);
+        let fates = store.load_recipients(load, &all[..2]).unwrap();
+        let early = batch(store, "b");
+        assert_eq!(
+            (early.recipients, early.total, early.generation),
+            (2, None, 0)
+        );
+        for (n, fate) in fates.into_iter().enumerate() {
+            let event = hit(&n.to_string(), Kind::Delivered, 1, mapping(fate).row_id);
+            assert_eq!(outcome(store, event), Outcome::Applied);
+        }
+        store.load_recipients(load, &all[2..]).unwrap();
+        let summary = store.finish_load(load).unwrap();
+        assert_eq!((summary.sealed, summary.completed), (1, 0));
+        assert_eq!(batch(store, "b").total, Some(4));
+        assert_eq!(store.finish_load(load).unwrap().sealed, 0);
+    });
+}
+
+#[test]
+fn a_load_that_died_seals_nothing_and_the_next_one_does() {
+    on_every_store(|store| {
+        let dead = store.begin_load(LoadKind::Full).unwrap();
+        store.load_recipients(dead, &rows("b", 2)).unwrap();
+        store
+            .load_batches(dead, &[batch_row("c", Some(1), true, None)])
+            .unwrap();
+        let next = store.begin_load(LoadKind::Increment).unwrap();
+        assert_eq!(store.mappings(0, 9).unwrap().0.len(), 2);
+        store.finish_load(next).unwrap();
+        assert_eq!(batch(store, "b").total, None);
+        assert_eq!(store.export().unwrap().batches.len(), 1);
+        full(store, "b", 2);
+        assert_eq!(batch(store, "b").total, Some(2));
+    });
+}
