@@ -1,8 +1,8 @@
 //! What a job did: for people as aligned lines, for programs as JSON with the same names.
 //!
-//! Contract: the outcomes add up: events = applied + duplicates + unmatched + logged only + dead letters of the later
-//! stages; deliveries without events are control messages or dead letters of the first stages. Nothing here names an
-//! address.
+//! Contract: the outcomes, each event's when it came, add up: events = applied + duplicates + unmatched + logged only +
+//! dead letters of the later stages; deliveries without events are control messages or dead letters of the first stages.
+//! What was parked and applied later, be it of this job or an earlier one, is told apart. Nothing here names an address.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::numbers::{bytes, elapsed, grouped, micros, rate};
-use crate::tally::{Counter, Snapshot, Step};
+use crate::tally::{Counter, Gauge, Snapshot, Step};
 
 /// What a job did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -34,10 +34,12 @@ pub struct Summary {
     pub applied: u64,
     /// Events known already, by the layer that saw it.
     pub duplicates: Duplicates,
-    /// Events parked because their recipient is not known.
+    /// Events parked because their recipient was not known when they came.
     pub unmatched: u64,
-    /// Parked events whose recipient became known during the job.
+    /// Parked events that were applied later, when their recipient became known; not among `applied`.
     pub late_matched: u64,
+    /// Events that are parked at the end, from all jobs.
+    pub parked: u64,
     /// Events of kinds that count for nothing.
     pub logged_only: u64,
     /// Events older than what was pruned; they raised no totals.
@@ -58,6 +60,8 @@ pub struct Summary {
     pub latency: Latency,
     /// The largest batches, largest first.
     pub batches: Vec<BatchLine>,
+    /// Batches that changed, with the counters that did; what a dry run would change.
+    pub changes: Vec<BatchChange>,
     /// Where the results lie.
     pub results: Vec<Place>,
     /// Commands that show more.
@@ -113,6 +117,29 @@ pub struct BatchLine {
     pub completed: Option<String>,
 }
 
+/// What changed in one batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BatchChange {
+    /// The tenant.
+    pub user: String,
+    /// The batch.
+    pub batch_id: String,
+    /// Counters that changed: name, before, after.
+    pub counters: Vec<(String, u64, u64)>,
+}
+
+impl BatchChange {
+    fn render(&self) -> String {
+        let counters = self.counters.iter();
+        let parts: Vec<String> = counters
+            .map(|(name, before, after)| {
+                format!("{name} {} → {}", grouped(*before), grouped(*after))
+            })
+            .collect();
+        format!("  {}/{}: {}", self.user, self.batch_id, parts.join(", "))
+    }
+}
+
 /// A place or a command, and what is found by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -151,6 +178,7 @@ impl Summary {
             },
             unmatched: counts.get(Counter::Unmatched),
             late_matched: counts.get(Counter::LateMatched),
+            parked: counts.gauge(Gauge::Parked),
             logged_only: counts.get(Counter::LoggedOnly),
             late_total_refused: counts.get(Counter::LateTotalRefused),
             dead_letters: counts.dead_letters(),
@@ -184,6 +212,7 @@ impl Summary {
         self.counts(&mut out);
         self.speed(&mut out);
         self.largest_batches(&mut out);
+        self.changed_batches(&mut out);
         places(&mut out, "results", &self.results);
         places(&mut out, "look at", &self.look);
         out
@@ -229,9 +258,10 @@ impl Summary {
     }
 
     fn matched_later(&self) -> String {
-        match self.late_matched {
+        let (later, parked) = (grouped(self.late_matched), grouped(self.parked));
+        match self.late_matched + self.parked {
             0 => String::new(),
-            n => format!("{} matched later and applied", grouped(n)),
+            _ => format!("{later} matched later and applied, {parked} parked now"),
         }
     }
 
@@ -262,6 +292,23 @@ impl Summary {
             let times = times.map(|(share, time)| format!("{share} {}", micros(time)));
             let line = format!("  {:<12} {}", "durable in", times.join(", "));
             push(out, &line);
+        }
+    }
+
+    fn changed_batches(&self, out: &mut String) {
+        if self.changes.is_empty() {
+            return;
+        }
+        push(
+            out,
+            if self.dry_run {
+                "\nwould change"
+            } else {
+                "\nchanged"
+            },
+        );
+        for change in &self.changes {
+            push(out, &change.render());
         }
     }
 
@@ -348,6 +395,11 @@ mod tests {
             completed: Some("2026-03-02T09:00:00Z (all)".into()),
             ..BatchLine::default()
         }];
+        summary.changes = vec![BatchChange {
+            user: "acme".into(),
+            batch_id: "spring".into(),
+            counters: vec![("opened".into(), 0, 1_200)],
+        }];
         summary.look = vec![Place::new("hookflow dlq list", "dead letters")];
         summary
     }
@@ -362,6 +414,7 @@ mod tests {
             "  dead letters               3   3 bad_syntax\n",
             "  elapsed               10.0 s   200,000 events/s\n",
             "acme/spring: finished 50,000 of 50,000, complete: 2026-03-02T09:00:00Z (all)",
+            "changed\n  acme/spring: opened 0 → 1,200\n",
             "  hookflow dlq list  dead letters\n",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
