@@ -1,13 +1,13 @@
 //! The calls behind the commands that look at stores: one function each, and nowhere else.
 //!
-//! Each answers with rows of JSON objects whose keys are the columns of [`show`](super). They are *wired by the job*: until
-//! a store stands behind them they say so and end with exit code 78.
+//! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller. They
+//! are *wired by the job*: until a store stands behind them they say so and end with exit code 78.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::args::{BatchesArgs, EventsArgs, GenerateArgs, ListArgs, PruneArgs, RecipientArgs};
+use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::error::{Exit, Fatal};
 
 /// Rows for people or programs.
@@ -18,33 +18,33 @@ pub fn generate(_what: &GenerateArgs) -> Result<String, Fatal> {
     Err(not_wired("generate"))
 }
 
-/// `events`: the exact view of the log. Wired by the job.
+/// `events`: the exact view of the log, with every filter and the limit applied. Wired by the job.
 pub fn events(_store: &Path, _what: &EventsArgs) -> Rows {
     Err(not_wired("events"))
 }
 
 /// `recipient`: state rows that the needle names. Wired by the job.
-pub fn recipient(_store: &Path, _what: &RecipientArgs) -> Rows {
+pub fn recipient(_store: &Path, _needle: &str) -> Rows {
     Err(not_wired("recipient"))
 }
 
-/// `batches`: batches with their counters. Wired by the job.
-pub fn batches(_store: &Path, _what: &BatchesArgs) -> Rows {
+/// `batches`: all batches with their counters. Wired by the job.
+pub fn batches(_store: &Path) -> Rows {
     Err(not_wired("batches"))
 }
 
-/// `completions`: the outbox. Wired by the job.
-pub fn completions(_store: &Path, _what: &ListArgs) -> Rows {
+/// `completions`: all of the outbox. Wired by the job.
+pub fn completions(_store: &Path) -> Rows {
     Err(not_wired("completions"))
 }
 
 /// `unmatched list`: the parked events, oldest first. Wired by the job.
-pub fn unmatched(_store: &Path, _what: &ListArgs) -> Rows {
+pub fn unmatched(_store: &Path, _limit: u64) -> Rows {
     Err(not_wired("unmatched list"))
 }
 
 /// `dlq list`: dead letters without their raw bytes. Wired by the job.
-pub fn dead_letters(_store: &Path, _what: &ListArgs, _reason: Option<&str>) -> Rows {
+pub fn dead_letters(_store: &Path, _limit: u64) -> Rows {
     Err(not_wired("dlq list"))
 }
 

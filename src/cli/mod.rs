@@ -1,12 +1,12 @@
 //! The command line: what was typed, made into one call of the room that does it.
 //!
 //! * [`args`] is what may be typed, with the help that teaches it;
-//! * [`job`] turns a `run` command into a [`JobRequest`](crate::runtime::JobRequest);
-//! * [`show`] prints what the stores hold, through the calls listed in [`backend`];
-//! * [`settings`] and [`decode`] explain the configuration and a single body.
+//! * `job` turns a `run` command into a [`JobRequest`](crate::runtime::JobRequest);
+//! * `show` prints what the stores hold, through the calls listed in [`backend`];
+//! * `settings` and `decode` explain the configuration and a single body.
 //!
 //! Contract: results go to standard output, everything else to standard error; the exit code is that of
-//! [`Exit`](crate::error::Exit). No other room sees an option.
+//! [`Exit`]. No other room sees an option.
 
 pub mod args;
 pub mod backend;
@@ -68,8 +68,9 @@ impl Output<'_> {
 pub fn main() -> ExitCode {
     panics::end_the_process();
     let arguments = Arguments::parse();
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .map(|(name, value)| (text(name), text(value)))
         .collect();
     let (mut out, mut err) = (io::stdout(), io::stderr());
     let mut output = Output {

@@ -28,3 +28,35 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
         .unwrap_or("its message is withheld, it could hold data");
     format!("thread {thread} panicked at {place}: {text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    const CHILD: &str = "PANICS_IN_A_CHILD";
+
+    /// Panics on a second thread if it runs as the child of the test below; does nothing otherwise.
+    #[test]
+    fn child() {
+        if std::env::var_os(CHILD).is_some() {
+            super::end_the_process();
+            let payload = "ada@example.com".to_owned();
+            let worker = std::thread::Builder::new().name("worker-1".into());
+            let thread = worker.spawn(move || panic!("cannot read {payload}"));
+            thread.unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_process_with_70_and_shows_no_data() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::panics::tests::child", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(70), "{said}");
+        assert!(said.contains("thread worker-1 panicked at src/cli/panics.rs"));
+        assert!(!said.contains("ada@"), "{said}");
+    }
+}

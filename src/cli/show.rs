@@ -95,7 +95,8 @@ pub fn recipient(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let rows = backend::recipient(&store(common, env)?, what)?;
+    let mut rows = backend::recipient(&store(common, env)?, &what.needle)?;
+    narrow(&mut rows, &what.list);
     let none = "no recipient has that address, message id or recipient id";
     list(RECIPIENT, &rows, &what.list, none, output)
 }
@@ -107,7 +108,9 @@ pub fn batches(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let rows = backend::batches(&store(common, env)?, what)?;
+    let mut rows = backend::batches(&store(common, env)?)?;
+    rows.retain(|row| !what.open || row["completed_at"].is_null());
+    narrow(&mut rows, &what.list);
     list(BATCHES, &rows, &what.list, "there is no such batch", output)
 }
 
@@ -118,7 +121,8 @@ pub fn completions(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let rows = backend::completions(&store(common, env)?, what)?;
+    let mut rows = backend::completions(&store(common, env)?)?;
+    narrow(&mut rows, what);
     list(COMPLETIONS, &rows, what, "no batch is complete", output)
 }
 
@@ -130,7 +134,9 @@ pub fn unmatched(
     output: &mut Output<'_>,
 ) -> Answer {
     let UnmatchedCommand::List(what) = what;
-    let rows = backend::unmatched(&store(common, env)?, what)?;
+    let limit = limit_before(what, what.user.is_some());
+    let mut rows = backend::unmatched(&store(common, env)?, limit)?;
+    narrow(&mut rows, what);
     list(UNMATCHED, &rows, what, "no event is parked", output)
 }
 
@@ -144,7 +150,14 @@ pub fn dead_letters(
     let store = store(common, env)?;
     match what {
         DlqCommand::List { list: what, reason } => {
-            let rows = backend::dead_letters(&store, what, reason.as_deref())?;
+            let limit = limit_before(what, what.user.is_some() || reason.is_some());
+            let mut rows = backend::dead_letters(&store, limit)?;
+            rows.retain(|row| {
+                reason
+                    .as_deref()
+                    .is_none_or(|code| row["reason_code"] == code)
+            });
+            narrow(&mut rows, what);
             list(
                 DEAD_LETTERS,
                 &rows,
@@ -181,6 +194,17 @@ fn store(common: &Common, env: &Environment) -> Result<PathBuf, Fatal> {
     Ok(load(common, env, Vec::new())?.plan.store_dir)
 }
 
+/// What to ask a store for: everything, where a filter comes after it.
+const fn limit_before(what: &ListArgs, filtered: bool) -> u64 {
+    if filtered { u64::MAX } else { what.limit }
+}
+
+/// Keeps the rows of the tenant asked for, up to the limit.
+fn narrow(rows: &mut Vec<Value>, what: &ListArgs) {
+    rows.retain(|row| what.user.as_deref().is_none_or(|user| row["user"] == user));
+    rows.truncate(usize::try_from(what.limit).unwrap_or(usize::MAX));
+}
+
 fn list(
     keys: Keys,
     rows: &[Value],
@@ -208,4 +232,30 @@ fn list(
 fn print(text: &str, output: &mut Output<'_>) -> Answer {
     output.print(text)?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rows_are_narrowed_to_the_tenant_and_the_limit() {
+        let mut rows: Vec<Value> = (0..9)
+            .map(|n| json!({ "user": format!("u{}", n % 2) }))
+            .collect();
+        let mut what = ListArgs {
+            user: Some("u1".into()),
+            limit: 3,
+            json: false,
+        };
+        assert_eq!(limit_before(&what, true), u64::MAX);
+        narrow(&mut rows, &what);
+        assert_eq!(rows.len(), 3);
+        assert!(rows.iter().all(|row| row["user"] == "u1"));
+        what.user = None;
+        what.limit = 1;
+        narrow(&mut rows, &what);
+        assert_eq!(rows.len(), 1);
+    }
 }

@@ -99,7 +99,7 @@ impl Layers {
         let table: Table = match toml::from_str(text) {
             Ok(table) => table,
             Err(error) => {
-                let problem = format!("this is not TOML: {}", one_line(&error.to_string()));
+                let problem = format!("this is not TOML: {}", without_text(&error, text));
                 complaints.push(Complaint {
                     key: name.to_owned(),
                     value: None,
@@ -112,12 +112,12 @@ impl Layers {
         for (section, value) in table {
             match value {
                 Value::Table(keys) => self.lay_section(name, &section, keys, complaints),
-                other => complaints.push(Complaint::about(
-                    section,
-                    other.to_string(),
-                    "settings stand in sections",
-                    "write it under a [section] of the file",
-                )),
+                _ => complaints.push(Complaint {
+                    key: section,
+                    value: None,
+                    problem: "settings stand in sections".to_owned(),
+                    hint: "write it under a [section] of the file".to_owned(),
+                }),
             }
         }
     }
@@ -185,6 +185,15 @@ impl Layers {
     }
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What a parser says, and where; not the line itself, which could hold a secret.
+fn without_text(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!(
+            "line {}: {}",
+            before.matches('\n').count() + 1,
+            error.message()
+        ),
+        None => error.message().to_owned(),
+    }
 }

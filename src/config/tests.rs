@@ -115,6 +115,14 @@ fn values_that_contradict_each_other_are_found() {
 }
 
 #[test]
+fn a_broken_file_names_its_line_and_not_what_stands_there() {
+    let text = "[store]\ndir = \"x\"\npassword = hunter2\n";
+    let complaints = load_both(text, &[]).unwrap_err().to_string();
+    assert!(complaints.contains("line 3"), "{complaints}");
+    assert!(!complaints.contains("hunter2"), "{complaints}");
+}
+
+#[test]
 fn legacy_variables_cap_and_say_so() {
     let pairs = [
         ("WEBHOOK_BATCH_SIZE", "100"),
@@ -159,7 +167,36 @@ fn every_setting_of_the_manual_has_a_sentence_and_its_variable() {
     }
 }
 
+/// One line of TOML: mostly names that exist, mostly values that parse.
+fn line() -> impl Strategy<Value = String> {
+    let names: Vec<String> = Layers::defaults()
+        .all()
+        .iter()
+        .flat_map(|one| [format!("[{}]", one.section), one.key.clone()])
+        .chain(["[x]".into(), "x".into(), "a.b".into()])
+        .collect();
+    let values = prop_oneof![
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<f64>().prop_map(|n| format!("{n:?}")),
+        "\"[a-z0-9 ]{0,8}\"",
+        Just("[1, {a = 2}]".to_owned()),
+        Just("2026-03-02T09:00:00Z".to_owned()),
+        Just("true".to_owned()),
+    ];
+    (proptest::sample::select(names), values).prop_map(|(name, value)| {
+        match name.starts_with('[') {
+            true => name,
+            false => format!("{name} = {value}"),
+        }
+    })
+}
+
 proptest! {
+    #[test]
+    fn no_toml_panics(lines in proptest::collection::vec(line(), 0..6)) {
+        drop(load_both(&lines.join("\n"), &[]));
+    }
+
     #[test]
     fn no_file_and_no_environment_panics(text in "\\PC*", name in "[A-Z_]{0,12}", value in "\\PC*") {
         let name = format!("HOOKFLOW_{name}");

@@ -50,13 +50,38 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
+    const CHILD: &str = "SIGNALLED_IN_A_CHILD";
+
+    /// Signals itself twice if it runs as the child of the test below; does nothing otherwise.
     #[test]
-    fn the_first_signal_raises_the_flag() {
-        let stop = Stop::on_signals().unwrap();
-        assert!(!stop.is_raised());
-        signal_hook::low_level::raise(SIGTERM).unwrap();
-        assert!(stop.is_raised());
+    fn child() {
+        if std::env::var_os(CHILD).is_some() {
+            let stop = Stop::on_signals().unwrap();
+            assert!(!stop.is_raised());
+            signal_hook::low_level::raise(SIGTERM).unwrap();
+            assert!(stop.is_raised());
+            println!("raised");
+            signal_hook::low_level::raise(SIGINT).unwrap();
+            println!("survived");
+        }
+    }
+
+    #[test]
+    fn the_first_signal_raises_the_flag_and_the_second_ends_the_process_with_75() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "runtime::signals::tests::child", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert_eq!(child.status.code(), Some(75), "{said}");
+        assert!(
+            said.contains("raised") && !said.contains("survived"),
+            "{said}"
+        );
     }
 }

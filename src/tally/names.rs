@@ -41,13 +41,13 @@ closed_set! {
         DuplicateStore = "duplicate_store",
         /// Events folded into a recipient's state.
         Applied = "applied",
-        /// Events parked because no recipient is known yet.
+        /// Events parked because no recipient was known when they came.
         Unmatched = "unmatched",
         /// Events of a kind that counts for nothing.
         LoggedOnly = "logged_only",
         /// Events older than what was pruned; they raised no totals.
         LateTotalRefused = "late_total_refused",
-        /// Parked events whose recipient became known.
+        /// Parked events (of this job or an earlier one) that were applied later; not among the applied.
         LateMatched = "late_matched",
         /// Joins that found their recipient.
         LookupHit = "lookup_hit",

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::cli::values;
-use crate::event::Millis;
+use crate::event::{Kind, Millis};
 
 /// What every list takes.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,11 +35,11 @@ pub struct EventsArgs {
     /// Only this kind: sent, deferred, delivered, opened, clicked, bounced, dropped, complained, unsubscribed, failed or
     /// other.
     #[arg(long, value_parser = kind)]
-    pub kind: Option<String>,
+    pub kind: Option<Kind>,
     /// Only this batch.
     #[arg(long, value_name = "ID")]
     pub batch: Option<String>,
-    /// Only this recipient id.
+    /// Only this recipient: an id or an address.
     #[arg(long, value_name = "ID")]
     pub recipient: Option<String>,
     /// Only this message.
@@ -51,19 +51,11 @@ pub struct EventsArgs {
     /// Only events before this time.
     #[arg(long, value_parser = values::time, value_name = "TIME")]
     pub to: Option<Millis>,
-    /// Only events whose recipient is not known.
-    #[arg(long)]
-    pub unmatched: bool,
 }
 
-fn kind(text: &str) -> Result<String, String> {
-    match crate::event::Kind::from_name(text) {
-        Some(kind) => Ok(kind.name().to_owned()),
-        None => {
-            let names = crate::event::Kind::ALL.map(crate::event::Kind::name);
-            Err(format!("the kinds are {}", names.join(", ")))
-        }
-    }
+fn kind(text: &str) -> Result<Kind, String> {
+    Kind::from_name(text)
+        .ok_or_else(|| format!("the kinds are {}", Kind::ALL.map(Kind::name).join(", ")))
 }
 
 /// `recipient`.

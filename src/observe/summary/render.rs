@@ -1,179 +1,12 @@
-//! What a job did: for people as aligned lines, for programs as JSON with the same names.
-//!
-//! Contract: the outcomes add up: events = applied + duplicates + unmatched + logged only + dead letters of the later
-//! stages; deliveries without events are control messages or dead letters of the first stages. Nothing here names an
-//! address.
+//! The summary as a person reads it: names on the left, numbers in one column, what they mean behind them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::numbers::{bytes, elapsed, grouped, micros, rate};
-use crate::tally::{Counter, Snapshot, Step};
-
-/// What a job did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Summary {
-    /// The job's name or fingerprint.
-    pub job: String,
-    /// Nothing was written.
-    pub dry_run: bool,
-    /// What a reader must know first: resumed, finished before, a file that changed, no snapshot.
-    pub notes: Vec<String>,
-    /// Deliveries taken from the source.
-    pub received: u64,
-    /// Bytes of them.
-    pub received_bytes: u64,
-    /// Events decoded.
-    pub events: u64,
-    /// Deliveries that held no event.
-    pub control: u64,
-    /// Events folded into a recipient's state.
-    pub applied: u64,
-    /// Events known already, by the layer that saw it.
-    pub duplicates: Duplicates,
-    /// Events parked because their recipient is not known.
-    pub unmatched: u64,
-    /// Parked events whose recipient became known during the job.
-    pub late_matched: u64,
-    /// Events of kinds that count for nothing.
-    pub logged_only: u64,
-    /// Events older than what was pruned; they raised no totals.
-    pub late_total_refused: u64,
-    /// All dead letters.
-    pub dead_letters: u64,
-    /// Dead letters by reason, without zeros.
-    pub dead_letters_by_reason: BTreeMap<String, u64>,
-    /// State rows that changed.
-    pub recipients_changed: u64,
-    /// Batches whose completion fired.
-    pub completions: u64,
-    /// Seconds from start to end.
-    pub elapsed_seconds: f64,
-    /// Events a second.
-    pub events_per_second: f64,
-    /// From reading a delivery to its being durable in every sink.
-    pub latency: Latency,
-    /// The largest batches, largest first.
-    pub batches: Vec<BatchLine>,
-    /// Where the results lie.
-    pub results: Vec<Place>,
-    /// Commands that show more.
-    pub look: Vec<Place>,
-}
-
-/// Duplicates by the layer that saw them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Duplicates {
-    /// Seen a short while ago.
-    pub memory: u64,
-    /// Known to the ledger.
-    pub store: u64,
-}
-
-/// How long settling takes, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Latency {
-    /// Half of them take at most this.
-    pub p50_micros: u64,
-    /// 95 of 100.
-    pub p95_micros: u64,
-    /// 99 of 100.
-    pub p99_micros: u64,
-    /// The longest.
-    pub max_micros: u64,
-}
-
-/// One batch with its counters of distinct recipients.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct BatchLine {
-    /// The tenant.
-    pub user: String,
-    /// The batch.
-    pub batch_id: String,
-    /// Its size, once sealed.
-    pub total: Option<u64>,
-    /// Recipients that finished.
-    pub finished: u64,
-    /// Delivered.
-    pub delivered: u64,
-    /// Opened.
-    pub opened: u64,
-    /// Clicked.
-    pub clicked: u64,
-    /// Bounced, hard or soft.
-    pub bounced: u64,
-    /// Complained.
-    pub complained: u64,
-    /// Unsubscribed.
-    pub unsubscribed: u64,
-    /// When it was completed and why (`all`, `deadline`); absent while it is not.
-    pub completed: Option<String>,
-}
-
-/// A place or a command, and what is found by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Place {
-    /// The path or the command line.
-    pub name: String,
-    /// What it holds or shows.
-    pub what: String,
-}
-
-impl Place {
-    /// A place that holds something.
-    pub fn new(name: impl Into<String>, what: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            what: what.into(),
-        }
-    }
-}
+use super::{BatchChange, BatchLine, Place, Summary};
+use crate::observe::numbers::{bytes, elapsed, grouped, micros};
 
 impl Summary {
-    /// What the tally knows; notes, batches and places are added by the job.
-    pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
-        let settle = counts.step(Step::Settle);
-        let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
-        let events = counts.get(Counter::Decoded);
-        Self {
-            job: job.into(),
-            received: counts.get(Counter::Received),
-            received_bytes: counts.get(Counter::ReceivedBytes),
-            events,
-            control: counts.get(Counter::Control),
-            applied: counts.get(Counter::Applied),
-            duplicates: Duplicates {
-                memory: counts.get(Counter::DuplicateMemory),
-                store: counts.get(Counter::DuplicateStore),
-            },
-            unmatched: counts.get(Counter::Unmatched),
-            late_matched: counts.get(Counter::LateMatched),
-            logged_only: counts.get(Counter::LoggedOnly),
-            late_total_refused: counts.get(Counter::LateTotalRefused),
-            dead_letters: counts.dead_letters(),
-            dead_letters_by_reason: nonzero.map(|(name, n)| (name.to_owned(), n)).collect(),
-            recipients_changed: counts.get(Counter::RecipientsChanged),
-            completions: counts.get(Counter::Completions),
-            elapsed_seconds: took.as_secs_f64(),
-            events_per_second: rate(events, took),
-            latency: Latency {
-                p50_micros: settle.quantile(0.5),
-                p95_micros: settle.quantile(0.95),
-                p99_micros: settle.quantile(0.99),
-                max_micros: settle.max(),
-            },
-            ..Self::default()
-        }
-    }
-
-    /// For programs.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
     /// For people.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -184,6 +17,7 @@ impl Summary {
         self.counts(&mut out);
         self.speed(&mut out);
         self.largest_batches(&mut out);
+        self.changed_batches(&mut out);
         places(&mut out, "results", &self.results);
         places(&mut out, "look at", &self.look);
         out
@@ -229,9 +63,10 @@ impl Summary {
     }
 
     fn matched_later(&self) -> String {
-        match self.late_matched {
+        let (later, parked) = (grouped(self.late_matched), grouped(self.parked));
+        match self.late_matched + self.parked {
             0 => String::new(),
-            n => format!("{} matched later and applied", grouped(n)),
+            _ => format!("{later} matched later and applied, {parked} parked now"),
         }
     }
 
@@ -265,6 +100,23 @@ impl Summary {
         }
     }
 
+    fn changed_batches(&self, out: &mut String) {
+        if self.changes.is_empty() {
+            return;
+        }
+        push(
+            out,
+            if self.dry_run {
+                "\nwould change"
+            } else {
+                "\nchanged"
+            },
+        );
+        for change in &self.changes {
+            push(out, &change.render());
+        }
+    }
+
     fn largest_batches(&self, out: &mut String) {
         if self.batches.is_empty() {
             return;
@@ -273,6 +125,18 @@ impl Summary {
         for batch in &self.batches {
             push(out, &batch.render());
         }
+    }
+}
+
+impl BatchChange {
+    fn render(&self) -> String {
+        let counters = self.counters.iter();
+        let parts: Vec<String> = counters
+            .map(|(name, before, after)| {
+                format!("{name} {} → {}", grouped(*before), grouped(*after))
+            })
+            .collect();
+        format!("  {}/{}: {}", self.user, self.batch_id, parts.join(", "))
     }
 }
 
@@ -328,6 +192,7 @@ mod tests {
     use super::*;
     use crate::event::ReasonCode;
     use crate::tally::Tally;
+    use crate::tally::{Counter, Step};
 
     fn summary() -> Summary {
         let tally = Tally::new([]);
@@ -348,6 +213,11 @@ mod tests {
             completed: Some("2026-03-02T09:00:00Z (all)".into()),
             ..BatchLine::default()
         }];
+        summary.changes = vec![BatchChange {
+            user: "acme".into(),
+            batch_id: "spring".into(),
+            counters: vec![("opened".into(), 0, 1_200)],
+        }];
         summary.look = vec![Place::new("hookflow dlq list", "dead letters")];
         summary
     }
@@ -362,6 +232,7 @@ mod tests {
             "  dead letters               3   3 bad_syntax\n",
             "  elapsed               10.0 s   200,000 events/s\n",
             "acme/spring: finished 50,000 of 50,000, complete: 2026-03-02T09:00:00Z (all)",
+            "changed\n  acme/spring: opened 0 → 1,200\n",
             "  hookflow dlq list  dead letters\n",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
