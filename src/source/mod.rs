@@ -9,6 +9,8 @@
 //! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a lane is
 //!   its contiguous settled prefix, never the maximum ([`low_water`]).
 
+pub mod file;
+pub mod generator;
 pub mod low_water;
 
 use std::sync::Arc;
@@ -73,7 +75,14 @@ pub enum Notice {
         /// Where it ended.
         offset: u64,
     },
-    /// A lane cannot be read on.
+    /// A lane is read from its start although part of it was settled: it is not what was read before.
+    Restarted {
+        /// The lane.
+        lane: u32,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A lane cannot be read, or not on; told without [`Notice::Begins`] where it could not be opened.
     Failed {
         /// The lane.
         lane: u32,
