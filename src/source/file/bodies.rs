@@ -55,13 +55,8 @@ impl Bodies {
     }
 
     /// How many deliveries there are.
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.paths.len()
-    }
-
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.paths.is_empty()
     }
 
     /// Reads the delivery at a place; none behind the last.

@@ -212,12 +212,12 @@ impl FileSource {
             lane,
             name: folder.display().to_string(),
             offset: 0,
-            length: Some(bodies.len() as u64),
+            length: Some(bodies.count() as u64),
         })?;
-        for at in 0..bodies.len() {
+        for at in 0..bodies.count() {
             self.body(lane, &bodies, at, feed)?;
         }
-        Ok(bodies.len() as u64)
+        Ok(bodies.count() as u64)
     }
 
     fn body(&self, lane: u32, bodies: &Bodies, at: usize, feed: &mut Feed) -> Result<(), Halt> {
