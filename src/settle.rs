@@ -71,6 +71,7 @@ pub struct Progress {
 pub struct Lanes {
     lanes: BTreeMap<u32, Lane>,
     failures: Vec<String>,
+    restarts: Vec<String>,
 }
 
 impl Lanes {
@@ -97,6 +98,7 @@ impl Lanes {
                     lane.end = Some(offset);
                 }
             }
+            Notice::Restarted { reason, .. } => self.restarts.push(reason),
             Notice::Failed { reason, .. } => self.failures.push(reason),
         }
     }
@@ -144,6 +146,11 @@ impl Lanes {
     /// Whether everything that was handed out is settled.
     pub fn all_finished(&self) -> bool {
         self.lanes.values().all(Lane::finished)
+    }
+
+    /// Sentences about lanes that were read from their start although part of them was settled.
+    pub fn restarts(&self) -> &[String] {
+        &self.restarts
     }
 
     /// Sentences about lanes that could not be read.

@@ -56,6 +56,24 @@ pub fn remove(point: Point, path: &Path) -> io::Result<()> {
     })
 }
 
+/// Creates (or truncates) a file that no job depends on and that only its owner can read (0600); it names no point.
+pub fn create_output(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Removes such a file; one that is gone already is no error.
+pub fn remove_output(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Makes a folder and those above it.
 pub fn create_dir_all(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)

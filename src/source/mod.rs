@@ -12,6 +12,8 @@
 pub mod bridge;
 pub mod envelope;
 pub mod ledger;
+pub mod file;
+pub mod generator;
 pub mod low_water;
 
 use std::sync::Arc;
@@ -76,7 +78,14 @@ pub enum Notice {
         /// Where it ended.
         offset: u64,
     },
-    /// A lane cannot be read on.
+    /// A lane is read from its start although part of it was settled: it is not what was read before.
+    Restarted {
+        /// The lane.
+        lane: u32,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A lane cannot be read, or not on; told without [`Notice::Begins`] where it could not be opened.
     Failed {
         /// The lane.
         lane: u32,

@@ -11,6 +11,7 @@ mod decode;
 mod decode_bodies;
 mod decode_fixtures;
 mod decode_hostile;
+mod file_source;
 mod json_reader;
 mod operators;
 mod support;

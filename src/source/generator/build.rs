@@ -1,0 +1,391 @@
+//! Plans a world from its settings: batch after batch until there are enough deliveries.
+
+use super::dice::Dice;
+use super::format::{Carrier, FORMATS, Format};
+use super::life;
+use super::settings::Settings;
+use super::world::{
+    Act, Batch, Content, Copy, Happening, Known, Message, Person, Shared, Shipment, World,
+};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+/// Events further apart do not travel in one array.
+const ARRAY_SPAN_MS: i64 = 30_000;
+/// Numbers of recipients of transactional mail begin here; those of batches stay below.
+const TRANSACTIONAL: u64 = 9_000_000_000;
+
+/// Things drawn by weight.
+struct Urn<T> {
+    items: Vec<(u64, T)>,
+    total: u64,
+}
+
+impl<T: std::marker::Copy> Urn<T> {
+    fn new(weighted: impl IntoIterator<Item = (u64, T)>) -> Self {
+        let mut total = 0;
+        let items = weighted.into_iter().map(|(weight, item)| {
+            total += weight;
+            (total, item)
+        });
+        let items = items.collect();
+        Self { items, total }
+    }
+
+    fn draw(&self, dice: &mut Dice) -> Option<T> {
+        let at = dice.below(self.total);
+        let place = self.items.partition_point(|(upto, _)| *upto <= at);
+        self.items.get(place).map(|(_, item)| *item)
+    }
+}
+
+struct Builder {
+    world: World,
+    dice: Dice,
+    users: Urn<u32>,
+    providers: Urn<u8>,
+    keys: Vec<i64>,
+    batch_number: u32,
+    transactional: u64,
+    call: u32,
+}
+
+/// Plans the world of these settings.
+pub fn build(settings: Settings) -> World {
+    let target = usize::try_from(settings.deliveries).unwrap_or(usize::MAX);
+    let mut builder = Builder::new(settings);
+    while builder.world.copies.len() < target {
+        builder.batch();
+    }
+    builder.finish()
+}
+
+impl Builder {
+    fn new(settings: Settings) -> Self {
+        let users = 0..settings.users.max(1);
+        let weights = |name: &str| {
+            let named = settings.providers.iter().filter(|(own, _)| own == name);
+            named.map(|(_, weight)| u64::from(*weight)).sum::<u64>()
+        };
+        let weighted = (0u8..).zip(FORMATS);
+        Self {
+            dice: Dice::new(settings.seed),
+            users: Urn::new(
+                users
+                    .clone()
+                    .map(|n| (1_000_000_000 / (u64::from(n) + 1), n)),
+            ),
+            providers: Urn::new(weighted.map(|(at, format)| (weights(format.name()), at))),
+            keys: Vec::new(),
+            batch_number: 0,
+            transactional: TRANSACTIONAL,
+            call: 0,
+            world: World {
+                users: users.map(|n| format!("u-{n:04}")).collect(),
+                settings,
+                batches: Vec::new(),
+                people: Vec::new(),
+                messages: Vec::new(),
+                happenings: Vec::new(),
+                shipments: Vec::new(),
+                copies: Vec::new(),
+                order: Vec::new(),
+            },
+        }
+    }
+
+    fn provider(&mut self) -> u8 {
+        self.providers.draw(&mut self.dice).unwrap_or(0)
+    }
+
+    fn format(&self, provider: u8) -> &'static dyn Format {
+        self.world.format(provider)
+    }
+
+    fn batch(&mut self) {
+        let provider = self.provider();
+        let size = self.batch_size();
+        let first_person = self.world.people.len() as u32;
+        let first_message = self.world.messages.len() as u32;
+        self.open_batch();
+        self.people(provider, size);
+        self.messages(provider, first_person);
+        if let Some(batch) = self.world.batches.last_mut() {
+            batch.people = first_person..self.world.people.len() as u32;
+            batch.messages = first_message..self.world.messages.len() as u32;
+        }
+        self.happenings(first_message);
+    }
+
+    fn open_batch(&mut self) {
+        let settings = &self.world.settings;
+        let transactional = self.dice.chance(settings.transactional);
+        let starts = settings.start_ms + self.dice.between(0, settings.span_ms);
+        let deadline = self.dice.chance(settings.deadlines);
+        let given = self.dice.chance(settings.sealed_batches) && !transactional;
+        self.batch_number += 1;
+        self.world.batches.push(Batch {
+            user: self.users.draw(&mut self.dice).unwrap_or(0),
+            number: (!transactional).then_some(self.batch_number),
+            given: given.then(|| deadline.then_some(starts + 12 * HOUR)),
+            people: 0..0,
+            messages: 0..0,
+            starts,
+        });
+    }
+
+    /// Spread evenly over powers of two, and never much more than is still wanted.
+    fn batch_size(&mut self) -> u64 {
+        let settings = &self.world.settings;
+        let low = u64::from(settings.batch_recipients_min.max(1));
+        let high = u64::from(settings.batch_recipients_max).max(low);
+        let wanted =
+            settings.deliveries - (self.world.copies.len() as u64).min(settings.deliveries);
+        let steps = u64::from((high / low).ilog2());
+        let scale = low << self.dice.below(steps + 1);
+        (scale + self.dice.below(scale))
+            .min(high)
+            .min(wanted / 3 + 1)
+    }
+
+    fn people(&mut self, provider: u8, size: u64) {
+        let batch = self.world.batches.len() as u32 - 1;
+        let (user, number) = match self.world.batches.last() {
+            Some(batch) => (u64::from(batch.user), batch.number),
+            None => return,
+        };
+        let pool = u64::from(self.world.settings.batch_recipients_max) * 4 + size;
+        let offset = self.dice.below(pool);
+        for at in 0..size {
+            let number = match number {
+                Some(_) => user * pool + (offset + at) % pool,
+                None => self.transactional + at,
+            };
+            let person = self.person(number, batch, provider);
+            self.world.people.push(person);
+        }
+        self.transactional += size;
+    }
+
+    fn person(&mut self, number: u64, batch: u32, provider: u8) -> Person {
+        let settings = &self.world.settings;
+        let known = if self.dice.chance(settings.unknown_recipients) {
+            Known::Never
+        } else if self.dice.chance(settings.late_recipients) {
+            Known::Late
+        } else {
+            Known::Early
+        };
+        let wants_ids = self.dice.chance(settings.payload_ids.min(0.5));
+        let in_batch = number < TRANSACTIONAL;
+        Person {
+            number,
+            batch,
+            known,
+            ids: wants_ids && in_batch && self.format(provider).carries_ids(),
+        }
+    }
+
+    fn messages(&mut self, provider: u8, first_person: u32) {
+        let mut left_in_call = 0;
+        let mut part = 0;
+        let last = self.world.people.len() as u32;
+        for person in first_person..last {
+            if left_in_call == 0 {
+                let most = self.format(provider).recipients_a_call();
+                left_in_call = 1 + self.dice.below(most);
+                self.call += 1;
+                part = 0;
+            }
+            self.message(provider, person, person - first_person, part);
+            left_in_call -= 1;
+            part += 1;
+        }
+        self.second_messages(first_person..last);
+    }
+
+    fn second_messages(&mut self, people: std::ops::Range<u32>) {
+        for person in people.clone() {
+            if self.dice.chance(self.world.settings.second_messages) {
+                let provider = self.provider();
+                self.call += 1;
+                self.message(provider, person, people.end - people.start, 0);
+            }
+        }
+    }
+
+    fn message(&mut self, provider: u8, person: u32, place: u32, part: u32) {
+        let Some(batch) = self.world.batches.last() else {
+            return;
+        };
+        let (starts, transactional) = (batch.starts, batch.number.is_none());
+        let shared = self.shared(provider, person, transactional);
+        let later = match transactional {
+            true => self.dice.between(0, self.world.settings.span_ms),
+            false => i64::from(place) * 20 + self.dice.between(0, 1_000),
+        };
+        self.world.messages.push(Message {
+            person,
+            shared,
+            provider,
+            call: self.call,
+            part,
+            sent_at: starts + later,
+        });
+    }
+
+    fn shared(&mut self, provider: u8, person: u32, transactional: bool) -> Shared {
+        let share = self.world.settings.shared_messages;
+        let ses = self.format(provider).name() == "ses" && !transactional;
+        if !ses || !self.dice.chance(share) {
+            return Shared::No;
+        }
+        let early = |at: u32| {
+            let person = self.world.people.get(at as usize);
+            person.is_some_and(|person| person.known == Known::Early)
+        };
+        match early(person) && early(person + 1) && self.dice.below(2) == 0 {
+            true => Shared::With(person + 1),
+            false => Shared::Archive,
+        }
+    }
+
+    fn happenings(&mut self, first_message: u32) {
+        let mut all = Vec::new();
+        let mut life = Vec::with_capacity(16);
+        let rates = self.world.settings.rates;
+        for number in first_message..self.world.messages.len() as u32 {
+            let message = self.world.messages[number as usize];
+            let format = self.format(message.provider);
+            life::live(
+                &mut self.dice,
+                &rates,
+                format,
+                number,
+                message.sent_at,
+                &mut life,
+            );
+            let alone = message.shared == Shared::No;
+            let told = life
+                .iter()
+                .filter(|(act, _)| alone || !matches!(act, Act::Unsubscribed | Act::Other));
+            all.extend(told.map(|(act, at)| (message.provider, *at, number, *act)));
+        }
+        all.sort_unstable();
+        self.ship(&all);
+    }
+
+    fn ship(&mut self, all: &[(u8, i64, u32, Act)]) {
+        let mut rest = all;
+        while let Some((provider, at, ..)) = rest.first().copied() {
+            let most = match self.format(provider).carrier() {
+                Carrier::Single | Carrier::Form => 1,
+                Carrier::Array | Carrier::FormArray => 1 + self.dice.below(8) as usize,
+            };
+            let together =
+                |next: &&(u8, i64, u32, Act)| next.0 == provider && next.1 - at <= ARRAY_SPAN_MS;
+            let count = rest.iter().take(most).take_while(together).count().max(1);
+            let (these, others) = rest.split_at(count);
+            self.shipment(provider, these);
+            rest = others;
+        }
+    }
+
+    fn shipment(&mut self, provider: u8, events: &[(u8, i64, u32, Act)]) {
+        let first = self.world.happenings.len() as u32;
+        let array = matches!(
+            self.format(provider).carrier(),
+            Carrier::Array | Carrier::FormArray
+        );
+        let bad = (array && self.dice.chance(self.world.settings.bad_elements))
+            .then(|| self.dice.below(events.len() as u64 + 1) as u16);
+        let happenings = events
+            .iter()
+            .map(|&(_, at, message, act)| Happening { message, act, at });
+        self.world.happenings.extend(happenings);
+        let count = events.len() as u16;
+        let at = events.last().map_or(0, |event| event.1);
+        self.send(Content::Events { first, count, bad }, provider, at);
+        self.noise(provider, at);
+    }
+
+    /// What comes in between: bodies and lines that cannot be read, and messages without events.
+    fn noise(&mut self, provider: u8, at: i64) {
+        let settings = &self.world.settings;
+        let noise = [
+            (settings.malformed_bodies, Content::BadBody),
+            (settings.malformed_lines, Content::BadLine),
+            (settings.control_messages, Content::Control),
+        ];
+        for (share, content) in noise {
+            if self.dice.chance(share) {
+                self.send(content, self.able(content, provider), at);
+            }
+        }
+    }
+
+    /// The provider, or one that can carry such a thing: forms are never cut off, and not all of them ping.
+    fn able(&self, content: Content, provider: u8) -> u8 {
+        let format = self.format(provider);
+        let able = match content {
+            Content::Control => format.control(0, &mut Vec::new()),
+            Content::BadBody => !matches!(format.carrier(), Carrier::Form | Carrier::FormArray),
+            _ => true,
+        };
+        let sparkpost = FORMATS
+            .iter()
+            .position(|format| format.name() == "sparkpost");
+        match able {
+            true => provider,
+            false => sparkpost.unwrap_or(0) as u8,
+        }
+    }
+
+    fn send(&mut self, content: Content, provider: u8, at: i64) {
+        let settings = &self.world.settings;
+        let (disorder, late, duplicate, retry) = (
+            settings.disorder_ms,
+            settings.late_events,
+            settings.duplicates,
+            settings.retries,
+        );
+        let copies = self.world.copies.len() as u32;
+        let mut received_at = at + self.dice.between(200, 5_000);
+        if self.dice.chance(late) {
+            received_at += self.dice.between(HOUR, 24 * HOUR);
+        }
+        self.copy(received_at, disorder);
+        if self.dice.chance(duplicate) {
+            let again = received_at + self.dice.between(1_000, 2 * MINUTE);
+            self.copy(again, disorder);
+        }
+        if self.dice.chance(retry) {
+            let delay = [5, 10, 30, 120][self.dice.below(4) as usize];
+            let again = received_at + delay * MINUTE + self.dice.between(0, 5_000);
+            self.copy(again, disorder);
+        }
+        self.world.shipments.push(Shipment {
+            content,
+            batch: self.world.batches.len() as u32 - 1,
+            provider,
+            copies,
+            copy_count: (self.world.copies.len() as u32 - copies) as u8,
+        });
+    }
+
+    fn copy(&mut self, received_at: i64, disorder_ms: i64) {
+        self.keys
+            .push(received_at + self.dice.between(0, disorder_ms));
+        self.world.copies.push(Copy {
+            shipment: self.world.shipments.len() as u32,
+            received_at,
+        });
+    }
+
+    fn finish(mut self) -> World {
+        let mut order: Vec<u32> = (0..self.world.copies.len() as u32).collect();
+        order.sort_unstable_by_key(|at| (self.keys[*at as usize], *at));
+        self.world.order = order;
+        self.world
+    }
+}

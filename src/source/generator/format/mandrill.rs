@@ -1,0 +1,113 @@
+//! Mandrill: a form with one field, which holds a JSON array with escaped slashes; times are whole seconds, and no event
+//! has an id of its own.
+
+use super::super::names::{Mail, Style};
+use super::super::text::{Base64, Hex, Piece, put};
+use super::super::time::Seconds;
+use super::super::world::{Act, View};
+use super::{Carrier, Format, LINK, RecipientIds, Tags};
+
+/// See the module.
+pub struct Mandrill;
+
+const ESCAPED_LINK: &str = "https:\\/\\/www.example.com\\/offers?id=42";
+const CLIENT: &str = ",\"ip\":\"203.0.113.9\",\"location\":{\"country_short\":\"US\",\"country\":\"United States\",\"region\":\"Oklahoma\",\"city\":\"Oklahoma City\",\"latitude\":35.4675598145,\"longitude\":-97.5164337158,\"postal_code\":\"73101\",\"timezone\":\"-05:00\"},\"user_agent\":\"Mozilla\\/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit\\/537.36 (KHTML, like Gecko) Chrome\\/122.0.0.0 Safari\\/537.36\",\"user_agent_parsed\":null";
+
+struct Id<'a>(&'a View<'a>);
+
+impl Piece for Id<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        Hex(self.0.message_draw(1), 32).put(out);
+    }
+}
+
+impl Format for Mandrill {
+    fn name(&self) -> &'static str {
+        "mandrill"
+    }
+
+    fn tells(&self, act: Act, _message: u32) -> bool {
+        !matches!(act, Act::MachineOpened | Act::Failed)
+    }
+
+    fn carrier(&self) -> Carrier {
+        Carrier::FormArray
+    }
+
+    fn message_id(&self, v: &View<'_>, out: &mut Vec<u8>) {
+        Id(v).put(out);
+    }
+
+    fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
+        put!(out; "{\"event\":\"", event_name(v.act), "\",\"msg\":{\"ts\":", Seconds(v.message.sent_at),
+            ",\"subject\":\"Your March summary\",\"email\":\"", Mail(v.person, Style::Event),
+            "\",\"sender\":\"news@sender.example.com\",\"tags\":[", Tags(v), "],\"opens\":[],\"clicks\":[],\"state\":\"", state(v.act),
+            "\",\"metadata\":{", RecipientIds(v), "},\"_id\":\"", Id(v), "\",\"_version\":\"exampleaaaaaaaaaaaaaaa\"");
+        match v.act {
+            Act::BouncedHard => {
+                put!(out; ",\"bounce_description\":\"bad_mailbox\",\"bgtools_code\":10,\"diag\":\"smtp;550 5.1.1 The email account that you tried to reach does not exist.\"")
+            }
+            Act::BouncedSoft => {
+                put!(out; ",\"bounce_description\":\"mailbox_full\",\"bgtools_code\":22,\"diag\":\"smtp;552 5.2.2 Over Quota\"")
+            }
+            Act::Deferred => {
+                put!(out; ",\"smtp_events\":[{\"destination_ip\":\"192.0.2.25\",\"diag\":\"451 4.3.5 Temporarily unavailable, try again later.\",\"source_ip\":\"198.51.100.7\",\"ts\":", Seconds(v.at), ",\"type\":\"deferred\",\"size\":0}]")
+            }
+            _ => {}
+        }
+        put!(out; "},\"_id\":\"", Id(v), "\"");
+        if matches!(v.act, Act::Opened | Act::Clicked) {
+            put!(out; CLIENT);
+        }
+        if v.act == Act::Clicked {
+            put!(out; ",\"url\":\"", ESCAPED_LINK, "\"");
+        }
+        put!(out; ",\"ts\":", Seconds(v.at), "}");
+    }
+
+    fn key(&self, v: &View<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
+        put!(out; event_name(v.act), "|", Id(v), "|", Seconds(v.at));
+        if v.act == Act::Clicked {
+            put!(out; "|", LINK);
+        }
+    }
+
+    fn occurred_at(&self, v: &View<'_>) -> Option<i64> {
+        Some(v.at.div_euclid(1_000) * 1_000)
+    }
+
+    fn headers(&self, v: &View<'_>, _received_at: i64, out: &mut Vec<u8>) {
+        put!(out; "{\"content-type\":\"application/x-www-form-urlencoded\",\"user-agent\":\"Mandrill-Webhook/1.0\",\"x-mandrill-signature\":\"", Base64(v.draw(2), 27), "=\"}");
+    }
+
+    fn control(&self, _number: u64, out: &mut Vec<u8>) -> bool {
+        put!(out; "mandrill_events=%5B%5D");
+        true
+    }
+}
+
+const fn event_name(act: Act) -> &'static str {
+    match act {
+        Act::Sent | Act::Failed => "send",
+        Act::Deferred => "deferral",
+        Act::Delivered => "delivered",
+        Act::Opened | Act::MachineOpened => "open",
+        Act::Clicked => "click",
+        Act::BouncedHard => "hard_bounce",
+        Act::BouncedSoft => "soft_bounce",
+        Act::Dropped => "reject",
+        Act::Complained => "spam",
+        Act::Unsubscribed => "unsub",
+        Act::Other => "forwarded",
+    }
+}
+
+const fn state(act: Act) -> &'static str {
+    match act {
+        Act::Deferred => "deferred",
+        Act::BouncedHard => "bounced",
+        Act::BouncedSoft => "soft-bounced",
+        Act::Dropped => "rejected",
+        _ => "sent",
+    }
+}
