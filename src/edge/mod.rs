@@ -74,6 +74,8 @@ points! {
     LogRename = "log.rename",
     /// The log's folder is synced.
     LogSyncDir = "log.sync_dir",
+    /// A log file is opened for reading, by compaction or a query.
+    LogOpen = "log.open",
     /// A log file that compaction replaced is removed.
     LogRemove = "log.remove",
     /// Positions are handed back to the source as settled.

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod conformance_log;
 mod conformance_state;
 mod decode;
 mod decode_bodies;
@@ -14,4 +15,7 @@ mod decode_hostile;
 mod file_source;
 mod json_reader;
 mod operators;
+mod parquet_files;
+mod parquet_query;
+mod rows;
 mod support;

@@ -3,6 +3,9 @@
 //! Contract: an append is durable when it returns, can be repeated, and readers see each identity once, at its
 //! highest version ([`Version`]).
 
+pub mod memory;
+pub mod parquet;
+
 use compact_str::CompactString;
 
 use crate::error::SinkError;
