@@ -19,8 +19,8 @@ use crate::event::Reject;
 use crate::select::Range;
 use crate::sink::log::LogRow;
 use crate::sink::operator;
-use crate::sink::state::StateEvent;
-use crate::sink::writer::{LogAnswer, RejectAnswer, StateAnswer};
+use crate::sink::outlet::{LogAnswer, RejectAnswer, StateAnswer};
+use crate::sink::rows::StateRow;
 use crate::source::bridge::Bridge;
 use crate::tally::Counts;
 
@@ -43,7 +43,7 @@ pub struct Parts {
     /// The worker's counts.
     pub counts: Counts,
     /// How state is written.
-    pub state: operator::Settings<StateEvent, StateAnswer>,
+    pub state: operator::Settings<StateRow, StateAnswer>,
     /// How the log is written.
     pub log: operator::Settings<LogRow, LogAnswer>,
     /// How dead letters are written.

@@ -63,6 +63,9 @@ pub mod sink;
 
 pub mod settle;
 
+#[path = "../dataflows/mod.rs"]
+pub mod dataflows;
+
 pub mod config;
 
 pub mod observe;

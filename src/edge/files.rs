@@ -28,6 +28,17 @@ pub fn create(point: Point, path: &Path) -> io::Result<File> {
     })
 }
 
+/// Opens a file that only its owner can read (0600) for appending, making it where it is missing.
+pub fn append(point: Point, path: &Path) -> io::Result<File> {
+    pass(point, || {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+    })
+}
+
 /// Writes all bytes.
 pub fn write_all(point: Point, file: &mut File, bytes: &[u8]) -> io::Result<()> {
     pass(point, || file.write_all(bytes))

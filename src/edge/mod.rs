@@ -78,6 +78,12 @@ points! {
     LogOpen = "log.open",
     /// A log file that compaction replaced is removed.
     LogRemove = "log.remove",
+    /// The file that completions are delivered to is opened.
+    OutboxOpen = "outbox.open",
+    /// A completion is written.
+    OutboxWrite = "outbox.write",
+    /// A completion is synced.
+    OutboxSync = "outbox.sync",
     /// Positions are handed back to the source as settled.
     SourceSettle = "source.settle",
 }

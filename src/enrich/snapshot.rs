@@ -155,6 +155,46 @@ impl<T: Row> Iterator for Chunks<T> {
     }
 }
 
+/// A recipient as the sender gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenRow<'a> {
+    /// The provider, in any case.
+    pub provider: &'a str,
+    /// The message id as the sender knows it, with or without angle brackets.
+    pub message_id: &'a str,
+    /// The address, in any case.
+    pub recipient: &'a str,
+    /// The tenant.
+    pub user: &'a str,
+    /// The batch; empty for transactional mail.
+    pub batch_id: &'a str,
+    /// The recipient within the batch.
+    pub recipient_id: &'a str,
+    /// When it was sent.
+    pub sent_at: Option<Millis>,
+}
+
+impl RecipientRow {
+    /// Normalises what was given, and makes its keys.
+    pub fn new(given: GivenRow<'_>) -> Self {
+        let provider = Provider::new(given.provider.to_ascii_lowercase());
+        let (user, message_id) = (User::new(given.user), bare(given.message_id));
+        let recipient = given.recipient.to_ascii_lowercase();
+        Self {
+            join: JoinKey::of(&user, &provider, join_id(provider.as_str(), message_id)),
+            address: AddressKey::of(&recipient),
+            row: RowKey::of(&user, given.batch_id, given.recipient_id),
+            message_id: message_id.to_owned(),
+            batch_id: given.batch_id.into(),
+            recipient_id: given.recipient_id.into(),
+            sent_at: given.sent_at,
+            user,
+            provider,
+            recipient,
+        }
+    }
+}
+
 /// A kind of row that files hold.
 pub trait Row: Sized {
     /// The columns of such files.
@@ -183,28 +223,15 @@ impl Row for RecipientRow {
 
     fn read(fields: Fields, options: &Options) -> Result<Self, String> {
         let mut fields = Cells::new(Self::COLUMNS, fields);
-        let mut provider = fields.needed()?;
-        provider.make_ascii_lowercase();
-        let message_id = bare(&fields.needed()?).to_owned();
-        let mut recipient = fields.needed()?;
-        recipient.make_ascii_lowercase();
-        let user = user(fields.optional()?, options);
-        let batch_id = fields.optional()?.unwrap_or_default();
-        let recipient_id = fields.needed()?;
-        let provider = Provider::new(provider);
-        let join = join_id(provider.as_str(), &message_id);
-        Ok(Self {
-            join: JoinKey::of(&user, &provider, join),
-            address: AddressKey::of(&recipient),
-            row: RowKey::of(&user, &batch_id, &recipient_id),
+        Ok(Self::new(GivenRow {
+            provider: &fields.needed()?,
+            message_id: &fields.needed()?,
+            recipient: &fields.needed()?,
+            user: user(fields.optional()?, options).as_str(),
+            batch_id: &fields.optional()?.unwrap_or_default(),
+            recipient_id: &fields.needed()?,
             sent_at: fields.time()?,
-            user,
-            provider,
-            message_id,
-            recipient,
-            batch_id: batch_id.into(),
-            recipient_id: recipient_id.into(),
-        })
+        }))
     }
 
     fn same_message(&self, next: &Self) -> bool {

@@ -1,16 +1,31 @@
-//! The runtime: what a job is, and how it is told to stop.
+//! The runtime: threads, start, supervision, drain.
+//!
+//! ```text
+//! source thread ─► parcels ─► timely workers ─► batches ─► writer threads (state, log)
+//!      ▲                           │ settled positions           ▲
+//!      │ stop                      ▼                             │ checkpoints, late matches, loads
+//!  the job (this thread) ◄── settlement thread ─────────── sweeper, loader
+//! ```
+//!
+//! Contract: [`run`] returns when everything that was read is settled and what is done at drain is done, or with the
+//! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
+mod housekeeping;
+mod input;
+mod job;
+mod loader;
+mod outbox;
+mod report;
 pub mod request;
+mod running;
+mod sample;
+mod settlement;
 pub mod signals;
+pub mod sinks;
+pub mod store;
+mod sweeper;
+mod watch;
+mod workers;
 
+pub use job::run;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
-
-use crate::error::{Exit, Fatal};
-use crate::observe::summary::Summary;
-
-/// Runs a job to its end.
-pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
-    let kind = request.input.name();
-    let message = format!("{kind}: jobs are not part of this build yet");
-    Err(Fatal::new(Exit::Config, message))
-}

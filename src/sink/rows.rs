@@ -3,6 +3,8 @@
 //! * **Pact**: pipeline. **State**, **capabilities**: none.
 //! * **Cost**: a few copied numbers; the event itself moves into the log's row. Only an unmatched one is cloned.
 
+use std::sync::Arc;
+
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -11,13 +13,17 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::log::{LogRow, Version};
 use super::state::{Effect, StateEvent};
+use super::writer::Carrier;
 use crate::enrich::directory::Match;
 use crate::enrich::lookup::Enriched;
 use crate::epoch::Epoch;
 use crate::event::{Event, Kind};
 
+/// A row of the state store, and what its dead letter would be made from.
+pub type StateRow = (StateEvent, Carrier);
+
 /// The rows of one event. Pure.
-pub fn rows(event: Event, found: Option<Match>) -> (StateEvent, LogRow) {
+pub fn rows(event: Event, found: Option<Match>) -> (StateRow, LogRow) {
     let version = match (&found, event.kind) {
         (None, kind) if kind != Kind::Other => Version::Unmatched,
         _ => Version::Matched,
@@ -36,6 +42,10 @@ pub fn rows(event: Event, found: Option<Match>) -> (StateEvent, LogRow) {
         time: event.time(),
         effect,
     };
+    let carrier = Carrier {
+        delivery: Arc::clone(&event.delivery),
+        index: event.index,
+    };
     let (batch_id, recipient_id) = match found {
         Some(found) => (found.batch_id, found.recipient_id),
         None => Default::default(),
@@ -46,19 +56,19 @@ pub fn rows(event: Event, found: Option<Match>) -> (StateEvent, LogRow) {
         batch_id,
         recipient_id,
     };
-    (state, log)
+    ((state, carrier), log)
 }
 
 /// Splits enriched events into the rows of the two sinks.
 pub fn fan_out<'scope>(
     enriched: StreamVec<'scope, Epoch, Enriched>,
 ) -> (
-    StreamVec<'scope, Epoch, StateEvent>,
+    StreamVec<'scope, Epoch, StateRow>,
     StreamVec<'scope, Epoch, LogRow>,
 ) {
     let mut builder = OperatorBuilder::new("FanOut".to_owned(), enriched.scope());
     let mut input = builder.new_input(enriched, Pipeline);
-    let (state_out, state) = builder.new_output::<Vec<StateEvent>>();
+    let (state_out, state) = builder.new_output::<Vec<StateRow>>();
     let (log_out, log) = builder.new_output::<Vec<LogRow>>();
     let mut state_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(state_out);
     let mut log_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(log_out);
@@ -95,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_match_is_applied_and_logged_with_its_ids() {
-        let (state, log) = rows(event(1, "m", None, None), found());
+        let ((state, _), log) = rows(event(1, "m", None, None), found());
         assert!(matches!(state.effect, Effect::Apply(RowId(7))));
         assert_eq!(
             (log.version, log.batch_id.as_str()),
@@ -105,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_miss_is_parked_and_logged_as_unmatched() {
-        let (state, log) = rows(event(1, "m", None, None), None);
+        let ((state, _), log) = rows(event(1, "m", None, None), None);
         assert!(matches!(state.effect, Effect::Park(_)));
         assert_eq!(log.version, Version::Unmatched);
     }
@@ -114,7 +124,7 @@ mod tests {
     fn an_unknown_kind_is_logged_only_and_needs_no_recipient() {
         let mut other = event(1, "m", None, None);
         other.kind = Kind::Other;
-        let (state, log) = rows(other, None);
+        let ((state, _), log) = rows(other, None);
         assert!(matches!(state.effect, Effect::LogOnly));
         assert_eq!(log.version, Version::Matched);
     }

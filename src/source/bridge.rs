@@ -36,6 +36,8 @@ pub struct Bridge {
     pub clock: Arc<dyn Clock>,
     /// How often an idle bridge advances.
     pub tick: Duration,
+    /// Raised when nothing more will be asked of the source; what its channel holds is still taken.
+    pub draining: Arc<AtomicBool>,
     /// Raised while the bridge stands at its limit: windows then close early.
     pub pressed: Arc<AtomicBool>,
 }
@@ -104,14 +106,14 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
                 );
                 records.append(&mut parcel.records);
             }
-            Err(TryRecvError::Empty) => {
+            Err(TryRecvError::Empty) if !parts.draining.load(Ordering::Relaxed) => {
                 parts.pressed.store(false, Ordering::Relaxed);
                 return Taken {
                     records,
                     then: Then::Wait,
                 };
             }
-            Err(TryRecvError::Disconnected) => {
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
                 parts.pressed.store(true, Ordering::Relaxed);
                 return Taken {
                     records,

@@ -11,9 +11,9 @@
 
 pub mod bridge;
 pub mod envelope;
-pub mod ledger;
 pub mod file;
 pub mod generator;
+pub mod ledger;
 pub mod low_water;
 
 use std::sync::Arc;

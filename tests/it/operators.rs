@@ -240,6 +240,7 @@ fn positions_settle_only_below_what_is_durable() {
                 },
                 clock: Arc::clone(&clock),
                 tick: Duration::from_millis(1),
+                draining: Arc::default(),
                 pressed: Arc::clone(&pressed),
             };
             let waiting = Rc::clone(&held);

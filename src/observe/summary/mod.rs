@@ -23,6 +23,8 @@ pub struct Summary {
     pub dry_run: bool,
     /// What a reader must know first: resumed, finished before, a file that changed, no snapshot.
     pub notes: Vec<String>,
+    /// Inputs that could not be read, or not to their end; the exit code is then 1.
+    pub unreadable: Vec<String>,
     /// Deliveries taken from the source.
     pub received: u64,
     /// Bytes of them.

@@ -4,6 +4,7 @@
 //! highest version ([`Version`]).
 
 pub mod memory;
+pub mod null;
 pub mod parquet;
 
 use compact_str::CompactString;
@@ -32,6 +33,18 @@ pub struct LogRow {
     pub batch_id: CompactString,
     /// The recipient within the batch; empty if unknown.
     pub recipient_id: CompactString,
+}
+
+impl LogRow {
+    /// About how many bytes it holds in memory.
+    pub fn weight(&self) -> usize {
+        let event = &self.event;
+        let texts = event.message_id.len()
+            + event.event_key.len()
+            + self.batch_id.len()
+            + self.recipient_id.len();
+        256 + texts + event.raw.as_ref().map_or(0, |raw| raw.len())
+    }
 }
 
 /// Where the log becomes durable. Calls come from one writer thread; they block until the rows are durable.

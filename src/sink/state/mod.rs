@@ -11,6 +11,7 @@
 
 pub mod fold;
 pub mod memory;
+pub mod null;
 pub mod sqlite;
 pub mod view;
 
@@ -53,6 +54,16 @@ pub struct StateEvent {
     pub time: Millis,
     /// What is to be done with it.
     pub effect: Effect,
+}
+
+impl StateEvent {
+    /// About how many bytes it holds in memory.
+    pub fn weight(&self) -> usize {
+        match &self.effect {
+            Effect::Apply(_) | Effect::LogOnly => 128,
+            Effect::Park(event) => 512 + event.message_id.len() + event.event_key.len(),
+        }
+    }
 }
 
 /// What an event asks of the state store.

@@ -1,0 +1,115 @@
+//! What is done now and then while a job runs: late recipients, parked events, deadlines, completions.
+
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, select};
+
+use super::loader::Loader;
+use super::outbox;
+use super::sweeper::Sweeper;
+use crate::config::Sweep;
+use crate::enrich::arrangement::Feeder;
+use crate::error::{Exit, Fatal, SinkError};
+use crate::event::Millis;
+use crate::sink::state::LoadKind;
+use crate::source::generator::SnapshotRow;
+use crate::tally::Counter;
+
+/// What housekeeping needs.
+pub struct Parts {
+    /// Matches parked events.
+    pub sweeper: Sweeper,
+    /// Loads late rows.
+    pub loader: Loader,
+    /// The way of accepted rows to the workers.
+    pub feeder: Feeder,
+    /// Rows that become known while the job runs.
+    pub late_rows: Receiver<Vec<SnapshotRow>>,
+    /// Where completions are delivered.
+    pub outbox: Option<PathBuf>,
+    /// How long to wait between passes.
+    pub waits: Sweep,
+}
+
+/// The thread.
+pub struct Housekeeping {
+    stop: Sender<()>,
+    thread: JoinHandle<Result<(), Fatal>>,
+}
+
+impl Housekeeping {
+    /// Starts it.
+    pub fn start(parts: Parts) -> Result<Self, Fatal> {
+        let (stop, stopped) = crossbeam_channel::bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("housekeeping".into())
+            .spawn(move || run(parts, &stopped))
+            .map_err(|error| {
+                Fatal::new(
+                    Exit::Watchdog,
+                    format!("no thread for housekeeping: {error}"),
+                )
+            })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Lets it finish what it is doing; late rows that came are loaded first.
+    pub fn end(self) -> Result<(), Fatal> {
+        drop(self.stop);
+        self.thread.join().unwrap_or(Ok(()))
+    }
+}
+
+fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
+    let mut wait = parts.waits.first;
+    let mut late_rows = std::mem::replace(&mut parts.late_rows, crossbeam_channel::never());
+    loop {
+        select! {
+            recv(late_rows) -> rows => match rows {
+                Ok(rows) => late(&mut parts, &rows)?,
+                Err(_) => late_rows = crossbeam_channel::never(),
+            },
+            recv(stopped) -> _ => {
+                for rows in late_rows.try_iter() {
+                    late(&mut parts, &rows)?;
+                }
+                return Ok(());
+            }
+            default(wait) => wait = pass(&parts, wait),
+        }
+    }
+}
+
+fn late(parts: &mut Parts, rows: &[SnapshotRow]) -> Result<(), Fatal> {
+    let report = parts.loader.generated(LoadKind::Increment, rows)?;
+    tracing::info!(rows = report.accepted, "late recipients are known");
+    parts.loader.feed(&mut parts.feeder)?;
+    parts.sweeper.sweep()?;
+    Ok(())
+}
+
+/// One pass; how long to wait for the next. A store that is out of order is the writer's business: this tries again.
+fn pass(parts: &Parts, wait: Duration) -> Duration {
+    match pass_once(parts) {
+        Ok(found) if found > 0 => parts.waits.first,
+        Ok(_) => (wait * 2).min(parts.waits.backoff_cap),
+        Err(error) => {
+            tracing::warn!(%error, "housekeeping was put off");
+            wait
+        }
+    }
+}
+
+fn pass_once(parts: &Parts) -> Result<u64, SinkError> {
+    let matched = parts.sweeper.sweep()?;
+    let now = Millis::now();
+    let fired = parts
+        .sweeper
+        .state
+        .call(move |store| store.judge_deadlines(now))?;
+    parts.sweeper.tally.count(Counter::Completions, fired);
+    outbox::relay(&parts.sweeper.state, parts.outbox.clone())?;
+    Ok(matched)
+}

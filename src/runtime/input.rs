@@ -1,0 +1,169 @@
+//! The source of a job, on a thread of its own, and what its kind decides.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::request::{Input, JobRequest, Rate, Sample};
+use crate::error::{Exit, Fatal};
+use crate::event::Provider;
+use crate::sink::state::Checkpoint;
+use crate::source::file::witness::Proofs;
+use crate::source::file::{FileOptions, FileSource, Resume};
+use crate::source::generator::{GeneratorSource, Pace, Settings, SnapshotRow};
+use crate::source::{EnvelopeDefaults, Feed};
+
+/// Deliveries of a generator that has no end of its own.
+const GENERATED_AT_MOST: u64 = 1_000_000;
+
+/// A source that is ready to run.
+pub enum Source {
+    /// Files, folders, standard input.
+    Files(FileSource),
+    /// A generated world.
+    Generator(Box<GeneratorSource>, Option<f64>),
+}
+
+/// Asks a running source to stop.
+pub struct Brake {
+    flag: Arc<AtomicBool>,
+    sender: Option<Sender<()>>,
+}
+
+impl Brake {
+    /// Raised once it is pulled.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.flag)
+    }
+
+    /// Nothing more is to be read.
+    pub fn pull(&mut self) {
+        self.flag.store(true, Ordering::Relaxed);
+        self.sender = None;
+    }
+}
+
+/// What envelopes leave out, as the request says.
+pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
+    let provider: Option<Provider> = match &request.input {
+        Input::Files { provider, .. } | Input::StandardInput { provider } => provider.clone(),
+        Input::Demo | Input::Generator(_) => None,
+    };
+    EnvelopeDefaults {
+        user: request.plan.default_user.clone(),
+        provider,
+    }
+}
+
+impl Source {
+    /// Prepares the source of a request; `resume` holds what an unfinished run of the job settled.
+    pub fn prepare(request: &JobRequest, resume: Vec<Checkpoint>, brake: &Brake) -> Self {
+        match &request.input {
+            Input::Generator(sample) => Self::generator(sample),
+            Input::Files { paths, .. } => Self::files(request, paths, resume, brake),
+            Input::StandardInput { .. } | Input::Demo => {
+                Self::files(request, &[PathBuf::from("-")], resume, brake)
+            }
+        }
+    }
+
+    fn generator(sample: &Sample) -> Self {
+        let settings = Settings {
+            seed: sample.seed,
+            deliveries: sample.deliveries.unwrap_or(GENERATED_AT_MOST),
+            users: sample.users,
+            ..Settings::default()
+        };
+        let rate = match sample.rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate as f64),
+        };
+        let report = |done| tracing::debug!(done, "deliveries generated");
+        Self::Generator(Box::new(GeneratorSource::prepare(settings, report)), rate)
+    }
+
+    fn files(
+        request: &JobRequest,
+        paths: &[PathBuf],
+        resume: Vec<Checkpoint>,
+        brake: &Brake,
+    ) -> Self {
+        let specs: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let resume: HashMap<String, Resume> = resume
+            .into_iter()
+            .map(|lane| {
+                (
+                    lane.lane,
+                    Resume {
+                        offset: lane.offset,
+                        proof: lane.proof,
+                    },
+                )
+            })
+            .collect();
+        let options = FileOptions {
+            defaults: defaults(request),
+            body_bytes_max: request.plan.decode_options().body_bytes_max,
+            stop: Arc::clone(&brake.flag),
+        };
+        Self::Files(FileSource::new(&specs, resume, options))
+    }
+
+    /// Where the proofs of settled positions come from; none for sources that do not resume.
+    pub fn proofs(&self) -> Option<Proofs> {
+        match self {
+            Source::Files(source) => Some(source.proofs()),
+            Source::Generator(..) => None,
+        }
+    }
+
+    /// The recipients that the source itself knows.
+    pub fn recipients(&self) -> &[SnapshotRow] {
+        match self {
+            Source::Files(_) => &[],
+            Source::Generator(source, _) => source.snapshot(),
+        }
+    }
+
+    /// Starts it on a thread of its own.
+    pub fn start(
+        self,
+        feed: Feed,
+        stop: Receiver<()>,
+        late: Sender<Vec<SnapshotRow>>,
+    ) -> Result<(), Fatal> {
+        let run = move || {
+            let ended = match self {
+                Source::Files(source) => source.run(feed),
+                Source::Generator(source, rate) => {
+                    let late = Some(late);
+                    source.run(feed, &Pace { rate, stop, late })
+                }
+            };
+            if ended.is_err() {
+                tracing::debug!("the source was stopped before its end");
+            }
+        };
+        let thread = std::thread::Builder::new().name("source".into()).spawn(run);
+        // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
+        thread.map(drop).map_err(|error| {
+            Fatal::new(Exit::Watchdog, format!("no thread for the source: {error}"))
+        })
+    }
+}
+
+/// A brake and the end of it that a paced source listens to.
+pub fn brake() -> (Brake, Receiver<()>) {
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    let brake = Brake {
+        flag: Arc::default(),
+        sender: Some(sender),
+    };
+    (brake, receiver)
+}

@@ -1,0 +1,314 @@
+//! A job from its request to its summary.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::housekeeping::{self, Housekeeping};
+use super::input::{self, Brake, Source};
+use super::loader::Loader;
+use super::request::{Input, JobRequest, Sinks as SinkChoice};
+use super::running::Running;
+use super::settlement::{self, Settlement};
+use super::signals::Stop;
+use super::sinks::{Sinks, Writers};
+use super::store::{Scratch, Store};
+use super::sweeper::Sweeper;
+use super::watch::Watch;
+use super::workers::{self, Program, Shared};
+use super::{outbox, report, sample};
+use crate::decode;
+use crate::enrich::arrangement::Feeder;
+use crate::epoch::{Clock, MonotonicClock};
+use crate::error::Fatal;
+use crate::event::{Millis, Provider};
+use crate::observe::{Board, http, progress::Progress, summary::Summary, watchdog::Watchdog};
+use crate::select::Range;
+use crate::settle::Lanes;
+use crate::sink::state::view::Export;
+use crate::sink::state::{Checkpoint, LoadKind};
+use crate::source::Feed;
+use crate::tally::{Counter, Tally};
+
+/// Runs a job to its end.
+pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
+    let stop = Stop::on_signals()?;
+    let request = sample::resolve(request)?;
+    let tally = Tally::new(decode::providers());
+    let board = Board::new(
+        Arc::clone(&tally),
+        request.plan.in_flight.events_max.get() as u64,
+    );
+    let pages = request
+        .metrics
+        .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
+    let pages = pages.transpose()?;
+    let summary = Job::start(request, tally, board)?.finish(&stop);
+    drop(pages);
+    summary
+}
+
+/// A job whose writers run.
+struct Job {
+    request: JobRequest,
+    name: String,
+    clock: Arc<dyn Clock>,
+    tally: Arc<Tally>,
+    board: Arc<Board>,
+    writers: Writers,
+    notes: Vec<String>,
+    started: Instant,
+    /// What the store held before; only for dry runs.
+    before: Option<Export>,
+    scratch: Scratch,
+}
+
+impl Job {
+    fn start(request: JobRequest, tally: Arc<Tally>, board: Arc<Board>) -> Result<Self, Fatal> {
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
+        let mut store = Store::open(&request)?;
+        let scratch = std::mem::take(&mut store.scratch);
+        let writers = Writers::start(&request.plan, store, &clock, &tally)?;
+        let dry = request.sinks == SinkChoice::DryRun;
+        let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
+        Ok(Self {
+            name: report::name(&request),
+            before: before.transpose()?,
+            started: Instant::now(),
+            notes: Vec::new(),
+            scratch,
+            request,
+            clock,
+            tally,
+            board,
+            writers,
+        })
+    }
+
+    fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
+        let (brake, stopped) = input::brake();
+        let resume = self.resume()?;
+        let source = Source::prepare(&self.request, resume, &brake);
+        let running = self.spread(source, &brake, stopped)?;
+        match self.supervise(&running, stop, brake) {
+            Ok(()) => {
+                let lanes = running.end()?;
+                self.conclude(&lanes, stop.is_raised())
+            }
+            Err(fatal) => {
+                // Threads may hang, which may be why this ends: they must not be waited for.
+                std::mem::forget((running, self));
+                Err(fatal)
+            }
+        }
+    }
+
+    fn sinks(&self) -> Sinks {
+        self.writers.sinks()
+    }
+
+    fn loader(&self) -> Loader {
+        Loader {
+            state: self.sinks().state(),
+            default_user: self.request.plan.default_user.clone(),
+        }
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        Sweeper {
+            state: self.sinks().state(),
+            log: self.sinks().log(),
+            tally: Arc::clone(&self.tally),
+        }
+    }
+
+    fn outbox(&self) -> Option<PathBuf> {
+        let durable = self.request.sinks == SinkChoice::Durable;
+        durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
+    }
+
+    /// What an unfinished run of this job settled; a finished one is read again from its start.
+    fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
+        let job = self.name.clone();
+        let lanes = self
+            .sinks()
+            .state()
+            .call_until_done(move |store| store.checkpoints(&job))?;
+        if lanes.is_empty() || self.request.sinks != SinkChoice::Durable {
+            return Ok(Vec::new());
+        }
+        if lanes.iter().all(|lane| lane.finished) {
+            self.notes.push(report::FINISHED_BEFORE.into());
+            return Ok(Vec::new());
+        }
+        self.notes.push(report::RESUMED.into());
+        Ok(lanes)
+    }
+
+    /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
+    fn spread(
+        &mut self,
+        source: Source,
+        brake: &Brake,
+        stopped: crossbeam_channel::Receiver<()>,
+    ) -> Result<Running, Fatal> {
+        let plan = &self.request.plan;
+        let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
+        let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
+        let (feed, taps) = Feed::channels(plan.workers.get(), plan.channel_depth.get());
+        let (settled, closed) = crossbeam_channel::unbounded();
+        let settlement = Settlement::start(settlement::Parts {
+            settled: closed,
+            notices: taps.notices,
+            job: self.name.clone(),
+            proofs: source.proofs(),
+            store: (self.request.sinks == SinkChoice::Durable).then(|| self.sinks().state()),
+            interval: plan.checkpoint_interval,
+            tally: Arc::clone(&self.tally),
+        })?;
+        let workers = workers::start(Shared {
+            program: program(&self.request.input),
+            plan: plan.clone(),
+            range: Range {
+                from: self.request.range.from,
+                to: self.request.range.to,
+            },
+            defaults: input::defaults(&self.request),
+            clock: Arc::clone(&self.clock),
+            tally: Arc::clone(&self.tally),
+            sinks: self.sinks(),
+            parcels: Mutex::new(taps.workers),
+            told: Mutex::new(told),
+            draining: brake.flag(),
+            settled,
+        })?;
+        self.load(&source, &mut feeder)?;
+        let (late, late_rows) = crossbeam_channel::unbounded();
+        let housekeeping = Housekeeping::start(housekeeping::Parts {
+            sweeper: self.sweeper(),
+            loader: self.loader(),
+            feeder,
+            late_rows,
+            outbox: self.outbox(),
+            waits: self.request.plan.sweep,
+        })?;
+        source.start(feed, stopped, late)?;
+        Ok(Running {
+            workers,
+            settlement,
+            housekeeping,
+        })
+    }
+
+    /// Recipients from files or from the source itself; then everything the store knows goes to the workers.
+    fn load(&mut self, source: &Source, feeder: &mut Feeder) -> Result<(), Fatal> {
+        let loader = self.loader();
+        let snapshot = &self.request.snapshot;
+        if !snapshot.recipients.is_empty() || snapshot.batches.is_some() {
+            let told = |rows| tracing::debug!(rows, "recipients loaded");
+            let report = loader.files(
+                LoadKind::Full,
+                &snapshot.recipients,
+                snapshot.batches.as_ref(),
+                told,
+            )?;
+            self.notes.extend(report.notes());
+        }
+        let own = source.recipients();
+        if !own.is_empty() {
+            self.notes
+                .extend(loader.generated(LoadKind::Full, own)?.notes());
+        }
+        let known = loader.feed(feeder)?;
+        tracing::info!(recipients = known, "recipients are known");
+        feeder.loaded();
+        Ok(())
+    }
+
+    fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
+        let mut watch = Watch {
+            sinks: self.sinks(),
+            tally: Arc::clone(&self.tally),
+            board: Arc::clone(&self.board),
+            progress: Progress::new(self.request.quiet),
+            watchdog: Watchdog::new(self.request.plan.watchdog_limit, self.clock.elapsed()),
+        };
+        let mut draining: Option<Instant> = None;
+        while !running.settlement.ended_within(LOOK) {
+            if let Some(fatal) = self.writers.trouble.take() {
+                return Err(fatal);
+            }
+            if stop.is_raised() {
+                brake.pull();
+                let since = *draining.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.request.plan.drain_deadline {
+                    return Err(report::not_drained(self.request.plan.drain_deadline));
+                }
+            }
+            watch.look(self.clock.elapsed(), &running.settlement)?;
+        }
+        self.writers.trouble.take().map_or(Ok(()), Err)
+    }
+
+    /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
+    fn conclude(mut self, lanes: &Lanes, stopped: bool) -> Result<Summary, Fatal> {
+        let ran = self.started.elapsed();
+        if !stopped {
+            self.late_snapshot()?;
+            self.sweeper().sweep()?;
+            self.deadlines()?;
+        }
+        outbox::relay(&self.sinks().state(), self.outbox())?;
+        let after = match self.before {
+            Some(_) => Some(self.sinks().state().call(|store| store.export())?),
+            None => None,
+        };
+        let trouble = self.writers.trouble.clone();
+        self.writers.drain();
+        if let Some(fatal) = trouble.take() {
+            return Err(fatal);
+        }
+        let mut summary = Summary::of(self.name, &self.tally.snapshot(), ran);
+        summary.notes = self.notes;
+        report::lanes(&mut summary, lanes, stopped);
+        match self.before.zip(after) {
+            Some((before, after)) => report::dry_run(&mut summary, &before, &after),
+            None => report::results(&mut summary, &self.request)?,
+        }
+        drop(self.scratch);
+        Ok(summary)
+    }
+
+    fn late_snapshot(&mut self) -> Result<(), Fatal> {
+        let Some(late) = self.request.snapshot.late.clone() else {
+            return Ok(());
+        };
+        let report = self
+            .loader()
+            .files(LoadKind::Increment, &[late], None, |_| {})?;
+        self.notes.extend(report.notes());
+        Ok(())
+    }
+
+    fn deadlines(&self) -> Result<(), Fatal> {
+        let now = Millis::now();
+        let fired = self
+            .sinks()
+            .state()
+            .call_until_done(move |store| store.judge_deadlines(now))?;
+        self.tally.count(Counter::Completions, fired);
+        Ok(())
+    }
+}
+
+/// How often the job looks at itself.
+const LOOK: Duration = Duration::from_millis(100);
+
+const fn program(input: &Input) -> Program {
+    match input {
+        Input::Demo | Input::Files { .. } => Program::Replay,
+        Input::StandardInput { .. } => Program::Live,
+        Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
+        Input::Generator(_) => Program::Live,
+    }
+}

@@ -1,0 +1,55 @@
+//! The relay of completions: each row of the outbox becomes a line of `completions.jsonl`, at least once.
+//!
+//! (user, batch, generation) is the identity of a completion; whoever reads the file takes a repeated one once.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::edge;
+use crate::error::SinkError;
+use crate::sink::state::Completion;
+use crate::sink::writer::StateHandle;
+
+/// The name of the file in the store's folder.
+pub const FILE: &str = "completions.jsonl";
+
+/// Delivers what is undelivered; returns how many. Without a file nothing is delivered: the rows stay in the outbox.
+pub fn relay(state: &StateHandle, file: Option<PathBuf>) -> Result<u64, SinkError> {
+    let Some(path) = file else { return Ok(0) };
+    state.call(move |store| {
+        let mut file = None;
+        store.relay(&mut |completion| match append(&mut file, &path, completion) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "a completion could not be delivered and stays in the outbox");
+                false
+            }
+        })
+    })
+}
+
+fn append(
+    file: &mut Option<File>,
+    path: &std::path::Path,
+    completion: &Completion,
+) -> io::Result<()> {
+    let file = match file {
+        Some(file) => file,
+        None => file.insert(edge::append(edge::Point::OutboxOpen, path)?),
+    };
+    let mut line = json!({
+        "user": completion.user.as_str(),
+        "batch_id": completion.batch_id,
+        "generation": completion.generation,
+        "cause": completion.cause,
+        "completed_at": completion.completed_at.to_string(),
+    })
+    .to_string();
+    line.push('\n');
+    edge::write_all(edge::Point::OutboxWrite, file, line.as_bytes())?;
+    file.flush()?;
+    edge::sync(edge::Point::OutboxSync, file)
+}

@@ -1,0 +1,163 @@
+//! What a job says of itself at its end.
+
+use std::time::Duration;
+
+use super::request::{Input, JobRequest, Sinks};
+use super::store::log_dir;
+use crate::error::{Exit, Fatal};
+use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
+use crate::settle::Lanes;
+use crate::sink::state::sqlite::Reader;
+use crate::sink::state::view::{BatchView, Export, diff};
+
+/// Said when a finished job is run again.
+pub const FINISHED_BEFORE: &str = "this job was finished before: its history is read again from the start, and every event should be a duplicate";
+
+/// Said when an unfinished job is run again.
+pub const RESUMED: &str =
+    "an earlier run of this job was not finished: it is resumed where it stopped";
+
+/// How many batches a summary shows.
+const BATCHES: usize = 3;
+
+/// A job's name: the one that was given, or the fingerprint of (source, filters, store).
+pub fn name(request: &JobRequest) -> String {
+    if let Some(name) = &request.name {
+        return name.clone();
+    }
+    let source = match &request.input {
+        Input::Files { paths, provider } => format!("{paths:?} {provider:?}"),
+        other => other.name().to_owned(),
+    };
+    let all = format!(
+        "{source}|{:?}|{}",
+        request.range,
+        request.plan.store_dir.display()
+    );
+    let mut name = blake3::hash(all.as_bytes()).to_hex().to_string();
+    name.truncate(12);
+    name
+}
+
+/// The drain took too long.
+pub fn not_drained(deadline: Duration) -> Fatal {
+    let message = format!(
+        "not everything could be settled within {} s (job.drain_deadline); nothing is lost, start the job again",
+        deadline.as_secs()
+    );
+    Fatal::new(Exit::Unfinished, message)
+}
+
+/// What happened to the lanes.
+pub fn lanes(summary: &mut Summary, lanes: &Lanes, stopped: bool) {
+    summary.notes.extend(lanes.restarts().iter().cloned());
+    summary.unreadable = lanes.failures().to_vec();
+    if stopped {
+        summary.notes.push(
+            "the job was asked to stop: everything it read is settled, run it again for the rest"
+                .into(),
+        );
+    }
+    let unchanged = summary.events > 0 && summary.recipients_changed == 0 && summary.applied == 0;
+    if unchanged && !stopped {
+        summary
+            .notes
+            .push("nothing changed: every event was known already".into());
+    }
+}
+
+/// What a dry run would have changed.
+pub fn dry_run(summary: &mut Summary, before: &Export, after: &Export) {
+    let changes = diff(before, after);
+    summary.dry_run = true;
+    summary.recipients_changed = changes.recipients_changed;
+    summary.changes = changes
+        .batches
+        .iter()
+        .map(|(old, new)| change(old.as_ref(), new))
+        .collect();
+    summary.notes.push("dry run: nothing was written".into());
+}
+
+fn change(old: Option<&BatchView>, new: &BatchView) -> BatchChange {
+    let then = |name: &str| old.map_or(0, |old| counter(old, name));
+    let names = new
+        .unique
+        .keys()
+        .copied()
+        .chain(["opens", "clicks", "machine_opens", "finished"]);
+    let counters = names.map(|name| (name.to_owned(), then(name), counter(new, name)));
+    BatchChange {
+        user: new.user.clone(),
+        batch_id: new.batch_id.clone(),
+        counters: counters
+            .filter(|(_, before, after)| before != after)
+            .collect(),
+    }
+}
+
+fn counter(batch: &BatchView, name: &str) -> u64 {
+    match name {
+        "opens" => batch.totals.opens,
+        "clicks" => batch.totals.clicks,
+        "machine_opens" => batch.totals.machine_opens,
+        "finished" => batch.finished,
+        flag => batch.unique.get(flag).copied().unwrap_or(0),
+    }
+}
+
+/// The largest batches, where the results lie, and how to look at them.
+pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal> {
+    if request.sinks != Sinks::Durable {
+        return Ok(());
+    }
+    let dir = &request.plan.store_dir;
+    let mut batches = Reader::open(dir)?.batches()?;
+    batches.sort_by_key(|batch| std::cmp::Reverse(batch.recipients));
+    summary.batches = batches.iter().take(BATCHES).map(line).collect();
+    summary.results = vec![
+        Place::new(
+            dir.join("state.db").display().to_string(),
+            "recipients, batches, parked events, dead letters (SQLite)",
+        ),
+        Place::new(
+            log_dir(dir).join("day=*").display().to_string(),
+            "the event log (Parquet)",
+        ),
+    ];
+    let store = match dir.as_os_str() == ".hookflow" {
+        true => String::new(),
+        false => format!(" --store {}", dir.display()),
+    };
+    let commands = [
+        ("batches", "every batch with its counters"),
+        ("recipient ID", "everything known of one recipient"),
+        ("events --limit 20", "the event log"),
+        ("completions", "batches that became complete"),
+        ("unmatched list", "events whose recipient is not known yet"),
+        ("dlq list", "dead letters"),
+    ];
+    let look =
+        commands.map(|(command, what)| Place::new(format!("hookflow {command}{store}"), what));
+    summary.look = look.to_vec();
+    Ok(())
+}
+
+fn line(batch: &BatchView) -> BatchLine {
+    let completed = batch
+        .completed_at
+        .map(|at| format!("{at} ({})", batch.cause.as_deref().unwrap_or("all")));
+    BatchLine {
+        user: batch.user.clone(),
+        batch_id: batch.batch_id.clone(),
+        total: batch.total,
+        finished: batch.finished,
+        delivered: counter(batch, "delivered"),
+        opened: counter(batch, "opened"),
+        clicked: counter(batch, "clicked"),
+        bounced: counter(batch, "bounced_hard") + counter(batch, "bounced_soft"),
+        complained: counter(batch, "complained"),
+        unsubscribed: counter(batch, "unsubscribed"),
+        completed,
+    }
+}

@@ -1,0 +1,112 @@
+//! Where a job's outcomes go: the embedded store, a copy of it that is thrown away, or nowhere.
+
+use std::path::{Path, PathBuf};
+
+use super::request::{JobRequest, Sinks};
+use crate::edge;
+use crate::error::{Exit, Fatal};
+use crate::sink::log::EventLog;
+use crate::sink::log::null::NullLog;
+use crate::sink::log::parquet::ParquetLog;
+use crate::sink::state::StateStore;
+use crate::sink::state::null::NullStore;
+use crate::sink::state::sqlite::SqliteStore;
+
+/// The sinks of a job, open.
+pub struct Store {
+    /// The state store.
+    pub state: Box<dyn StateStore>,
+    /// The event log.
+    pub log: Box<dyn EventLog>,
+    /// Removes what only this job needs, when it is dropped.
+    pub scratch: Scratch,
+}
+
+/// The folder of the event log in a store's folder.
+pub fn log_dir(store: &Path) -> PathBuf {
+    store.join("log")
+}
+
+/// A folder that goes away with the job; none for stores that stay.
+#[derive(Debug, Default)]
+pub struct Scratch(Option<PathBuf>);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(dir) = self.0.take()
+            && let Err(error) = std::fs::remove_dir_all(&dir)
+        {
+            tracing::warn!(%error, "the copy that a dry run worked on could not be removed");
+        }
+    }
+}
+
+impl Store {
+    /// Opens what the request asks for.
+    pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
+        let dir = &request.plan.store_dir;
+        match request.sinks {
+            Sinks::Null => Ok(Self {
+                state: Box::new(NullStore::default()),
+                log: Box::new(NullLog),
+                scratch: Scratch::default(),
+            }),
+            Sinks::Durable => Self::durable(dir, request.fresh),
+            Sinks::DryRun => Self::copy_of(dir),
+        }
+    }
+
+    fn durable(dir: &Path, fresh: bool) -> Result<Self, Fatal> {
+        if fresh {
+            remove(dir)?;
+        }
+        let state = SqliteStore::open(dir)?;
+        Ok(Self {
+            state: Box::new(state),
+            log: Box::new(ParquetLog::open(&log_dir(dir))?),
+            scratch: Scratch::default(),
+        })
+    }
+
+    /// A copy of a store, to be changed and thrown away.
+    fn copy_of(dir: &Path) -> Result<Self, Fatal> {
+        let name = format!("hookflow-dry-run-{}", std::process::id());
+        let scratch = std::env::temp_dir().join(name);
+        let guard = Scratch(Some(scratch.clone()));
+        edge::create_dir_all(&scratch).map_err(|error| unusable(&scratch, &error))?;
+        if dir.join("state.db").exists() {
+            SqliteStore::open(dir)?.snapshot_to(&scratch)?;
+        }
+        Ok(Self {
+            state: Box::new(SqliteStore::open(&scratch)?),
+            log: Box::new(NullLog),
+            scratch: guard,
+        })
+    }
+}
+
+/// Removes what a store holds, and only that.
+fn remove(dir: &Path) -> Result<(), Fatal> {
+    for name in [
+        "log",
+        "state.db",
+        "state.db-wal",
+        "state.db-shm",
+        "completions.jsonl",
+    ] {
+        let path = dir.join(name);
+        let removed = match path.is_dir() {
+            true => std::fs::remove_dir_all(&path),
+            false => edge::remove(edge::Point::StoreOpen, &path),
+        };
+        removed.map_err(|error| unusable(&path, &error))?;
+    }
+    Ok(())
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> Fatal {
+    Fatal::new(
+        Exit::Input,
+        format!("{} cannot be used: {error}", path.display()),
+    )
+}

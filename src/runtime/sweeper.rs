@@ -1,0 +1,127 @@
+//! Late matches: parked events whose recipient is known by now.
+//!
+//! A match is logged first (version 1, durably; repeating it is harmless), then one transaction applies the event and
+//! deletes the parked row. It counts exactly as if it had just arrived. Nothing here looks at the arrangements: a
+//! sweep asks the store, so no race between parking and loading can strand an event for longer than one pass.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::config::Sweep;
+use crate::edge::{self, Point};
+use crate::enrich::directory::Match;
+use crate::error::SinkError;
+use crate::key::Identity;
+use crate::sink::log::{LogRow, Version};
+use crate::sink::rows;
+use crate::sink::state::{LateMatch, Outcome, StateEvent};
+use crate::sink::writer::{LogHandle, StateHandle};
+use crate::tally::{Counter, Gauge, Tally};
+
+/// Events of one pass's transaction.
+const CHUNK: usize = 2_000;
+
+/// What a sweep needs.
+#[derive(Clone)]
+pub struct Sweeper {
+    /// The store that parks and applies.
+    pub state: StateHandle,
+    /// The log.
+    pub log: LogHandle,
+    /// The job's counts.
+    pub tally: Arc<Tally>,
+}
+
+impl Sweeper {
+    /// Matches everything that can be matched now; how many events left the parked table.
+    pub fn sweep(&self) -> Result<u64, SinkError> {
+        let (mut after, mut matched) = (Identity::default(), 0);
+        loop {
+            let matches = self
+                .state
+                .call(move |store| store.late_matches(after, CHUNK))?;
+            let Some(last) = matches.last() else { break };
+            after = last.event.identity;
+            matched += matches.len() as u64;
+            self.apply(matches)?;
+        }
+        let parked = self.state.call(|store| store.parked())?;
+        self.tally.set(Gauge::Parked, parked);
+        Ok(matched)
+    }
+
+    fn apply(&self, matches: Vec<LateMatch>) -> Result<(), SinkError> {
+        let (events, log): (Vec<StateEvent>, Vec<LogRow>) =
+            matches.into_iter().map(rows_of).unzip();
+        self.log.append(log)?;
+        let applied = edge::pass(Point::LateMatch, || {
+            self.state.call(move |store| store.apply(&events))
+        })?;
+        let count = |what| {
+            applied
+                .outcomes
+                .iter()
+                .filter(|outcome| **outcome == what)
+                .count() as u64
+        };
+        self.tally
+            .count(Counter::LateMatched, count(Outcome::Applied));
+        self.tally
+            .count(Counter::RecipientsChanged, applied.recipients_changed);
+        self.tally.count(Counter::Completions, applied.completed);
+        Ok(())
+    }
+
+    /// Sweeps until told to stop: soon after the start, then less and less often while nothing is found.
+    pub fn run(&self, stop: &Receiver<()>, waits: Sweep) -> Result<(), SinkError> {
+        let mut wait = waits.first;
+        loop {
+            match stop.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => {}
+                _ => return Ok(()),
+            }
+            let found = self.sweep()?;
+            wait = next_wait(wait, found, waits);
+        }
+    }
+}
+
+fn next_wait(wait: Duration, found: u64, waits: Sweep) -> Duration {
+    if found > 0 {
+        waits.first
+    } else {
+        (wait * 2).min(waits.backoff_cap)
+    }
+}
+
+fn rows_of(late: LateMatch) -> (StateEvent, LogRow) {
+    let found = Match {
+        row: late.row_id,
+        batch_id: late.batch_id,
+        recipient_id: late.recipient_id,
+    };
+    let (state, log) = rows::rows(late.event, Some(found));
+    debug_assert_eq!(log.version, Version::Matched);
+    (state, log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_back_off_while_nothing_is_found() {
+        let waits = Sweep {
+            first: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(5),
+        };
+        assert_eq!(next_wait(waits.first, 0, waits), Duration::from_secs(2));
+        assert_eq!(
+            next_wait(Duration::from_secs(4), 0, waits),
+            Duration::from_secs(5)
+        );
+        assert_eq!(next_wait(Duration::from_secs(4), 1, waits), waits.first);
+    }
+}

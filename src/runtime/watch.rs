@@ -1,0 +1,91 @@
+//! One look at a running job: for the progress bar, the health page and the watchdog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::settlement::Settlement;
+use super::sinks::Sinks;
+use crate::error::{Exit, Fatal};
+use crate::observe::Board;
+use crate::observe::health::{Breaker, Component};
+use crate::observe::progress::{Progress, Seen};
+use crate::observe::watchdog::{Observation, Verdict, Watchdog};
+use crate::sink::breaker::BreakerState;
+use crate::sink::writer::SinkStatus;
+use crate::tally::{Counter, Gauge, Tally};
+
+/// Looks at a job.
+pub struct Watch {
+    /// What the writers are doing.
+    pub sinks: Sinks,
+    /// The job's counts.
+    pub tally: Arc<Tally>,
+    /// The health page.
+    pub board: Arc<Board>,
+    /// The bar.
+    pub progress: Progress,
+    /// The alarm.
+    pub watchdog: Watchdog,
+}
+
+impl Watch {
+    /// Looks once; an error is a reason to end the process.
+    pub fn look(&mut self, now: Duration, settlement: &Settlement) -> Result<(), Fatal> {
+        let lanes = settlement.look();
+        let progress = lanes.progress();
+        let trouble = lanes.failures().first().cloned();
+        drop(lanes);
+        self.board.post(match trouble {
+            Some(why) => Component::troubled("source", why),
+            None => Component::ready("source"),
+        });
+        for status in self.sinks.statuses() {
+            self.board.post(component(status));
+        }
+        self.progress.show(
+            now,
+            Seen {
+                done: progress.settled,
+                total: progress.total,
+                events: self.tally.get(Counter::Decoded),
+                open: self.tally.gauge(Gauge::OpenEvents),
+            },
+        );
+        self.watchdog(now)
+    }
+
+    fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
+        let statuses = self.sinks.statuses();
+        let seen = Observation {
+            open_work: self.tally.gauge(Gauge::OpenEpochs) > 0,
+            breaker_open: statuses
+                .iter()
+                .any(|status| status.breaker() != BreakerState::Closed),
+            attempt_within_deadline: statuses.iter().any(|status| status.is_attempting(now)),
+            progress: self.tally.movement(),
+        };
+        match self.watchdog.check(now, seen) {
+            Verdict::Fine => Ok(()),
+            Verdict::Stuck { still } => {
+                let message = format!(
+                    "nothing has moved for {} s although work is open; nothing is lost, start the job again",
+                    still.as_secs()
+                );
+                Err(Fatal::new(Exit::Watchdog, message))
+            }
+        }
+    }
+}
+
+fn component(status: &SinkStatus) -> Component {
+    let breaker = match status.breaker() {
+        BreakerState::Closed => Breaker::Closed,
+        BreakerState::Open => Breaker::Open,
+        BreakerState::HalfOpen => Breaker::HalfOpen,
+    };
+    let component = match breaker {
+        Breaker::Closed => Component::ready(status.name()),
+        _ => Component::troubled(status.name(), status.last_error()),
+    };
+    component.with_breaker(breaker)
+}

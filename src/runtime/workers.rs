@@ -1,0 +1,214 @@
+//! The worker threads: each builds the same dataflow, steps it, and tells what its frontier settled.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use timely::dataflow::Scope;
+use timely::dataflow::operators::ProbeHandle;
+use timely::worker::Worker;
+use timely::{CommunicationConfig, Config, WorkerConfig};
+
+use super::sinks::Sinks;
+use crate::config::Plan;
+use crate::dataflows::{self, Parts};
+use crate::enrich::arrangement::Told;
+use crate::epoch::{Clock, Epoch};
+use crate::error::{Exit, Fatal};
+use crate::select::Range;
+use crate::settle::closed;
+use crate::source::bridge::Bridge;
+use crate::source::ledger::{InFlight, Ledger, Position};
+use crate::source::{EnvelopeDefaults, Parcel};
+use crate::tally::{Counter, Counts, Gauge, Local, Step, Tally};
+use crate::{decode, dedup, window};
+
+/// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
+const PARK: Duration = Duration::from_millis(2);
+
+/// Which program the workers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// A stream that does not end.
+    Live,
+    /// A history.
+    Replay,
+    /// A measured load.
+    Throughput,
+}
+
+impl Program {
+    fn build(self, scope: Scope<'_, Epoch>, parts: Parts) -> ProbeHandle<Epoch> {
+        match self {
+            Program::Live => dataflows::live::build(scope, parts),
+            Program::Replay => dataflows::replay::build(scope, parts),
+            Program::Throughput => dataflows::throughput::build(scope, parts),
+        }
+    }
+}
+
+/// What all workers share.
+pub struct Shared {
+    /// The program.
+    pub program: Program,
+    /// The settings.
+    pub plan: Plan,
+    /// Which events a replay is about.
+    pub range: Range,
+    /// What envelopes leave out.
+    pub defaults: EnvelopeDefaults,
+    /// The job's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The job's counts.
+    pub tally: Arc<Tally>,
+    /// The writers.
+    pub sinks: Sinks,
+    /// One channel of parcels a worker; each worker takes one.
+    pub parcels: Mutex<Vec<Receiver<Parcel>>>,
+    /// One channel of recipients a worker; each worker takes one.
+    pub told: Mutex<Vec<Receiver<Told>>>,
+    /// Raised when nothing more is to be taken from the source.
+    pub draining: Arc<AtomicBool>,
+    /// Where settled positions go. Closed when the last worker has ended.
+    pub settled: Sender<Vec<Position>>,
+}
+
+/// Threads that run until their inputs have ended and everything is settled.
+pub type Workers = timely::WorkerGuards<()>;
+
+/// Starts the workers.
+pub fn start(shared: Shared) -> Result<Workers, Fatal> {
+    let threads = shared.plan.workers.get();
+    let config = Config {
+        communication: match threads {
+            1 => CommunicationConfig::Thread,
+            more => CommunicationConfig::Process(more),
+        },
+        worker: WorkerConfig::default(),
+    };
+    let refused =
+        |why: String| Fatal::new(Exit::Watchdog, format!("the workers do not start: {why}"));
+    timely::execute(config, move |worker| run(worker, &shared)).map_err(refused)
+}
+
+fn run(worker: &mut Worker, shared: &Shared) {
+    let (Some(parcels), Some(told)) = (take(&shared.parcels), take(&shared.told)) else {
+        tracing::error!("a worker found no channel of its own");
+        return;
+    };
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let counts: Counts = Rc::new(RefCell::new(Local::new(Arc::clone(&shared.tally))));
+    let parts = parts(shared, parcels, told, &ledger, &counts);
+    let name = format!("{:?}", shared.program);
+    let probe =
+        worker.dataflow_named::<Epoch, _, _>(&name, |scope| shared.program.build(scope, parts));
+    let settler = Settler {
+        shared,
+        ledger,
+        counts,
+        probe,
+    };
+    while worker.step_or_park(Some(PARK)) {
+        settler.settle();
+    }
+    settler.settle();
+}
+
+fn take<T>(channels: &Mutex<Vec<T>>) -> Option<T> {
+    channels
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop()
+}
+
+/// Tells what a worker's frontier settled.
+struct Settler<'a> {
+    shared: &'a Shared,
+    ledger: Rc<RefCell<Ledger>>,
+    counts: Counts,
+    probe: ProbeHandle<Epoch>,
+}
+
+impl Settler<'_> {
+    fn settle(&self) {
+        let mut ledger = self.ledger.borrow_mut();
+        let mut counts = self.counts.borrow_mut();
+        let frontier = self
+            .probe
+            .with_frontier(|frontier| frontier.first().copied());
+        if let Some(closed) = closed(&mut ledger, frontier, self.shared.clock.elapsed()) {
+            for (open, deliveries) in &closed.ages {
+                counts.took(Step::Settle, *open, *deliveries);
+            }
+            if self.shared.settled.send(closed.positions).is_err() {
+                tracing::debug!("positions settled after the job had ended");
+            }
+        }
+        counts.level(Gauge::OpenEvents, ledger.events() as u64);
+        counts.level(Gauge::OpenBytes, ledger.bytes() as u64);
+        counts.level(Gauge::OpenEpochs, ledger.epochs() as u64);
+        counts.flush();
+    }
+}
+
+fn parts(
+    shared: &Shared,
+    parcels: Receiver<Parcel>,
+    told: Receiver<Told>,
+    ledger: &Rc<RefCell<Ledger>>,
+    counts: &Counts,
+) -> Parts {
+    let plan = &shared.plan;
+    let pressed = Arc::new(AtomicBool::new(false));
+    let forgotten = dedup::Forgotten::default();
+    let shares = plan.workers.get();
+    let outlet = shared
+        .sinks
+        .outlet(&shared.clock, &pressed, &forgotten, counts);
+    Parts {
+        bridge: Bridge {
+            parcels,
+            ledger: Rc::clone(ledger),
+            limit: InFlight {
+                events_max: plan.in_flight.events_max.get().div_ceil(shares),
+                bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
+            },
+            clock: Arc::clone(&shared.clock),
+            tick: plan.tick,
+            draining: Arc::clone(&shared.draining),
+            pressed,
+        },
+        decode: decode::operator::Settings {
+            options: Arc::new(plan.decode_options()),
+            defaults: Arc::new(shared.defaults.clone()),
+            counts: Rc::clone(counts),
+            ledger: Rc::clone(ledger),
+        },
+        dedup: dedup::Settings {
+            ttl: plan.dedup.ttl,
+            keys_max: plan.dedup.keys_max.get().div_ceil(shares),
+            clock: Arc::clone(&shared.clock),
+            counts: Rc::clone(counts),
+        },
+        forgotten,
+        range: shared.range,
+        recipients: told,
+        clock: Arc::clone(&shared.clock),
+        counts: Rc::clone(counts),
+        state: outlet.state(limits(&plan.state_window)),
+        log: outlet.log(limits(&plan.log_window)),
+        rejects: outlet.rejects(limits(&plan.reject_window)),
+    }
+}
+
+const fn limits(window: &crate::config::Window) -> window::Limits {
+    window::Limits {
+        rows_max: window.rows_max.get(),
+        bytes_max: window.bytes_max,
+        age_max: window.age_max,
+        eager: window.eager,
+    }
+}

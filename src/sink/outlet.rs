@@ -1,0 +1,187 @@
+//! A worker's way to the writers: how batches are handed in, and what is done with the answers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::log::LogRow;
+use super::operator::{Answer, Settings};
+use super::rows::StateRow;
+use super::state::Outcome;
+use super::writer::{
+    self, Job, LogTarget, Reply, StateHandle, StateTarget, Target, Verdict, WriterHandle,
+};
+use crate::dedup::Forgotten;
+use crate::epoch::Clock;
+use crate::event::Reject;
+use crate::key::Identity;
+use crate::tally::{Counter, Counts};
+use crate::window::Limits;
+
+/// Batches of one worker that a writer may hold at once: one being written, one waiting.
+pub const CONCURRENT: usize = 2;
+
+/// What the state writer says of a batch.
+#[derive(Debug, Default)]
+pub struct StateAnswer {
+    applied: u64,
+    duplicates: u64,
+    unmatched: u64,
+    logged_only: u64,
+    dead: Vec<Identity>,
+}
+
+impl StateAnswer {
+    fn of(identities: &[Identity], verdicts: &[Verdict<Outcome>]) -> Self {
+        let mut answer = Self::default();
+        for (identity, verdict) in identities.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Done(Outcome::Applied) => answer.applied += 1,
+                Verdict::Done(Outcome::Duplicate) => answer.duplicates += 1,
+                Verdict::Done(Outcome::Unmatched) => answer.unmatched += 1,
+                Verdict::Done(Outcome::LoggedOnly) => answer.logged_only += 1,
+                Verdict::DeadLetter => answer.dead.push(*identity),
+            }
+        }
+        answer
+    }
+}
+
+/// What the log writer says of a batch: the identities that it refused.
+pub type LogAnswer = Vec<Identity>;
+
+/// What the state writer says of dead letters: nothing, they are durable.
+pub type RejectAnswer = ();
+
+/// One worker's way to the writers.
+pub struct Outlet {
+    /// The state store's writer.
+    pub state: WriterHandle<StateTarget>,
+    /// The log's.
+    pub log: WriterHandle<LogTarget>,
+    /// Monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether the source stands at its in-flight limit.
+    pub pressed: Arc<AtomicBool>,
+    /// Where the identities of dead letters are left for dedup.
+    pub forgotten: Forgotten,
+    /// The worker's counts.
+    pub counts: Counts,
+}
+
+impl Outlet {
+    /// How the worker writes state.
+    pub fn state(&self, limits: Limits) -> Settings<StateRow, StateAnswer> {
+        let writer = self.state.clone();
+        let (counts, forgotten) = (Rc::clone(&self.counts), Rc::clone(&self.forgotten));
+        let submit = move |rows: Vec<StateRow>, answer: Answer<StateAnswer>| {
+            let identities: Vec<Identity> = rows.iter().map(|(event, _)| event.identity).collect();
+            let (events, carriers) = rows.into_iter().unzip();
+            let reply = Reply::call(move |verdicts| {
+                answer.durable(StateAnswer::of(&identities, &verdicts));
+            });
+            hand_in(&writer, Job::new(events, carriers, reply));
+        };
+        let answered = move |answer: StateAnswer| {
+            let mut counts = counts.borrow_mut();
+            counts.count(Counter::Applied, answer.applied);
+            counts.count(Counter::DuplicateStore, answer.duplicates);
+            counts.count(Counter::Unmatched, answer.unmatched);
+            counts.count(Counter::LoggedOnly, answer.logged_only);
+            forgotten.borrow_mut().extend(answer.dead);
+        };
+        self.settings(
+            "WriteState",
+            limits,
+            |(event, _)| event.weight(),
+            submit,
+            answered,
+        )
+    }
+
+    /// How the worker writes the log.
+    pub fn log(&self, limits: Limits) -> Settings<LogRow, LogAnswer> {
+        let writer = self.log.clone();
+        let forgotten = Rc::clone(&self.forgotten);
+        let submit = move |rows: Vec<LogRow>, answer: Answer<LogAnswer>| {
+            let identities: Vec<Identity> = rows.iter().map(|row| row.event.identity).collect();
+            let reply = Reply::call(move |verdicts| {
+                let refused = writer::refused(&verdicts).into_iter();
+                answer.durable(
+                    refused
+                        .filter_map(|row| identities.get(row).copied())
+                        .collect(),
+                );
+            });
+            hand_in(&writer, Job::log(rows, reply));
+        };
+        let answered = move |refused: LogAnswer| forgotten.borrow_mut().extend(refused);
+        self.settings("WriteLog", limits, LogRow::weight, submit, answered)
+    }
+
+    /// How the worker writes dead letters.
+    pub fn rejects(&self, limits: Limits) -> Settings<Reject, RejectAnswer> {
+        let state = StateHandle::new(self.state.clone());
+        let submit = move |rejects: Vec<Reject>, answer: Answer<RejectAnswer>| {
+            state.bury(rejects, move || answer.durable(()));
+        };
+        let weigh = |reject: &Reject| reject.raw.len() + 256;
+        self.settings("WriteRejects", limits, weigh, submit, |()| {})
+    }
+
+    fn settings<T, A>(
+        &self,
+        name: &'static str,
+        limits: Limits,
+        weigh: fn(&T) -> usize,
+        submit: impl FnMut(Vec<T>, Answer<A>) + 'static,
+        answered: impl FnMut(A) + 'static,
+    ) -> Settings<T, A> {
+        Settings {
+            name,
+            limits,
+            concurrent_max: CONCURRENT,
+            weigh,
+            submit: Box::new(submit),
+            answered: Box::new(answered),
+            pressed: Arc::clone(&self.pressed),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+/// Hands a job to its writer. The queue holds all that the workers may have under way, so there is room; a writer that
+/// has ended takes nothing any more, and the job that never gets its answer keeps its positions open, as it must.
+fn hand_in<T: Target>(writer: &WriterHandle<T>, job: Job<T>) {
+    if !writer.submit(job) {
+        tracing::debug!("a batch came after its writer had ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_is_counted_once_and_culprits_are_named() {
+        let identities: Vec<Identity> = (0..5).map(Identity).collect();
+        let verdicts = [
+            Verdict::Done(Outcome::Applied),
+            Verdict::DeadLetter,
+            Verdict::Done(Outcome::Duplicate),
+            Verdict::Done(Outcome::Unmatched),
+            Verdict::Done(Outcome::LoggedOnly),
+        ];
+        let answer = StateAnswer::of(&identities, &verdicts);
+        assert_eq!(
+            (
+                answer.applied,
+                answer.duplicates,
+                answer.unmatched,
+                answer.logged_only
+            ),
+            (1, 1, 1, 1)
+        );
+        assert_eq!(answer.dead, [Identity(1)]);
+    }
+}

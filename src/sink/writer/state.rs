@@ -1,0 +1,152 @@
+//! The state store behind its writer: batches of events, and every other call, one after the other on one thread.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::handle::WriterHandle;
+use super::target::{Bury, Target, reject};
+use crate::error::{Class, SinkError};
+use crate::event::{Delivery, Reject, Stage};
+use crate::sink::state::{Outcome, StateEvent, StateStore};
+use crate::tally::{Counter, Sink, Tally};
+
+/// Where a state event came from: what its dead letter would be made from.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    /// The delivery.
+    pub delivery: Arc<Delivery>,
+    /// The place among the events decoded from it.
+    pub index: u32,
+}
+
+/// A state store.
+pub struct StateTarget {
+    store: Box<dyn StateStore>,
+    tally: Arc<Tally>,
+}
+
+impl StateTarget {
+    /// Takes a store; what it does is counted.
+    pub const fn new(store: Box<dyn StateStore>, tally: Arc<Tally>) -> Self {
+        Self { store, tally }
+    }
+}
+
+impl Target for StateTarget {
+    type Row = StateEvent;
+    type Carrier = Carrier;
+    type Answer = Outcome;
+
+    fn write(&mut self, rows: &[StateEvent]) -> Result<Vec<Outcome>, SinkError> {
+        let started = Instant::now();
+        let applied = self.store.apply(rows)?;
+        self.tally
+            .wrote(Sink::State, rows.len() as u64, started.elapsed());
+        let counted = [
+            (Counter::LateTotalRefused, applied.late_total_refused),
+            (Counter::Completions, applied.completed),
+            (Counter::RecipientsChanged, applied.recipients_changed),
+        ];
+        counted.map(|(what, by)| self.tally.count(what, by));
+        Ok(applied.outcomes)
+    }
+
+    fn reject(_: &StateEvent, carrier: &Carrier, error: &SinkError) -> Reject {
+        reject(&carrier.delivery, carrier.index, Stage::State, error)
+    }
+
+    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+        let started = Instant::now();
+        self.store.bury(rejects)?;
+        self.tally
+            .wrote(Sink::Reject, rejects.len() as u64, started.elapsed());
+        for reject in rejects {
+            self.tally.reject(reject.reason.code, 1);
+        }
+        Ok(())
+    }
+}
+
+/// The other calls of the state store, for everyone who is not its thread.
+///
+/// They run between batches, in the order of the queue, and block until they are done: never call them from a timely
+/// operator or from a reply.
+#[derive(Clone)]
+pub struct StateHandle(WriterHandle<StateTarget>);
+
+impl StateHandle {
+    /// A handle through that writer.
+    pub const fn new(writer: WriterHandle<StateTarget>) -> Self {
+        Self(writer)
+    }
+
+    /// Runs a call once; its error, of whatever class, is the caller's.
+    pub fn call<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut dyn StateStore) -> Result<R, SinkError> + Send + 'static,
+    ) -> Result<R, SinkError> {
+        let mut once = Some(f);
+        self.run(move |store| once.take().map(|f| f(store)), |_| false)
+    }
+
+    /// Runs a call until it succeeds or its error says that trying again cannot help, with the retries and the
+    /// breaker of the writer.
+    pub fn call_until_done<R: Send + 'static>(
+        &self,
+        mut f: impl FnMut(&mut dyn StateStore) -> Result<R, SinkError> + Send + 'static,
+    ) -> Result<R, SinkError> {
+        self.run(
+            move |store| Some(f(store)),
+            |class| matches!(class, Class::Retry | Class::Outage),
+        )
+    }
+
+    /// Where the dead letters of other sinks go.
+    pub fn burier(&self) -> Bury {
+        let state = self.clone();
+        Box::new(move |rejects| {
+            let (buried, told) = crossbeam_channel::bounded(1);
+            state.bury(rejects.to_vec(), move || {
+                buried.try_send(()).unwrap_or_default()
+            });
+            told.recv().map_err(|_| stopped())
+        })
+    }
+
+    /// Stores dead letters without waiting; `durable` is called on the writer's thread once they are.
+    pub fn bury(&self, rejects: Vec<Reject>, durable: impl FnOnce() + Send + 'static) {
+        let mut durable = Some(durable);
+        let call = move |target: &mut StateTarget| {
+            target.bury(&rejects)?;
+            if let Some(durable) = durable.take() {
+                durable();
+            }
+            Ok(())
+        };
+        self.0.call(Box::new(call));
+    }
+
+    fn run<R: Send + 'static>(
+        &self,
+        mut f: impl FnMut(&mut dyn StateStore) -> Option<Result<R, SinkError>> + Send + 'static,
+        again: impl Fn(Class) -> bool + Send + 'static,
+    ) -> Result<R, SinkError> {
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let call = move |target: &mut StateTarget| match f(target.store.as_mut()) {
+            Some(Err(error)) if again(error.class) => Err(error),
+            Some(result) => {
+                // A caller that is gone does not ask any more.
+                answer.try_send(result).unwrap_or_default();
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        self.0.call(Box::new(call));
+        answered.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// What a call gets when the writer ended before it was done; it may be repeated by the next run.
+fn stopped() -> SinkError {
+    SinkError::new("state", Class::Outage, "the writer has stopped")
+}
