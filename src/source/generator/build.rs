@@ -123,15 +123,24 @@ impl Builder {
         let starts = settings.start_ms + self.dice.between(0, settings.span_ms);
         let deadline = self.dice.chance(settings.deadlines);
         let given = self.dice.chance(settings.sealed_batches) && !transactional;
+        let user = match self.first_round() {
+            true => self.batch_number,
+            false => self.users.draw(&mut self.dice).unwrap_or(0),
+        };
         self.batch_number += 1;
         self.world.batches.push(Batch {
-            user: self.users.draw(&mut self.dice).unwrap_or(0),
+            user,
             number: (!transactional).then_some(self.batch_number),
             given: given.then(|| deadline.then_some(starts + 12 * HOUR)),
             people: 0..0,
             messages: 0..0,
             starts,
         });
+    }
+
+    /// Every user gets one small batch before any gets a second, so that all of them occur.
+    const fn first_round(&self) -> bool {
+        (self.batch_number as usize) < self.world.users.len()
     }
 
     /// Spread evenly over powers of two, and never much more than is still wanted.
@@ -141,7 +150,10 @@ impl Builder {
         let high = u64::from(settings.batch_recipients_max).max(low);
         let wanted =
             settings.deliveries - (self.world.copies.len() as u64).min(settings.deliveries);
-        let steps = u64::from((high / low).ilog2());
+        let steps = match self.first_round() {
+            true => 0,
+            false => u64::from((high / low).ilog2()),
+        };
         let scale = low << self.dice.below(steps + 1);
         (scale + self.dice.below(scale))
             .min(high)
