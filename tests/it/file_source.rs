@@ -318,3 +318,29 @@ fn a_raised_stop_flag_ends_the_reading() {
     assert_eq!(source.run(feed), Err(Stopped));
     assert_eq!(taps.workers[0].iter().count(), 0);
 }
+
+/// Not a test of anything but speed: `cargo test --release --test it file_speed -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn file_speed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.jsonl");
+    let line = format!("{{\"body\":\"{}\"}}\n", "x".repeat(1_500));
+    std::fs::write(&path, line.repeat(300_000)).unwrap();
+    let started = std::time::Instant::now();
+    let lines: usize = {
+        let source = FileSource::new(&[path.display().to_string()], HashMap::new(), options(None));
+        let (feed, taps) = Feed::channels(1, 64);
+        let reader = std::thread::spawn(move || source.run(feed));
+        let lines = taps.workers[0]
+            .iter()
+            .map(|parcel| parcel.records.len())
+            .sum();
+        assert_eq!(reader.join().unwrap(), Ok(()));
+        lines
+    };
+    println!(
+        "{:.0} lines/s cut",
+        lines as f64 / started.elapsed().as_secs_f64()
+    );
+}

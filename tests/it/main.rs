@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+
 )]
 
 mod conformance_log;
@@ -13,6 +13,7 @@ mod decode_bodies;
 mod decode_fixtures;
 mod decode_hostile;
 mod file_source;
+mod generator;
 mod json_reader;
 mod operators;
 mod parquet_files;

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::open;
+use crate::edge::{Point, PointReader};
 
 /// How many bytes each of the two hashes covers.
 const SPAN: usize = 64 << 10;
@@ -72,9 +73,14 @@ impl Witness {
         let mut witness = Self::default();
         let span = offset.min(SPAN as u64);
         file.seek(SeekFrom::Start(0))?;
-        file.by_ref().take(span).read_to_end(&mut witness.head)?;
+        let reader = PointReader::new(Point::SourceRead, file.by_ref());
+        reader.take(span).read_to_end(&mut witness.head)?;
         file.seek(SeekFrom::Start(offset - span))?;
-        file.take(span).read_to_end(&mut witness.tail)?;
+        let reader = PointReader::new(Point::SourceRead, file);
+        reader.take(span).read_to_end(&mut witness.tail)?;
+        if witness.head.len() == SPAN {
+            witness.head_hash = Some(short(&witness.head));
+        }
         let whole = witness.head.len() as u64 == span && witness.tail.len() as u64 == span;
         Ok(whole.then_some(witness))
     }

@@ -1,17 +1,11 @@
 //! Plans a world from its settings: batch after batch until there are enough deliveries.
 
 use super::dice::Dice;
-use super::format::{Carrier, FORMATS, Format};
-use super::life;
+use super::format::{FORMATS, Format};
 use super::settings::Settings;
-use super::world::{
-    Act, Batch, Content, Copy, Happening, Known, Message, Person, Shared, Shipment, World,
-};
+use super::world::{Batch, Known, Message, Person, Shared, World};
 
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-/// Events further apart do not travel in one array.
-const ARRAY_SPAN_MS: i64 = 30_000;
+const HOUR: i64 = 3_600_000;
 /// Numbers of recipients of transactional mail begin here; those of batches stay below.
 const TRANSACTIONAL: u64 = 9_000_000_000;
 
@@ -39,12 +33,13 @@ impl<T: std::marker::Copy> Urn<T> {
     }
 }
 
-struct Builder {
-    world: World,
-    dice: Dice,
+/// A world in the making.
+pub(super) struct Builder {
+    pub(super) world: World,
+    pub(super) dice: Dice,
     users: Urn<u32>,
     providers: Urn<u8>,
-    keys: Vec<i64>,
+    pub(super) keys: Vec<i64>,
     batch_number: u32,
     transactional: u64,
     call: u32,
@@ -98,7 +93,7 @@ impl Builder {
         self.providers.draw(&mut self.dice).unwrap_or(0)
     }
 
-    fn format(&self, provider: u8) -> &'static dyn Format {
+    pub(super) fn format(&self, provider: u8) -> &'static dyn Format {
         self.world.format(provider)
     }
 
@@ -123,15 +118,24 @@ impl Builder {
         let starts = settings.start_ms + self.dice.between(0, settings.span_ms);
         let deadline = self.dice.chance(settings.deadlines);
         let given = self.dice.chance(settings.sealed_batches) && !transactional;
+        let user = match self.first_round() {
+            true => self.batch_number,
+            false => self.users.draw(&mut self.dice).unwrap_or(0),
+        };
         self.batch_number += 1;
         self.world.batches.push(Batch {
-            user: self.users.draw(&mut self.dice).unwrap_or(0),
+            user,
             number: (!transactional).then_some(self.batch_number),
             given: given.then(|| deadline.then_some(starts + 12 * HOUR)),
             people: 0..0,
             messages: 0..0,
             starts,
         });
+    }
+
+    /// Every user gets one small batch before any gets a second, so that all of them occur.
+    const fn first_round(&self) -> bool {
+        (self.batch_number as usize) < self.world.users.len()
     }
 
     /// Spread evenly over powers of two, and never much more than is still wanted.
@@ -141,7 +145,10 @@ impl Builder {
         let high = u64::from(settings.batch_recipients_max).max(low);
         let wanted =
             settings.deliveries - (self.world.copies.len() as u64).min(settings.deliveries);
-        let steps = u64::from((high / low).ilog2());
+        let steps = match self.first_round() {
+            true => 0,
+            false => u64::from((high / low).ilog2()),
+        };
         let scale = low << self.dice.below(steps + 1);
         (scale + self.dice.below(scale))
             .min(high)
@@ -248,138 +255,6 @@ impl Builder {
             true => Shared::With(person + 1),
             false => Shared::Archive,
         }
-    }
-
-    fn happenings(&mut self, first_message: u32) {
-        let mut all = Vec::new();
-        let mut life = Vec::with_capacity(16);
-        let rates = self.world.settings.rates;
-        for number in first_message..self.world.messages.len() as u32 {
-            let message = self.world.messages[number as usize];
-            let format = self.format(message.provider);
-            life::live(
-                &mut self.dice,
-                &rates,
-                format,
-                number,
-                message.sent_at,
-                &mut life,
-            );
-            let alone = message.shared == Shared::No;
-            let told = life
-                .iter()
-                .filter(|(act, _)| alone || !matches!(act, Act::Unsubscribed | Act::Other));
-            all.extend(told.map(|(act, at)| (message.provider, *at, number, *act)));
-        }
-        all.sort_unstable();
-        self.ship(&all);
-    }
-
-    fn ship(&mut self, all: &[(u8, i64, u32, Act)]) {
-        let mut rest = all;
-        while let Some((provider, at, ..)) = rest.first().copied() {
-            let most = match self.format(provider).carrier() {
-                Carrier::Single | Carrier::Form => 1,
-                Carrier::Array | Carrier::FormArray => 1 + self.dice.below(8) as usize,
-            };
-            let together =
-                |next: &&(u8, i64, u32, Act)| next.0 == provider && next.1 - at <= ARRAY_SPAN_MS;
-            let count = rest.iter().take(most).take_while(together).count().max(1);
-            let (these, others) = rest.split_at(count);
-            self.shipment(provider, these);
-            rest = others;
-        }
-    }
-
-    fn shipment(&mut self, provider: u8, events: &[(u8, i64, u32, Act)]) {
-        let first = self.world.happenings.len() as u32;
-        let array = matches!(
-            self.format(provider).carrier(),
-            Carrier::Array | Carrier::FormArray
-        );
-        let bad = (array && self.dice.chance(self.world.settings.bad_elements))
-            .then(|| self.dice.below(events.len() as u64 + 1) as u16);
-        let happenings = events
-            .iter()
-            .map(|&(_, at, message, act)| Happening { message, act, at });
-        self.world.happenings.extend(happenings);
-        let count = events.len() as u16;
-        let at = events.last().map_or(0, |event| event.1);
-        self.send(Content::Events { first, count, bad }, provider, at);
-        self.noise(provider, at);
-    }
-
-    /// What comes in between: bodies and lines that cannot be read, and messages without events.
-    fn noise(&mut self, provider: u8, at: i64) {
-        let settings = &self.world.settings;
-        let noise = [
-            (settings.malformed_bodies, Content::BadBody),
-            (settings.malformed_lines, Content::BadLine),
-            (settings.control_messages, Content::Control),
-        ];
-        for (share, content) in noise {
-            if self.dice.chance(share) {
-                self.send(content, self.able(content, provider), at);
-            }
-        }
-    }
-
-    /// The provider, or one that can carry such a thing: forms are never cut off, and not all of them ping.
-    fn able(&self, content: Content, provider: u8) -> u8 {
-        let format = self.format(provider);
-        let able = match content {
-            Content::Control => format.control(0, &mut Vec::new()),
-            Content::BadBody => !matches!(format.carrier(), Carrier::Form | Carrier::FormArray),
-            _ => true,
-        };
-        let sparkpost = FORMATS
-            .iter()
-            .position(|format| format.name() == "sparkpost");
-        match able {
-            true => provider,
-            false => sparkpost.unwrap_or(0) as u8,
-        }
-    }
-
-    fn send(&mut self, content: Content, provider: u8, at: i64) {
-        let settings = &self.world.settings;
-        let (disorder, late, duplicate, retry) = (
-            settings.disorder_ms,
-            settings.late_events,
-            settings.duplicates,
-            settings.retries,
-        );
-        let copies = self.world.copies.len() as u32;
-        let mut received_at = at + self.dice.between(200, 5_000);
-        if self.dice.chance(late) {
-            received_at += self.dice.between(HOUR, 24 * HOUR);
-        }
-        self.copy(received_at, disorder);
-        if self.dice.chance(duplicate) {
-            let again = received_at + self.dice.between(1_000, 2 * MINUTE);
-            self.copy(again, disorder);
-        }
-        if self.dice.chance(retry) {
-            let delay = [5, 10, 30, 120][self.dice.below(4) as usize];
-            let again = received_at + delay * MINUTE + self.dice.between(0, 5_000);
-            self.copy(again, disorder);
-        }
-        self.world.shipments.push(Shipment {
-            content,
-            batch: self.world.batches.len() as u32 - 1,
-            provider,
-            copies,
-            copy_count: (self.world.copies.len() as u32 - copies) as u8,
-        });
-    }
-
-    fn copy(&mut self, received_at: i64, disorder_ms: i64) {
-        self.keys
-            .push(received_at + self.dice.between(0, disorder_ms));
-        self.world.copies.push(Copy {
-            shipment: self.world.shipments.len() as u32,
-            received_at,
-        });
     }
 
     fn finish(mut self) -> World {

@@ -19,6 +19,7 @@ mod paced;
 mod render;
 mod rows;
 mod settings;
+mod ship;
 mod text;
 mod time;
 mod world;

@@ -9,7 +9,7 @@ pub struct Settings {
     pub seed: u64,
     /// At least so many deliveries, copies included (whole batches are made, so a few more).
     pub deliveries: u64,
-    /// How many tenants there are; their shares of the traffic fall like 1/n (Zipf).
+    /// How many tenants there are: each gets one small batch first, then their shares fall like 1/n (Zipf).
     pub users: u32,
     /// Fewest recipients of a batch.
     pub batch_recipients_min: u32,
@@ -94,8 +94,8 @@ impl Default for Settings {
             seed: 42,
             deliveries: 100_000,
             users: 1_000,
-            batch_recipients_min: 8,
-            batch_recipients_max: 2_048,
+            batch_recipients_min: 4,
+            batch_recipients_max: 1_024,
             providers: usual_providers(),
             start_ms: 1_772_460_000_000,
             span_ms: 6 * 3_600_000,

@@ -58,18 +58,27 @@ pub fn write_to(
     edge::create_dir_all(dir)?;
     edge::remove_output(&dir.join(COMPLETE))?;
     let world = build(settings);
-    deliveries(&world, &dir.join("deliveries.jsonl"), progress)?;
-    let mut written = Written {
-        snapshot_rows: snapshot_file(&world, dir, "snapshot", Known::Early, snapshot)?,
-        late_rows: snapshot_file(&world, dir, "snapshot-late", Known::Late, snapshot)?,
-        batch_rows: batches(&world, &dir.join("batches.jsonl"))?,
-        totals: Totals::default(),
-    };
-    let mut file = create(&dir.join("journal.jsonl"))?;
-    written.totals = journal::write(&world, &mut file)?;
-    file.flush()?;
+    let written = std::thread::scope(|scope| {
+        let tables = scope.spawn(|| tables(&world, dir, snapshot));
+        deliveries(&world, &dir.join("deliveries.jsonl"), progress)?;
+        let gone = |_| io::Error::other("the thread that writes the journal is gone");
+        tables.join().map_err(gone)?
+    })?;
     complete(&world, dir)?;
     Ok(written)
+}
+
+/// Everything but the deliveries, which a thread of its own writes meanwhile.
+fn tables(world: &World, dir: &Path, snapshot: SnapshotFormat) -> io::Result<Written> {
+    let mut file = create(&dir.join("journal.jsonl"))?;
+    let totals = journal::write(world, &mut file)?;
+    file.flush()?;
+    Ok(Written {
+        snapshot_rows: snapshot_file(world, dir, "snapshot", Known::Early, snapshot)?,
+        late_rows: snapshot_file(world, dir, "snapshot-late", Known::Late, snapshot)?,
+        batch_rows: batches(world, &dir.join("batches.jsonl"))?,
+        totals,
+    })
 }
 
 fn create(path: &Path) -> io::Result<BufWriter<File>> {

@@ -13,6 +13,9 @@ pub struct Mailgun;
 const FLAGS: &str = ",\"flags\":{\"is-routed\":false,\"is-authenticated\":true,\"is-system-test\":false,\"is-test-mode\":false}";
 const CLIENT: &str = ",\"ip\":\"203.0.113.9\",\"geolocation\":{\"country\":\"US\",\"region\":\"CA\",\"city\":\"San Francisco\"},\"client-info\":{\"client-os\":\"Linux\",\"device-type\":\"desktop\",\"client-name\":\"Chrome\",\"client-type\":\"browser\",\"user-agent\":\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.31 (KHTML, like Gecko) Chrome/26.0.1410.43 Safari/537.31\"}";
 
+const ACCEPTED: &str = ",\"account\":{\"id\":\"1234567890303a4bd1f33898\"},\"domain\":{\"name\":\"sender.example.com\"},\"api-key-id\":\"12345678-87654321\",\"method\":\"HTTP\"";
+const TEMPORARY: &str = ",\"certificate-verified\":true,\"mx-host\":\"smtp-in.example.com\",\"retry-seconds\":600,\"tls\":true,\"utf8\":true";
+
 struct EventId<'a>(&'a View<'a>);
 
 impl Piece for EventId<'_> {
@@ -100,6 +103,7 @@ fn detail(v: &View<'_>, out: &mut Vec<u8>) {
         Act::Failed => {
             put!(out; ",\"reject\":{\"reason\":\"Sandbox subdomains are for test purposes only.\",\"description\":\"\"}")
         }
+        Act::Sent => put!(out; ACCEPTED),
         Act::Clicked => put!(out; ",\"url\":\"", LINK, "\""),
         Act::Delivered => {
             put!(out; ",\"delivery-status\":{\"tls\":true,\"mx-host\":\"smtp-in.example.com\",\"code\":250,\"description\":\"\",\"session-seconds\":0.4331989288330078,\"utf8\":true,\"attempt-no\":1,\"message\":\"OK\",\"certificate-verified\":true},\"storage\":{\"url\":\"https://se.api.mailgun.net/v3/domains/sender.example.com/messages/message_key\",\"key\":\"message_key\"}")
@@ -114,5 +118,5 @@ fn detail(v: &View<'_>, out: &mut Vec<u8>) {
 }
 
 fn failed(severity: &str, reason: &str, code: &str, enhanced: &str, out: &mut Vec<u8>) {
-    put!(out; ",\"severity\":\"", severity, "\",\"reason\":\"", reason, "\",\"delivery-status\":{\"attempt-no\":1,\"message\":\"not accepted\",\"code\":", code, ",\"enhanced-code\":\"", enhanced, "\",\"description\":\"\",\"session-seconds\":0}");
+    put!(out; ",\"severity\":\"", severity, "\",\"reason\":\"", reason, "\",\"delivery-status\":{\"attempt-no\":1,\"message\":\"not accepted\",\"code\":", code, ",\"enhanced-code\":\"", enhanced, "\",\"description\":\"\",\"session-seconds\":0", if severity == "temporary" { TEMPORARY } else { "" }, "}");
 }

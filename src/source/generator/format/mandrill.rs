@@ -11,13 +11,29 @@ use super::{Carrier, Format, LINK, RecipientIds, Tags};
 pub struct Mandrill;
 
 const ESCAPED_LINK: &str = "https:\\/\\/www.example.com\\/offers?id=42";
-const CLIENT: &str = ",\"ip\":\"203.0.113.9\",\"location\":{\"country_short\":\"US\",\"country\":\"United States\",\"region\":\"Oklahoma\",\"city\":\"Oklahoma City\",\"latitude\":35.4675598145,\"longitude\":-97.5164337158,\"postal_code\":\"73101\",\"timezone\":\"-05:00\"},\"user_agent\":\"Mozilla\\/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit\\/537.36 (KHTML, like Gecko) Chrome\\/122.0.0.0 Safari\\/537.36\",\"user_agent_parsed\":null";
+const CLIENT: &str = ",\"ip\":\"203.0.113.9\",\"location\":{\"country_short\":\"US\",\"country\":\"United States\",\"region\":\"Oklahoma\",\"city\":\"Oklahoma City\",\"latitude\":35.4675598145,\"longitude\":-97.5164337158,\"postal_code\":\"73101\",\"timezone\":\"-05:00\"},\"user_agent\":\"Mozilla\\/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit\\/537.36 (KHTML, like Gecko) Chrome\\/122.0.0.0 Safari\\/537.36\",\"user_agent_parsed\":{\"type\":\"Email Client\",\"ua_family\":\"Postbox\",\"ua_name\":\"Postbox 1.1.3\",\"ua_version\":\"1.1.3\",\"ua_url\":\"http:\\/\\/www.postbox-inc.com\\/\",\"ua_company\":\"Postbox, Inc.\",\"ua_company_url\":\"http:\\/\\/www.postbox-inc.com\\/\",\"os_family\":\"OS X\",\"os_name\":\"OS X 10.6 Snow Leopard\",\"os_url\":\"http:\\/\\/www.apple.com\\/osx\\/\",\"os_company\":\"Apple Computer, Inc.\",\"mobile\":false}";
 
 struct Id<'a>(&'a View<'a>);
 
 impl Piece for Id<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         Hex(self.0.message_draw(1), 32).put(out);
+    }
+}
+
+/// What was opened and clicked so far: at least this.
+struct Engagement<'a>(&'a View<'a>);
+
+impl Piece for Engagement<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let at = Seconds(self.0.at);
+        match self.0.act {
+            Act::Opened => put!(out; "\"opens\":[{\"ts\":", at, "}],\"clicks\":[],"),
+            Act::Clicked => {
+                put!(out; "\"opens\":[{\"ts\":", Seconds(self.0.at - 1_000), "}],\"clicks\":[{\"ts\":", at, ",\"url\":\"", ESCAPED_LINK, "\"}],");
+            }
+            _ => put!(out; "\"opens\":[],\"clicks\":[],"),
+        }
     }
 }
 
@@ -41,7 +57,7 @@ impl Format for Mandrill {
     fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
         put!(out; "{\"event\":\"", event_name(v.act), "\",\"msg\":{\"ts\":", Seconds(v.message.sent_at),
             ",\"subject\":\"Your March summary\",\"email\":\"", Mail(v.person, Style::Event),
-            "\",\"sender\":\"news@sender.example.com\",\"tags\":[", Tags(v), "],\"opens\":[],\"clicks\":[],\"state\":\"", state(v.act),
+            "\",\"sender\":\"news@sender.example.com\",\"tags\":[", Tags(v), "],", Engagement(v), "\"state\":\"", state(v.act),
             "\",\"metadata\":{", RecipientIds(v), "},\"_id\":\"", Id(v), "\",\"_version\":\"exampleaaaaaaaaaaaaaaa\"");
         match v.act {
             Act::BouncedHard => {

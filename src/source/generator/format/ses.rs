@@ -11,6 +11,8 @@ use super::{BROWSER, Format, LINK};
 /// See the module.
 pub struct Ses;
 
+const SUBJECT: &str = "\n  \"Subject\": \"Amazon SES Email Event Notification\",";
+
 /// The id that SES gives a message.
 pub struct MessageId<'a>(pub &'a View<'a>);
 
@@ -46,14 +48,14 @@ impl Format for Ses {
     fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
         let mut message = Vec::with_capacity(3_000);
         message_of(v, &mut message);
-        let topic = match notified(v) {
-            true => "ses-notifications",
-            false => "ses-events",
+        let (topic, subject) = match notified(v) {
+            true => ("ses-notifications", ""),
+            false => ("ses-events", SUBJECT),
         };
         put!(out;
             "{\n  \"Type\": \"Notification\",\n  \"MessageId\": \"", SnsId(v),
             "\",\n  \"TopicArn\": \"arn:aws:sns:us-east-1:123456789012:", topic,
-            "\",\n  \"Subject\": \"Amazon SES Email Event Notification\",\n  \"Message\": \"",
+            "\",", subject, "\n  \"Message\": \"",
             Escaped(&message), "\",\n  \"Timestamp\": \"", Iso(v.at + 231),
             "\",\n  \"SignatureVersion\": \"1\",\n  \"Signature\": \"", Hex(v.draw(3), 32),
             "==\",\n  \"SigningCertURL\": \"https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0000000000000000000000000000example.pem\",\n  \"UnsubscribeURL\": \"https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe&SubscriptionArn=arn:aws:sns:us-east-1:123456789012:",

@@ -57,7 +57,7 @@ fn headers(v: &View<'_>, out: &mut Vec<u8>) {
     put!(out;
         ",\"headersTruncated\":false,\"headers\":[{\"name\":\"From\",\"value\":\"Hookflow News <news@sender.example.com>\"},{\"name\":\"To\",\"value\":\"",
         Destination(v, "", ", "),
-        "\"},{\"name\":\"Subject\",\"value\":\"Your March summary\"},{\"name\":\"MIME-Version\",\"value\":\"1.0\"},{\"name\":\"Content-Type\",\"value\":\"multipart/alternative; boundary=\\\"----=_Part_7307378_1629847660.1516840721503\\\"\"}],\"commonHeaders\":{\"from\":[\"Hookflow News <news@sender.example.com>\"],\"to\":[",
+        "\"},{\"name\":\"Subject\",\"value\":\"Your March summary\"},{\"name\":\"MIME-Version\",\"value\":\"1.0\"},{\"name\":\"Content-Type\",\"value\":\"multipart/alternative; boundary=\\\"----=_Part_7307378_1629847660.1516840721503\\\"\"}],\"commonHeaders\":{\"date\":\"Mon, 02 Mar 2026 14:05:45 +0000\",\"from\":[\"Hookflow News <news@sender.example.com>\"],\"to\":[",
         Destination(v, "\"", ","), "],\"messageId\":\"", MessageId(v), "\",\"subject\":\"Your March summary\"}");
 }
 
