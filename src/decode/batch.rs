@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::finish::{self, Draft};
 use super::{Decoded, Decoder, Options, bad_shape, form};
-use crate::event::{Delivery, Reason, Reject, Stage};
+use crate::event::{Delivery, Reason, ReasonCode, Reject, Stage};
 use crate::json::{Cursor, Read, Text, Wanted, field_ignoring_case};
 use crate::key::Shard;
 
@@ -29,7 +29,13 @@ pub(super) struct Output<'o> {
 pub(super) struct Element<'e, 'o> {
     output: &'e mut Output<'o>,
     raw: &'e [u8],
+    /// The bytes of text in the events emitted so far.
+    held: usize,
 }
+
+/// The events of one element may together hold this many times the body's limit: one long id with thousands of
+/// recipients would else fill the memory.
+const HELD_FACTOR: usize = 4;
 
 impl<'o> Output<'o> {
     pub(super) fn new(
@@ -69,7 +75,11 @@ impl<'o> Output<'o> {
 
     /// The element that is the whole body.
     pub(super) fn whole<'e>(&'e mut self, raw: &'e [u8]) -> Element<'e, 'o> {
-        Element { output: self, raw }
+        Element {
+            output: self,
+            raw,
+            held: 0,
+        }
     }
 
     /// Refuses the whole body as received, and takes back what was emitted of it.
@@ -113,7 +123,14 @@ impl<'o> Element<'_, 'o> {
             raw: self.raw,
             keep_raw: output.options.keep_raw,
         };
-        output.out.events.push(finish::finish(draft, &place)?);
+        let event = finish::finish(draft, &place)?;
+        self.held += event.message_id.len() + event.event_key.len();
+        self.held += event.raw.as_deref().map_or(0, <[u8]>::len);
+        let most = output.options.body_bytes_max.saturating_mul(HELD_FACTOR);
+        if self.held > most {
+            return Err(too_much(most));
+        }
+        output.out.events.push(event);
         Ok(())
     }
 
@@ -131,6 +148,13 @@ impl<'o> Element<'_, 'o> {
     pub(super) fn options(&self) -> &'o Options {
         self.output.options
     }
+}
+
+fn too_much(bytes: usize) -> Reason {
+    Reason::new(
+        ReasonCode::Limit,
+        format!("the events of one element hold more than {bytes} bytes (a multiple of body)"),
+    )
 }
 
 /// Reads a body that is an array of elements, or one element alone.

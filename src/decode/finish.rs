@@ -129,7 +129,7 @@ impl Part<'_> {
 /// Text that is an identity, or why it cannot be one.
 fn id_text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Reason> {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
+        Ok(text) if memchr::memchr(0, bytes).is_none() => Ok(text),
         _ => Err(Reason::new(
             ReasonCode::BadIdentity,
             format!(
@@ -141,10 +141,9 @@ fn id_text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Reason> {
 
 /// Text that people read, with what cannot be stored replaced.
 fn free_text(bytes: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(bytes);
-    match text.contains('\0') {
-        true => Cow::Owned(text.replace('\0', "\u{fffd}")),
-        false => text,
+    match std::str::from_utf8(bytes) {
+        Ok(text) if memchr::memchr(0, bytes).is_none() => Cow::Borrowed(text),
+        _ => Cow::Owned(String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")),
     }
 }
 

@@ -78,20 +78,23 @@ fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr2(b'%', b'+', text) else {
         return Cow::Borrowed(text);
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    bytes.extend_from_slice(&text[..first]);
+    let mut bytes = text.to_vec();
+    let mut length = first;
     let mut rest = &text[first..];
-    while let [byte, after @ ..] = rest {
+    for slot in &mut bytes[first..] {
+        let [byte, after @ ..] = rest else { break };
         rest = after;
-        match (byte, escaped(after)) {
+        *slot = match (byte, escaped(after)) {
             (b'%', Some(decoded)) => {
-                bytes.push(decoded);
                 rest = &after[2..];
+                decoded
             }
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(*byte),
-        }
+            (b'+', _) => b' ',
+            _ => *byte,
+        };
+        length += 1;
     }
+    bytes.truncate(length);
     Cow::Owned(bytes)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/>. `_id` is the message's
 //! id, the same for all its events. Sync events (reject and allow lists) have a `type` and no `event`.
+//! Where a trimmed event has no id, the address stands in its place in the key.
 
 use super::batch::{self, Element, Output};
 use super::finish::{Draft, Part};
@@ -57,13 +58,14 @@ fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let (kind, bounce) = kind(item.event.bytes());
     let message_id = item.id.or(&item.message.id).bytes();
+    let email = item.message.email.bytes();
     let parts = [
         Part::Id(item.event.bytes()),
-        Part::Id(message_id),
+        if message_id.is_empty() { Part::Free(email) } else { Part::Id(message_id) },
         Part::Id(item.timestamp.bytes()),
         Part::Free(item.link.bytes()),
     ];
-    if message_id.is_empty() && item.message.email.is_empty() {
+    if message_id.is_empty() && email.is_empty() {
         return Err(no_identity());
     }
     element.emit(&Draft {
@@ -73,7 +75,7 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         time: times::parse(item.timestamp.bytes()),
         message_id,
         key: if kind == Kind::Clicked { &parts } else { &parts[..3] },
-        recipient: item.message.email.bytes(),
+        recipient: email,
         ids: &item.message.ids,
     })
 }

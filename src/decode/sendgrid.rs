@@ -91,6 +91,10 @@ fn bounce_class(bounce_type: &[u8]) -> BounceClass {
 
 /// The sender only ever saw `X-Message-Id`; events add the name of the machine that handled the recipient.
 fn join_id(message_id: &str) -> &str {
-    let cut = |id: &'static str| message_id.find(id).unwrap_or(message_id.len());
-    &message_id[..cut(".filter").min(cut(".recvd"))]
+    let added = |&dot: &usize| {
+        let rest = &message_id.as_bytes()[dot + 1..];
+        rest.starts_with(b"filter") || rest.starts_with(b"recvd")
+    };
+    let end = memchr::memchr_iter(b'.', message_id.as_bytes()).find(added);
+    &message_id[..end.unwrap_or(message_id.len())]
 }

@@ -25,6 +25,9 @@ impl Limits {
     };
 }
 
+/// Room for an escaped string before it must grow: most that carry escapes are whole documents.
+const ESCAPED_CAPACITY: usize = 2_048;
+
 /// A place in a JSON text.
 #[derive(Clone, Debug)]
 pub struct Cursor<'a> {
@@ -284,7 +287,8 @@ impl<'a> Cursor<'a> {
 
     /// Reads on from the first backslash of a string that starts at `start`.
     fn unescape(&mut self, start: usize) -> Result<Vec<u8>, Fault> {
-        let mut text = Vec::with_capacity((self.at - start) * 2 + 16);
+        let rest = self.bytes.len() - start;
+        let mut text = Vec::with_capacity(rest.min(ESCAPED_CAPACITY));
         text.extend_from_slice(&self.bytes[start..self.at]);
         loop {
             match self.bytes.get(self.at) {

@@ -214,3 +214,15 @@ fn a_bomb_a_stump_and_a_foreign_encoding_are_rejects_of_the_body_as_received() {
         assert!(reject.reason.text.contains(word), "{}", reject.reason.text);
     }
 }
+
+#[test]
+fn a_long_id_with_many_recipients_does_not_fill_the_memory() {
+    let recipients = vec![r#"{"emailAddress":"a@x.org"}"#; 9_000].join(",");
+    let message = format!(
+        r#"{{"eventType":"Complaint","mail":{{"messageId":"{}"}},"complaint":{{"complaintFeedbackType":"not-spam",
+        "complainedRecipients":[{recipients}]}}}}"#,
+        "m".repeat(1 << 20)
+    );
+    let body = serde_json::json!({"MessageId": "s", "Message": message}).to_string();
+    assert_eq!(code("ses", &body), ReasonCode::Limit);
+}
