@@ -1,9 +1,9 @@
 //! Recipients and batches from files.
 //!
-//! | file | columns (those in brackets may be missing) |
+//! | file | columns (those after the semicolon may be missing) |
 //! |---|---|
-//! | recipients | `provider`, `message_id`, `recipient`, `user_id`, `batch_id`, `recipient_id`, [`sent_at`] |
-//! | batches | `id`, `user`, `total`, `sealed_at`, [`deadline`] |
+//! | recipients | `provider`, `message_id`, `recipient`, `user_id`, `batch_id`, `recipient_id`; `sent_at` |
+//! | batches | `id`, `user`, `total`, `sealed_at`; `deadline` |
 //!
 //! CSV with a header, or JSON Lines whose first object has the columns; plain, `.gz` or `.zst`. An empty user is the default
 //! tenant, an empty batch transactional mail, times are RFC 3339. Rows of one message that follow each other come in one chunk,

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
 
+
 )]
 
 mod conformance_log;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::{BounceClass, Kind};
 
 type Seen = (Flag, Millis);
 

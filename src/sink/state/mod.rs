@@ -9,6 +9,7 @@
 //! * **Counters grow only by transitions** of state rows, totals only by identities that were new to the ledger.
 //! * **Completion** fires at most once per generation, in the transaction that sees the edge, through an outbox row.
 
+mod flags;
 pub mod fold;
 pub mod memory;
 pub mod null;

@@ -82,6 +82,7 @@ CREATE TABLE batches (
     machine_opens  INTEGER NOT NULL DEFAULT 0,
     UNIQUE (user, batch_id)
 );
+CREATE INDEX batches_by_load ON batches (load_id);
 CREATE INDEX batches_by_deadline ON batches (deadline) WHERE completed_at IS NULL AND deadline IS NOT NULL;
 
 -- Completions to be told; (batch, generation) is the id under which each is delivered, at least once.
@@ -149,6 +150,7 @@ CREATE TABLE loads (
     died           INTEGER NOT NULL DEFAULT 0,  -- 1: closed by a later start; it sealed nothing
     contradictions INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX loads_open ON loads (id) WHERE ended_at IS NULL;
 
 -- Rows of `batches` files, waiting for the end of their load.
 CREATE TABLE load_batches (
