@@ -7,8 +7,9 @@
 //!              └────────────────────────────────► write rejects ─┘
 //! ```
 
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::{Concatenate, Probe, ProbeHandle};
+use timely::dataflow::operators::{Concatenate, Probe};
 
 use super::Parts;
 use crate::decode::operator::decoded;

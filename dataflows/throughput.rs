@@ -3,8 +3,8 @@
 //! Whatever differed from the live graph would not be measured, so nothing does. With `--null-sinks` the writers
 //! answer at once, and the graph itself is what costs.
 
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::ProbeHandle;
 
 use super::{Parts, live};
 use crate::epoch::Epoch;

@@ -1,64 +1,130 @@
 //! The calls behind the commands that look at stores: one function each, and nowhere else.
 //!
-//! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller. They
-//! are *wired by the job*: until a store stands behind them they say so and end with exit code 78.
+//! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::error::{Exit, Fatal};
+use crate::runtime::store::log_dir;
+use crate::sink::log::parquet::{Filter, events as logged};
+use crate::sink::state::sqlite::{Reader, SqliteStore};
+use crate::sink::state::view::DeadLetterView;
+use crate::sink::state::{Prune, StateStore};
+use crate::source::generator::{Settings, SnapshotFormat, write_to};
 
 /// Rows for people or programs.
 pub type Rows = Result<Vec<Value>, Fatal>;
 
-/// `generate`: writes the sample, answers what was written where. Wired by the job.
-pub fn generate(_what: &GenerateArgs) -> Result<String, Fatal> {
-    Err(not_wired("generate"))
+/// Ledger rows that one transaction of `prune` drops.
+const PRUNED_AT_ONCE: u32 = 50_000;
+
+/// `generate`: writes the sample, answers what was written where.
+pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
+    let settings = Settings {
+        seed: what.seed,
+        deliveries: what.deliveries,
+        users: what.users,
+        ..Settings::default()
+    };
+    let written =
+        write_to(&what.out, settings, SnapshotFormat::Jsonl, |_| {}).map_err(|error| {
+            Fatal::new(
+                Exit::Input,
+                format!("{} cannot be written: {error}", what.out.display()),
+            )
+        })?;
+    Ok(format!(
+        "{}: {} deliveries, {} recipients at first, {} later, {} batches, and a journal of what is true",
+        what.out.display(),
+        written.totals.deliveries,
+        written.snapshot_rows,
+        written.late_rows,
+        written.batch_rows,
+    ))
 }
 
-/// `events`: the exact view of the log, with every filter and the limit applied. Wired by the job.
-pub fn events(_store: &Path, _what: &EventsArgs) -> Rows {
-    Err(not_wired("events"))
+/// `events`: the exact view of the log, with every filter and the limit applied.
+pub fn events(store: &Path, what: &EventsArgs) -> Rows {
+    let filter = Filter {
+        user: what.list.user.clone(),
+        batch: what.batch.clone(),
+        recipient: what.recipient.clone(),
+        message_id: what.message.clone(),
+        kind: what.kind,
+        provider: what.provider.clone(),
+        from: what.from,
+        to: what.to,
+        limit: usize::try_from(what.list.limit).ok(),
+    };
+    values(logged(&log_dir(store), &filter)?)
 }
 
-/// `recipient`: state rows that the needle names. Wired by the job.
-pub fn recipient(_store: &Path, _needle: &str) -> Rows {
-    Err(not_wired("recipient"))
+/// `recipient`: state rows that the needle names.
+pub fn recipient(store: &Path, needle: &str) -> Rows {
+    values(Reader::open(store)?.recipient(needle)?)
 }
 
-/// `batches`: all batches with their counters. Wired by the job.
-pub fn batches(_store: &Path) -> Rows {
-    Err(not_wired("batches"))
+/// `batches`: all batches with their counters.
+pub fn batches(store: &Path) -> Rows {
+    values(Reader::open(store)?.batches()?)
 }
 
-/// `completions`: all of the outbox. Wired by the job.
-pub fn completions(_store: &Path) -> Rows {
-    Err(not_wired("completions"))
+/// `completions`: all of the outbox.
+pub fn completions(store: &Path) -> Rows {
+    values(Reader::open(store)?.completions()?)
 }
 
-/// `unmatched list`: the parked events, oldest first. Wired by the job.
-pub fn unmatched(_store: &Path, _limit: u64) -> Rows {
-    Err(not_wired("unmatched list"))
+/// `unmatched list`: the parked events, oldest first.
+pub fn unmatched(store: &Path, limit: u64) -> Rows {
+    values(Reader::open(store)?.unmatched(limit)?)
 }
 
-/// `dlq list`: dead letters without their raw bytes. Wired by the job.
-pub fn dead_letters(_store: &Path, _limit: u64) -> Rows {
-    Err(not_wired("dlq list"))
+/// `dlq list`: dead letters without their raw bytes.
+pub fn dead_letters(store: &Path, limit: u64) -> Rows {
+    values(Reader::open(store)?.dead_letters(limit)?)
 }
 
-/// `dlq show`: one dead letter with `headers`, `raw_text` (if it is UTF-8) and `raw_base64`. Wired by the job.
-pub fn dead_letter(_store: &Path, _id: &str) -> Result<Option<Value>, Fatal> {
-    Err(not_wired("dlq show"))
+/// `dlq show`: one dead letter with `headers`, `raw_text` (if it is UTF-8) and `raw_base64`.
+pub fn dead_letter(store: &Path, id: &str) -> Result<Option<Value>, Fatal> {
+    let found = Reader::open(store)?.dead_letter(id)?;
+    found.map(|letter| with_raw(&letter)).transpose()
 }
 
-/// `prune`: how many ledger entries were forgotten. Wired by the job.
-pub fn prune(_store: &Path, _what: &PruneArgs) -> Result<u64, Fatal> {
-    Err(not_wired("prune"))
+fn with_raw(letter: &DeadLetterView) -> Result<Value, Fatal> {
+    let mut shown = value(letter)?;
+    let raw = letter.raw.as_deref().unwrap_or_default();
+    if let Value::Object(fields) = &mut shown {
+        if let Ok(text) = std::str::from_utf8(raw) {
+            fields.insert("raw_text".into(), text.into());
+        }
+        fields.insert("raw_base64".into(), STANDARD.encode(raw).into());
+    }
+    Ok(shown)
 }
 
-fn not_wired(command: &str) -> Fatal {
-    let message = format!("{command}: not wired to a store in this build");
-    Fatal::new(Exit::Config, message)
+/// `prune`: how many ledger entries were forgotten.
+pub fn prune(store: &Path, what: &PruneArgs) -> Result<u64, Fatal> {
+    let asked = Prune {
+        before: what.before,
+        no_time_stored_before: what.no_time_before,
+        dead_letters_before: None,
+    };
+    let pruned = SqliteStore::open(store)?.prune(&asked, PRUNED_AT_ONCE)?;
+    Ok(pruned.ledger + pruned.no_time)
+}
+
+fn values(views: Vec<impl Serialize>) -> Rows {
+    views.iter().map(value).collect()
+}
+
+fn value(view: &impl Serialize) -> Result<Value, Fatal> {
+    let unprintable =
+        |error| Fatal::new(Exit::Watchdog, format!("a row cannot be printed: {error}"));
+    serde_json::to_value(view).map_err(unprintable)
 }

@@ -208,10 +208,11 @@ fn finish(
     Ok(exit_of(summary))
 }
 
-/// Dead letters are a normal outcome, unless there was nothing else.
+/// Dead letters are a normal outcome, unless there was nothing else; an input that cannot be read is none.
 pub(super) const fn exit_of(summary: &Summary) -> Exit {
     let good = summary.events + summary.control;
-    if good == 0 && summary.dead_letters > 0 {
+    let unreadable = !summary.unreadable.is_empty();
+    if unreadable || (good == 0 && summary.dead_letters > 0) {
         Exit::Input
     } else {
         Exit::Done

@@ -91,7 +91,7 @@ impl Loader {
                 progress(report.accepted + report.known);
             }
         }
-        for path in batches {
+        if let Some(path) = batches {
             for chunk in snapshot::batches(path, &options)? {
                 let Chunk { rows, bad } = chunk?;
                 tell(&bad, &mut report);

@@ -5,11 +5,7 @@
 //! sweep asks the store, so no race between parking and loading can strand an event for longer than one pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-
-use crate::config::Sweep;
 use crate::edge::{self, Point};
 use crate::enrich::directory::Match;
 use crate::error::SinkError;
@@ -73,27 +69,6 @@ impl Sweeper {
         self.tally.count(Counter::Completions, applied.completed);
         Ok(())
     }
-
-    /// Sweeps until told to stop: soon after the start, then less and less often while nothing is found.
-    pub fn run(&self, stop: &Receiver<()>, waits: Sweep) -> Result<(), SinkError> {
-        let mut wait = waits.first;
-        loop {
-            match stop.recv_timeout(wait) {
-                Err(RecvTimeoutError::Timeout) => {}
-                _ => return Ok(()),
-            }
-            let found = self.sweep()?;
-            wait = next_wait(wait, found, waits);
-        }
-    }
-}
-
-fn next_wait(wait: Duration, found: u64, waits: Sweep) -> Duration {
-    if found > 0 {
-        waits.first
-    } else {
-        (wait * 2).min(waits.backoff_cap)
-    }
 }
 
 fn rows_of(late: LateMatch) -> (StateEvent, LogRow) {
@@ -102,26 +77,7 @@ fn rows_of(late: LateMatch) -> (StateEvent, LogRow) {
         batch_id: late.batch_id,
         recipient_id: late.recipient_id,
     };
-    let (state, log) = rows::rows(late.event, Some(found));
+    let ((state, _), log) = rows::rows(late.event, Some(found));
     debug_assert_eq!(log.version, Version::Matched);
     (state, log)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passes_back_off_while_nothing_is_found() {
-        let waits = Sweep {
-            first: Duration::from_secs(1),
-            backoff_cap: Duration::from_secs(5),
-        };
-        assert_eq!(next_wait(waits.first, 0, waits), Duration::from_secs(2));
-        assert_eq!(
-            next_wait(Duration::from_secs(4), 0, waits),
-            Duration::from_secs(5)
-        );
-        assert_eq!(next_wait(Duration::from_secs(4), 1, waits), waits.first);
-    }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::ProbeHandle;
 use timely::worker::Worker;
 use timely::{CommunicationConfig, Config, WorkerConfig};
 
@@ -23,7 +23,7 @@ use crate::settle::closed;
 use crate::source::bridge::Bridge;
 use crate::source::ledger::{InFlight, Ledger, Position};
 use crate::source::{EnvelopeDefaults, Parcel};
-use crate::tally::{Counter, Counts, Gauge, Local, Step, Tally};
+use crate::tally::{Counts, Gauge, Local, Step, Tally};
 use crate::{decode, dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
@@ -77,7 +77,7 @@ pub struct Shared {
 }
 
 /// Threads that run until their inputs have ended and everything is settled.
-pub type Workers = timely::WorkerGuards<()>;
+pub type Workers = timely::communication::WorkerGuards<()>;
 
 /// Starts the workers.
 pub fn start(shared: Shared) -> Result<Workers, Fatal> {

@@ -1,11 +1,6 @@
 //! The integration tests: one binary, one module a concern.
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-
-
-)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance_log;
 mod conformance_state;

@@ -47,7 +47,9 @@ impl Target for StateTarget {
             (Counter::Completions, applied.completed),
             (Counter::RecipientsChanged, applied.recipients_changed),
         ];
-        counted.map(|(what, by)| self.tally.count(what, by));
+        for (what, by) in counted {
+            self.tally.count(what, by);
+        }
         Ok(applied.outcomes)
     }
 
