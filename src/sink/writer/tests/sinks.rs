@@ -1,0 +1,228 @@
+//! The log and the state store behind their writers.
+
+use compact_str::CompactString;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::event::{Event, Kind, Millis, ReasonCode};
+use crate::key::{Bucket, Identity, JoinKey, Shard};
+use crate::sink::log::memory::{MemoryLog, Rows};
+use crate::sink::log::{LogRow, Version};
+use crate::sink::state::{
+    Applied, BatchRow, Checkpoint, Completion, Effect, LateMatch, LoadId, LoadKind, LoadSummary,
+    Loaded, Mapping, Outcome, RecipientRow, StateEvent, StateStore,
+};
+
+/// A state store that applies everything but what is older than 1970, and keeps dead letters.
+#[derive(Default)]
+struct Stub {
+    buried: Shared<Reject>,
+    parked: u64,
+}
+
+impl StateStore for Stub {
+    fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError> {
+        if events.iter().any(|event| event.time < Millis(0)) {
+            return Err(error(Class::Data));
+        }
+        Ok(Applied {
+            outcomes: vec![Outcome::LoggedOnly; events.len()],
+            recipients_changed: events.len() as u64,
+            ..Applied::default()
+        })
+    }
+    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+        self.buried.lock().unwrap().extend_from_slice(rejects);
+        Ok(())
+    }
+    fn begin_load(&mut self, _: LoadKind) -> Result<LoadId, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn load_recipients(&mut self, _: LoadId, _: &[RecipientRow]) -> Result<Vec<Loaded>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn load_batches(&mut self, _: LoadId, _: &[BatchRow]) -> Result<(), SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn finish_load(&mut self, _: LoadId) -> Result<LoadSummary, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn mappings(&mut self, _: i64, _: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn late_matches(&mut self, _: Identity, _: usize) -> Result<Vec<LateMatch>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        self.parked += 1;
+        Ok(self.parked)
+    }
+    fn judge_deadlines(&mut self, _: Millis) -> Result<u64, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn checkpoint(&mut self, _: &[Checkpoint]) -> Result<(), SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn relay(&mut self, _: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
+        Err(error(Class::Bug))
+    }
+}
+
+fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::default())
+}
+
+fn state_writer(buried: &Shared<Reject>) -> WriterThread<StateTarget> {
+    let store = Stub {
+        buried: Arc::clone(buried),
+        parked: 0,
+    };
+    let target = StateTarget::new(Box::new(store));
+    spawn(&settings(), target, clock(), |_| {}).unwrap()
+}
+
+fn delivery() -> Arc<Delivery> {
+    Arc::new(Delivery {
+        body: "a body".into(),
+        received_at: Millis(7),
+        ..Delivery::default()
+    })
+}
+
+fn row(index: u32) -> LogRow {
+    let event = Event {
+        identity: Identity(u128::from(index)),
+        delivery: delivery(),
+        index,
+        shard: Shard::default(),
+        kind: Kind::Sent,
+        bounce_class: None,
+        machine: false,
+        bucket: Bucket::NONE,
+        occurred_at: None,
+        message_id: CompactString::default(),
+        event_key: CompactString::default(),
+        recipient: None,
+        ids: None,
+        join: JoinKey::default(),
+        address: None,
+        raw: None,
+    };
+    LogRow {
+        event,
+        version: Version::Matched,
+        batch_id: CompactString::default(),
+        recipient_id: CompactString::default(),
+    }
+}
+
+#[test]
+fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
+    let buried: Shared<Reject> = Shared::default();
+    let state = state_writer(&buried);
+    let rows = Rows::default();
+    let log = MemoryLog::open(Rows::clone(&rows)).refusing([Identity(2), Identity(5)]);
+    let burier = StateHandle::new(state.handle().clone()).burier();
+    let target = LogTarget::new(Box::new(log), burier);
+    let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
+    let (sender, replies) = unbounded();
+    let job = Job::log(
+        (0..8).map(row).collect(),
+        Reply::channel((), sender, Arc::new(|| {})),
+    );
+    assert!(writer.handle().submit(job));
+    let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
+    assert_eq!(refused(&verdicts), [2, 5]);
+    assert_eq!(writer.handle().status().dead_letters(), 2);
+    writer.drain();
+    let buried = buried.lock().unwrap().clone();
+    assert_eq!(
+        buried.iter().map(|reject| reject.index).collect::<Vec<_>>(),
+        [2, 5]
+    );
+    let first = &buried[0];
+    assert_eq!(
+        (first.stage, first.reason.code),
+        (Stage::Log, ReasonCode::Refused)
+    );
+    assert_eq!(first.raw, "a body");
+    assert_eq!(first.body_sha256[..], Sha256::digest("a body")[..]);
+    assert_eq!(rows.lock().unwrap().len(), 6);
+}
+
+#[test]
+fn the_state_store_answers_with_outcomes_and_buries_its_own() {
+    let buried: Shared<Reject> = Shared::default();
+    let target = StateTarget::new(Box::new(Stub {
+        buried: Arc::clone(&buried),
+        parked: 0,
+    }));
+    let totals = target.totals();
+    let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
+    let event = |time| StateEvent {
+        identity: Identity(1),
+        bucket: Bucket::NONE,
+        kind: Kind::Other,
+        bounce_class: None,
+        machine: false,
+        time: Millis(time),
+        effect: Effect::LogOnly,
+    };
+    let carriers = (0..3)
+        .map(|index| Carrier {
+            delivery: delivery(),
+            index,
+        })
+        .collect();
+    let (sender, replies) = unbounded();
+    let reply = Reply::channel((), sender, Arc::new(|| {}));
+    assert!(writer.handle().submit(Job::new(
+        vec![event(1), event(-1), event(2)],
+        carriers,
+        reply
+    )));
+    let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
+    let done = Verdict::Done(Outcome::LoggedOnly);
+    assert_eq!(verdicts, [done, Verdict::DeadLetter, done]);
+    assert_eq!(totals.recipients_changed(), 2);
+    let buried = buried.lock().unwrap().clone();
+    assert_eq!((buried[0].stage, buried[0].index), (Stage::State, 1));
+    writer.drain();
+}
+
+#[test]
+fn calls_run_on_the_writers_thread_and_return_what_they_got() {
+    let writer = state_writer(&Shared::default());
+    let state = StateHandle::new(writer.handle().clone());
+    assert_eq!(state.call(|store| store.parked()).unwrap(), 1);
+    let other = state.clone();
+    let second = std::thread::spawn(move || other.call(|store| store.parked()).unwrap());
+    assert_eq!(second.join().unwrap(), 2);
+    let failed = state.call(|store| store.judge_deadlines(Millis(0)));
+    assert_eq!(failed.unwrap_err().class, Class::Bug);
+    writer.drain();
+    let gone = state.call(|store| store.parked());
+    assert_eq!(gone.unwrap_err().message, "the writer has stopped");
+}
+
+#[test]
+fn a_call_until_done_outlives_an_outage_but_no_mistake() {
+    let writer = state_writer(&Shared::default());
+    let state = StateHandle::new(writer.handle().clone());
+    let mut left = 7;
+    let answer = state.call_until_done(move |store| {
+        left -= 1;
+        if left >= 0 {
+            return Err(error(Class::Outage));
+        }
+        store.parked()
+    });
+    assert_eq!(answer.unwrap(), 1);
+    assert_eq!(writer.handle().status().retries(), 7);
+    let failed = state.call_until_done(|store| store.judge_deadlines(Millis(0)));
+    assert_eq!(failed.unwrap_err().class, Class::Bug);
+    writer.drain();
+}
