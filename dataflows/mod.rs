@@ -9,11 +9,9 @@ pub mod throughput;
 
 use std::sync::Arc;
 
-use crossbeam_channel::Receiver;
-
 use crate::decode;
 use crate::dedup;
-use crate::enrich::arrangement::Told;
+use crate::enrich::arrangement::Recipients;
 use crate::epoch::Clock;
 use crate::event::Reject;
 use crate::select::Range;
@@ -37,7 +35,7 @@ pub struct Parts {
     /// Which events a replay is about.
     pub range: Range,
     /// Where recipients come from.
-    pub recipients: Receiver<Told>,
+    pub recipients: Recipients,
     /// The job's clock.
     pub clock: Arc<dyn Clock>,
     /// The worker's counts.

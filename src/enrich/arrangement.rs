@@ -10,6 +10,8 @@
 //! The initial load enters at the least epoch, and time moves on only when it is complete: that is how [`super::lookup`]
 //! knows that it may begin. Later rows enter at the epoch of their arrival.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
@@ -132,10 +134,19 @@ pub struct Snapshot<'scope> {
     pub rows: Arranged<'scope, Table<RowKey, RowId>>,
 }
 
+/// Where a worker's recipients come from.
+#[derive(Clone, Debug)]
+pub struct Recipients {
+    /// What it is told.
+    pub told: Receiver<Told>,
+    /// Raised when no event will ask any more: the dataflow can end although rows may still come.
+    pub ended: Rc<Cell<bool>>,
+}
+
 /// Builds the arrangements over what the worker is told.
 pub fn arrange<'scope>(
     scope: Scope<'scope, Epoch>,
-    told: Receiver<Told>,
+    told: Recipients,
     clock: Arc<dyn Clock>,
 ) -> Snapshot<'scope> {
     let rows = told_rows(scope, told, clock);
@@ -182,18 +193,21 @@ where
 /// The stream of what a worker is told. Holds the least epoch until the initial load is complete.
 fn told_rows<'scope>(
     scope: Scope<'scope, Epoch>,
-    told: Receiver<Told>,
+    recipients: Recipients,
     clock: Arc<dyn Clock>,
 ) -> StreamVec<'scope, Epoch, Row> {
     source(scope, "Recipients", move |cap, info| {
         let activator = scope.activator_for(info.address);
         let (mut cap, mut loaded) = (Some(cap), false);
         move |output| {
+            if recipients.ended.get() {
+                cap = None;
+            }
             let Some(held) = cap.as_mut() else { return };
             if loaded {
                 held.downgrade(&clock.epoch().max(*held.time()));
             }
-            match told.try_recv() {
+            match recipients.told.try_recv() {
                 Ok(Told::Rows(mut rows)) => output.session(held).give_container(&mut rows),
                 Ok(Told::Loaded) => loaded = true,
                 Err(TryRecvError::Empty) => {

@@ -1,6 +1,6 @@
 //! The worker threads: each builds the same dataflow, steps it, and tells what its frontier settled.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
-use crate::enrich::arrangement::Told;
+use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::select::Range;
@@ -101,7 +101,12 @@ fn run(worker: &mut Worker, shared: &Shared) {
     };
     let ledger = Rc::new(RefCell::new(Ledger::default()));
     let counts: Counts = Rc::new(RefCell::new(Local::new(Arc::clone(&shared.tally))));
-    let parts = parts(shared, parcels, told, &ledger, &counts);
+    let ended = Rc::new(Cell::new(false));
+    let recipients = Recipients {
+        told,
+        ended: Rc::clone(&ended),
+    };
+    let parts = parts(shared, parcels, recipients, &ledger, &counts);
     let name = format!("{:?}", shared.program);
     let probe =
         worker.dataflow_named::<Epoch, _, _>(&name, |scope| shared.program.build(scope, parts));
@@ -113,6 +118,7 @@ fn run(worker: &mut Worker, shared: &Shared) {
     };
     while worker.step_or_park(Some(PARK)) {
         settler.settle();
+        ended.set(settler.probe.done());
     }
     settler.settle();
 }
@@ -157,7 +163,7 @@ impl Settler<'_> {
 fn parts(
     shared: &Shared,
     parcels: Receiver<Parcel>,
-    told: Receiver<Told>,
+    recipients: Recipients,
     ledger: &Rc<RefCell<Ledger>>,
     counts: &Counts,
 ) -> Parts {
@@ -195,7 +201,7 @@ fn parts(
         },
         forgotten,
         range: shared.range,
-        recipients: told,
+        recipients,
         clock: Arc::clone(&shared.clock),
         counts: Rc::clone(counts),
         state: outlet.state(limits(&plan.state_window)),

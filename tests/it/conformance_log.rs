@@ -1,4 +1,5 @@
 //! What every event log promises, written against the trait.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hookflow::dedup;
-use hookflow::enrich::arrangement::{Feeder, arrange};
+use hookflow::enrich::arrangement::{Feeder, Recipients, arrange};
 use hookflow::enrich::directory::{MapDirectory, Target, match_all};
 use hookflow::enrich::lookup::enrich;
 use hookflow::enrich::{Mapping, RowId};
@@ -199,7 +199,14 @@ fn the_half_join_equals_plain_maps() {
                     counts: counts(),
                 };
                 let events = dedup::dedup(events, settings, dedup::Forgotten::default());
-                let snapshot = arrange(scope, told, clock());
+                let snapshot = arrange(
+                    scope,
+                    Recipients {
+                        told,
+                        ended: Rc::default(),
+                    },
+                    clock(),
+                );
                 enrich(events, snapshot, counts()).inspect(move |(event, found)| {
                     let row = found.as_ref().map(|found| found.row);
                     seen.lock().unwrap().insert(event.identity, row);

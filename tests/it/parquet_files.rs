@@ -1,4 +1,5 @@
 //! The files of the Parquet log: names, rights, leftovers, compaction.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -40,7 +40,7 @@ pub use handle::{Refused, WriterHandle};
 pub use job::{Job, Reply, Verdict, Wake, refused};
 pub use state::{Carrier, StateHandle, StateTarget};
 pub use status::SinkStatus;
-pub use target::{LogHandle, LogTarget, Target, reject};
+pub use target::{Bury, LogHandle, LogTarget, Target, reject};
 
 use self::gate::Gate;
 use self::run::Writer;

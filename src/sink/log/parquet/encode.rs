@@ -2,6 +2,8 @@
 //!
 //! Contract: a file is built in memory and written in one piece, so that what reaches the disk is a whole file or none.
 
+use std::sync::Arc;
+
 use parquet::data_type::{BoolType, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterPropertiesPtr;
@@ -52,7 +54,8 @@ impl Encoder {
     }
 
     fn file(&self) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
-        SerializedFileWriter::new(Vec::new(), self.schema.clone(), self.properties.clone())
+        let (schema, properties) = (Arc::clone(&self.schema), Arc::clone(&self.properties));
+        SerializedFileWriter::new(Vec::new(), schema, properties)
     }
 }
 

@@ -8,10 +8,12 @@ use crate::event::{Event, Kind, Millis, ReasonCode};
 use crate::key::{Bucket, Identity, JoinKey, Shard};
 use crate::sink::log::memory::{MemoryLog, Rows};
 use crate::sink::log::{LogRow, Version};
+use crate::sink::state::view::Export;
 use crate::sink::state::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LateMatch, LoadId, LoadKind, LoadSummary,
-    Loaded, Mapping, Outcome, RecipientRow, StateEvent, StateStore,
+    Loaded, Mapping, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
+use crate::tally::{Counter, Tally};
 
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
 #[derive(Default)]
@@ -57,6 +59,15 @@ impl StateStore for Stub {
         self.parked += 1;
         Ok(self.parked)
     }
+    fn known(&mut self, _: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn prune(&mut self, _: &Prune, _: u32) -> Result<Pruned, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn export(&mut self) -> Result<Export, SinkError> {
+        Err(error(Class::Bug))
+    }
     fn judge_deadlines(&mut self, _: Millis) -> Result<u64, SinkError> {
         Err(error(Class::Bug))
     }
@@ -80,7 +91,7 @@ fn state_writer(buried: &Shared<Reject>) -> WriterThread<StateTarget> {
         buried: Arc::clone(buried),
         parked: 0,
     };
-    let target = StateTarget::new(Box::new(store));
+    let target = StateTarget::new(Box::new(store), Tally::new([]));
     spawn(&settings(), target, clock(), |_| {}).unwrap()
 }
 
@@ -126,7 +137,7 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let rows = Rows::default();
     let log = MemoryLog::open(Rows::clone(&rows)).refusing([Identity(2), Identity(5)]);
     let burier = StateHandle::new(state.handle().clone()).burier();
-    let target = LogTarget::new(Box::new(log), burier);
+    let target = LogTarget::new(Box::new(log), burier, Tally::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let (sender, replies) = unbounded();
     let job = Job::log(
@@ -156,11 +167,12 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
 #[test]
 fn the_state_store_answers_with_outcomes_and_buries_its_own() {
     let buried: Shared<Reject> = Shared::default();
-    let target = StateTarget::new(Box::new(Stub {
+    let tally = Tally::new([]);
+    let store = Stub {
         buried: Arc::clone(&buried),
         parked: 0,
-    }));
-    let totals = target.totals();
+    };
+    let target = StateTarget::new(Box::new(store), Arc::clone(&tally));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let event = |time| StateEvent {
         identity: Identity(1),
@@ -187,7 +199,7 @@ fn the_state_store_answers_with_outcomes_and_buries_its_own() {
     let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
     let done = Verdict::Done(Outcome::LoggedOnly);
     assert_eq!(verdicts, [done, Verdict::DeadLetter, done]);
-    assert_eq!(totals.recipients_changed(), 2);
+    assert_eq!(tally.get(Counter::RecipientsChanged), 2);
     let buried = buried.lock().unwrap().clone();
     assert_eq!((buried[0].stage, buried[0].index), (Stage::State, 1));
     writer.drain();
