@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 
 use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::trace::cursor::{Cursor, CursorList, cursor_list};
+use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::implementations::ValSpine;
-use differential_dataflow::trace::{BatchCursor, TraceReader};
+use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -118,13 +118,15 @@ impl Tables {
     }
 }
 
-type TableCursor<K, V> = CursorList<BatchCursor<ValSpine<K, V, Epoch, isize>>>;
-type TableBatches<K, V> = Vec<<ValSpine<K, V, Epoch, isize> as TraceReader>::Batch>;
+type Batch<K, V> = <ValSpine<K, V, Epoch, isize> as TraceReader>::Batch;
+type BatchOf<K, V> = BatchCursor<ValSpine<K, V, Epoch, isize>>;
 
-/// One forward pass over an arrangement.
+/// One forward pass over an arrangement: a cursor for each of its few batches.
+///
+/// Not differential's `CursorList`: its `seek_val` also moves cursors that are past their last key, which panics
+/// (0.26.0), and a lookup needs no merged order.
 struct Pass<K: Ord + Clone + 'static, V: Ord + Clone + 'static> {
-    cursor: TableCursor<K, V>,
-    batches: TableBatches<K, V>,
+    batches: Vec<(BatchOf<K, V>, Batch<K, V>)>,
 }
 
 impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> Pass<K, V> {
@@ -132,22 +134,45 @@ impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> Pass<K, V> {
         let batches = table
             .batches_through(AntichainRef::new(&[]))
             .unwrap_or_default();
-        let (cursor, batches) = cursor_list(batches);
-        Self { cursor, batches }
-    }
-
-    /// Moves on to `key`; whether it is there.
-    fn seek(&mut self, key: &K) -> bool {
-        self.cursor.seek_key(&self.batches, key);
-        let there = self.cursor.get_key(&self.batches) == Some(key);
-        if there {
-            self.cursor.rewind_vals(&self.batches);
+        let with_cursors = batches.into_iter().map(|batch| (batch.cursor(), batch));
+        Self {
+            batches: with_cursors.collect(),
         }
-        there
     }
 
-    fn value(&self) -> Option<&V> {
-        self.cursor.get_val(&self.batches)
+    /// The first value of `key` that is not below `least`.
+    fn first_from(&mut self, key: &K, least: Option<&V>) -> Option<V> {
+        let mut first: Option<&V> = None;
+        for (cursor, batch) in &mut self.batches {
+            cursor.seek_key(batch, key);
+            if cursor.get_key(batch) != Some(key) {
+                continue;
+            }
+            if let Some(least) = least {
+                cursor.seek_val(batch, least);
+            }
+            if let Some(value) = cursor.get_val(batch) {
+                first = Some(first.map_or(value, |first| first.min(value)));
+            }
+        }
+        first.cloned()
+    }
+
+    /// The value of `key`, if it has exactly one (however often it was inserted).
+    fn only(&mut self, key: &K) -> Option<V> {
+        let only = self.first_from(key, None)?;
+        for (cursor, batch) in &mut self.batches {
+            if cursor.get_key(batch) != Some(key) {
+                continue;
+            }
+            while let Some(value) = cursor.get_val(batch) {
+                if *value != only {
+                    return None;
+                }
+                cursor.step_val(batch);
+            }
+        }
+        Some(only)
     }
 }
 
@@ -158,23 +183,16 @@ struct Passes {
 
 impl Directory for Passes {
     fn row(&mut self, key: RowKey) -> Option<RowId> {
-        self.rows.seek(&key).then(|| self.rows.value().copied())?
+        self.rows.first_from(&key, None)
     }
 
     fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<Target> {
-        if !self.messages.seek(&key) {
-            return None;
-        }
-        let pass = &mut self.messages;
-        if let Some(address) = address {
-            pass.cursor.seek_val(&pass.batches, &Target::least(address));
-            return pass
-                .value()
-                .filter(|target| target.address == address)
-                .cloned();
-        }
-        let only = pass.value()?.clone();
-        pass.cursor.step_val(&pass.batches);
-        pass.value().is_none().then_some(only)
+        let Some(address) = address else {
+            return self.messages.only(&key);
+        };
+        let found = self
+            .messages
+            .first_from(&key, Some(&Target::least(address)));
+        found.filter(|target| target.address == address)
     }
 }
