@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use hookflow::dedup;
 use hookflow::enrich::arrangement::{Feeder, Recipients, arrange};
 use hookflow::enrich::directory::{MapDirectory, Target, match_all};
@@ -21,8 +22,11 @@ use hookflow::source::ledger::{InFlight, Ledger};
 use hookflow::source::{Feed, Parcel, Record};
 use hookflow::tally::{Counts, Local, Tally};
 use hookflow::window::Limits;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::vec::ToStream;
 use timely::dataflow::operators::{Inspect, Probe};
+use timely::worker::Worker;
 
 use super::support::{event, ways, with_ids};
 
@@ -223,110 +227,193 @@ fn the_half_join_equals_plain_maps() {
     }
 }
 
+/// Batches that a slow sink holds, with their answers.
+type Held = Rc<RefCell<Vec<(Vec<Identity>, Answer<()>)>>>;
+
+/// What all workers of the settlement test share.
+#[derive(Clone, Default)]
+struct Seen {
+    durable: Arc<Mutex<Vec<Identity>>>,
+    violated: Arc<AtomicBool>,
+}
+
+const LIMIT: InFlight = InFlight {
+    events_max: 64,
+    bytes_max: 1 << 20,
+};
+
+/// Builds bridge and write over `parcels`; the sink keeps every batch until it is released.
+fn slow_sink(
+    worker: &mut Worker,
+    parcels: Receiver<Parcel>,
+    ledger: &Rc<RefCell<Ledger>>,
+    held: &Held,
+) -> ProbeHandle<Epoch> {
+    let pressed = Arc::new(AtomicBool::new(false));
+    let parts = Bridge {
+        parcels,
+        ledger: Rc::clone(ledger),
+        limit: LIMIT,
+        clock: clock(),
+        tick: Duration::from_millis(1),
+        draining: Arc::default(),
+        pressed: Arc::clone(&pressed),
+    };
+    let waiting = Rc::clone(held);
+    let settings = Settings {
+        name: "Write",
+        limits: Limits {
+            rows_max: 5,
+            bytes_max: 1 << 20,
+            age_max: Duration::from_millis(1),
+            eager: true,
+        },
+        concurrent_max: 3,
+        weigh: |_| 1,
+        submit: Box::new(move |rows: Vec<Identity>, answer| {
+            waiting.borrow_mut().push((rows, answer))
+        }),
+        answered: Box::new(|()| {}),
+        pressed,
+        clock: clock(),
+    };
+    worker.dataflow::<Epoch, _, _>(|scope| {
+        let rows = bridge(scope, parts).map(|record| match record {
+            Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
+            Record::Line(..) => unreachable!("the test hands out no lines"),
+        });
+        write(rows, settings).probe().0
+    })
+}
+
+/// Steps a worker to its end; every third round the sink answers what it holds, the latest first.
+fn settle_all(worker: &mut Worker, parcels: Receiver<Parcel>, seen: &Seen) {
+    let (ledger, held): (Rc<RefCell<Ledger>>, Held) = Default::default();
+    let probe = slow_sink(worker, parcels, &ledger, &held);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut rounds = 0u32;
+    while worker.step_or_park(Some(Duration::from_millis(1))) {
+        assert!(Instant::now() < deadline, "the dataflow does not end");
+        rounds += 1;
+        while rounds.is_multiple_of(3)
+            && let Some((rows, answer)) = held.borrow_mut().pop()
+        {
+            seen.durable.lock().unwrap().extend(rows);
+            answer.durable(());
+        }
+        let upper = probe.with_frontier(|frontier| frontier.first().copied());
+        let closed = ledger.borrow_mut().close_before(upper, Duration::ZERO);
+        let durable = seen.durable.lock().unwrap();
+        let is_durable = |n| durable.contains(&Identity(u128::from(n)));
+        if !closed
+            .positions
+            .iter()
+            .all(|at| (at.start..at.end).all(is_durable))
+        {
+            seen.violated.store(true, Ordering::SeqCst);
+        }
+        assert!(
+            ledger.borrow().events() <= LIMIT.events_max + 16,
+            "the in-flight limit was passed"
+        );
+    }
+}
+
+fn parcel(n: u64) -> Parcel {
+    let records = (n * 8..n * 8 + 8).map(|offset| {
+        let mut delivery = (*event("u", "k", "m", None).delivery).clone();
+        delivery.origin.offset = offset;
+        Record::Ready(Arc::new(delivery))
+    });
+    Parcel {
+        lane: 0,
+        start: n * 8,
+        end: n * 8 + 8,
+        records: records.collect(),
+        bytes: 8,
+    }
+}
+
 /// A sink that answers batches in reverse order: nothing may settle before everything below it is durable.
 #[test]
 fn positions_settle_only_below_what_is_durable() {
     for (way, workers, config) in ways() {
         let (mut feed, taps) = Feed::channels(workers, 4);
         let taps = Mutex::new(taps.workers);
-        let written: Arc<Mutex<Vec<Identity>>> = Arc::default();
-        let (durable, violations) = (Arc::clone(&written), Arc::new(AtomicBool::new(false)));
-        let violated = Arc::clone(&violations);
+        let seen = Seen::default();
+        let shared = seen.clone();
         let guards = timely::execute(config, move |worker| {
             let parcels = taps.lock().unwrap().pop().unwrap();
-            let ledger = Rc::new(RefCell::new(Ledger::default()));
-            let held: Rc<RefCell<Vec<(Vec<Identity>, Answer<()>)>>> = Rc::default();
-            let clock = clock();
-            let pressed = Arc::new(AtomicBool::new(false));
-            let parts = Bridge {
-                parcels,
-                ledger: Rc::clone(&ledger),
-                limit: InFlight {
-                    events_max: 64,
-                    bytes_max: 1 << 20,
-                },
-                clock: Arc::clone(&clock),
-                tick: Duration::from_millis(1),
-                draining: Arc::default(),
-                pressed: Arc::clone(&pressed),
-            };
-            let waiting = Rc::clone(&held);
-            let settings = Settings {
-                name: "Write",
-                limits: Limits {
-                    rows_max: 5,
-                    bytes_max: 1 << 20,
-                    age_max: Duration::from_millis(1),
-                    eager: true,
-                },
-                concurrent_max: 3,
-                weigh: |_| 1,
-                submit: Box::new(move |rows: Vec<Identity>, answer| {
-                    waiting.borrow_mut().push((rows, answer))
-                }),
-                answered: Box::new(|()| {}),
-                pressed,
-                clock: Arc::clone(&clock),
-            };
-            let probe = worker.dataflow::<Epoch, _, _>(|scope| {
-                use timely::dataflow::operators::vec::Map;
-                let records = bridge(scope, parts);
-                let rows = records.map(|record| match record {
-                    Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
-                    Record::Line(..) => unreachable!(),
-                });
-                write(rows, settings).probe().0
-            });
-            let deadline = Instant::now() + Duration::from_secs(30);
-            let mut rounds = 0u32;
-            while worker.step_or_park(Some(Duration::from_millis(1))) {
-                assert!(Instant::now() < deadline, "the dataflow does not end");
-                rounds += 1;
-                if rounds % 3 == 0 {
-                    while let Some((rows, answer)) = held.borrow_mut().pop() {
-                        durable.lock().unwrap().extend(rows);
-                        answer.durable(());
-                    }
-                }
-                let upper = probe.with_frontier(|frontier| frontier.first().copied());
-                let closed = ledger.borrow_mut().close_before(upper, clock.elapsed());
-                let durable = durable.lock().unwrap();
-                for position in closed.positions {
-                    let all = (position.start..position.end)
-                        .all(|n| durable.contains(&Identity(u128::from(n))));
-                    if !all {
-                        violated.store(true, Ordering::SeqCst);
-                    }
-                }
-                assert!(
-                    ledger.borrow().events() <= 64 + 16,
-                    "the in-flight limit was passed"
-                );
-            }
+            settle_all(worker, parcels, &shared);
         });
-        for n in 0..100u64 {
-            let records = (n * 8..n * 8 + 8).map(|offset| {
-                let mut delivery = (*event("u", "k", "m", None).delivery).clone();
-                delivery.origin.offset = offset;
-                Record::Ready(Arc::new(delivery))
-            });
-            let parcel = Parcel {
-                lane: 0,
-                start: n * 8,
-                end: n * 8 + 8,
-                records: records.collect(),
-                bytes: 8,
-            };
-            feed.hand_out(parcel).unwrap();
+        for n in 0..100 {
+            feed.hand_out(parcel(n)).unwrap();
         }
         drop(feed);
         drop(guards.unwrap());
-        let written = written.lock().unwrap();
+        let written = seen.durable.lock().unwrap();
         let distinct: BTreeSet<_> = written.iter().collect();
         assert_eq!((written.len(), distinct.len()), (800, 800), "{way}");
         assert!(
-            !violations.load(Ordering::SeqCst),
+            !seen.violated.load(Ordering::SeqCst),
             "{way}: settled before durable"
         );
     }
+}
+
+/// Rows that come after the initial load lie in batches of their own; keys beyond a batch's last one are asked too.
+#[test]
+fn rows_that_come_later_are_found_next_to_the_first() {
+    timely::execute_directly(|worker| {
+        let (mut feeder, mut told) = Feeder::channels(1, Arc::new([Provider::new("ses")]));
+        let recipients = Recipients {
+            told: told.pop().unwrap(),
+            ended: Rc::default(),
+        };
+        let found: Rc<RefCell<BTreeMap<Identity, Option<RowId>>>> = Rc::default();
+        let seen = Rc::clone(&found);
+        let mut input = timely::dataflow::InputHandle::<
+            Epoch,
+            timely::container::CapacityContainerBuilder<Vec<Event>>,
+        >::new();
+        let clock = Arc::new(ManualClock::default());
+        let times: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let probe = worker.dataflow::<Epoch, _, _>(|scope| {
+            use timely::dataflow::operators::Input;
+            let events = scope.input_from(&mut input);
+            enrich(events, arrange(scope, recipients, times), counts())
+                .inspect(move |(event, found)| {
+                    let row = found.as_ref().map(|found| found.row);
+                    seen.borrow_mut().insert(event.identity, row);
+                })
+                .probe()
+                .0
+        });
+        feeder.loaded();
+        for (n, chunk) in some_mappings().chunks(29).enumerate() {
+            feeder.feed(chunk);
+            clock.set(n as u64 * 10 + 10);
+            for _ in 0..20 {
+                worker.step();
+            }
+        }
+        let deadline = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < deadline {
+            worker.step_or_park(Some(Duration::from_millis(5)));
+            clock.set(clock.epoch().0 + 10);
+        }
+        for event in mixed_events() {
+            input.send(event);
+        }
+        input.advance_to(Epoch(1));
+        worker.step_while(|| probe.less_than(&Epoch(1)));
+        let mut naive = directory(&some_mappings());
+        for (event, expected) in mixed_events()
+            .iter()
+            .zip(match_all(&mixed_events(), &mut naive))
+        {
+            let expected = expected.map(|expected| expected.row);
+            assert_eq!(found.borrow()[&event.identity], expected);
+        }
+    });
 }
