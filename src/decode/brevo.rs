@@ -48,13 +48,14 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     element.emit(&Draft {
         kind,
         bounce,
-        machine: matches!(
-            item.event.bytes(),
-            b"proxy_open" | b"unique_proxy_open"
-        ),
+        machine: matches!(item.event.bytes(), b"proxy_open" | b"unique_proxy_open"),
         time,
         message_id,
-        key: if kind == Kind::Clicked { &parts } else { &parts[..4] },
+        key: if kind == Kind::Clicked {
+            &parts
+        } else {
+            &parts[..4]
+        },
         recipient: item.email.bytes(),
         ids: &item.ids,
     })

@@ -71,11 +71,21 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let event = event.strip_prefix(b"activity.").unwrap_or(event);
     let (kind, bounce) = kind(event);
     let message_id = data.email.nested.message.id.or(&data.message_id).bytes();
-    let recipient = data.email.nested.recipient.email.or(&data.email.address).bytes();
+    let recipient = data
+        .email
+        .nested
+        .recipient
+        .email
+        .or(&data.email.address)
+        .bytes();
     let time = data.created_at.or(&item.created_at).bytes();
     let parts = [
         Part::Id(event),
-        Part::Id(if data.id.is_empty() { message_id } else { data.id.bytes() }),
+        Part::Id(if data.id.is_empty() {
+            message_id
+        } else {
+            data.id.bytes()
+        }),
         Part::Free(recipient),
         Part::Id(time),
     ];
@@ -88,7 +98,11 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         machine: false,
         time: times::parse(time),
         message_id,
-        key: if data.id.is_empty() { &parts } else { &parts[..2] },
+        key: if data.id.is_empty() {
+            &parts
+        } else {
+            &parts[..2]
+        },
         recipient,
         ids: &Wanted::default(),
     })

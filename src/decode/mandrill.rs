@@ -61,7 +61,11 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let email = item.message.email.bytes();
     let parts = [
         Part::Id(item.event.bytes()),
-        if message_id.is_empty() { Part::Free(email) } else { Part::Id(message_id) },
+        if message_id.is_empty() {
+            Part::Free(email)
+        } else {
+            Part::Id(message_id)
+        },
         Part::Id(item.timestamp.bytes()),
         Part::Free(item.link.bytes()),
     ];
@@ -74,7 +78,11 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         machine: false,
         time: times::parse(item.timestamp.bytes()),
         message_id,
-        key: if kind == Kind::Clicked { &parts } else { &parts[..3] },
+        key: if kind == Kind::Clicked {
+            &parts
+        } else {
+            &parts[..3]
+        },
         recipient: email,
         ids: &item.message.ids,
     })

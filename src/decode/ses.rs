@@ -118,10 +118,18 @@ fn emit_envelope(envelope: &Envelope<'_>, element: &mut Element<'_, '_>) -> Resu
         return Ok(());
     }
     let event = read_message(message, element)?;
-    emit(&event, envelope.message_id.bytes(), envelope.timestamp.bytes(), element)
+    emit(
+        &event,
+        envelope.message_id.bytes(),
+        envelope.timestamp.bytes(),
+        element,
+    )
 }
 
-fn read_message<'a, 'o: 'a>(message: &'a [u8], element: &Element<'_, 'o>) -> Result<Envelope<'a>, Reason> {
+fn read_message<'a, 'o: 'a>(
+    message: &'a [u8],
+    element: &Element<'_, 'o>,
+) -> Result<Envelope<'a>, Reason> {
     let mut cursor = element.options().cursor(message);
     if cursor.peek() != Some(b'{') {
         return Err(bad_shape("the envelope's Message is no JSON object"));
@@ -143,7 +151,10 @@ fn emit(
         return Ok(());
     }
     let facts = facts(item, event_type, sns_time);
-    let mut recipients = facts.recipients.iter().map(|text| address_part(text.bytes()));
+    let mut recipients = facts
+        .recipients
+        .iter()
+        .map(|text| address_part(text.bytes()));
     let only = item.mail.destination.only();
     let first = match facts.each {
         true => recipients.next(),
@@ -234,7 +245,10 @@ fn facts<'i>(item: &'i Envelope<'_>, event_type: &[u8], sns_time: &'i [u8]) -> F
         b"Complaint" => to_each(complaint(detail), &detail.complained.0),
         b"Bounce" => {
             let (kind, bounce) = bounce(detail);
-            Facts { bounce, ..to_each(kind, &detail.bounced.0) }
+            Facts {
+                bounce,
+                ..to_each(kind, &detail.bounced.0)
+            }
         }
         b"Open" => unnamed(Kind::Opened, time),
         b"Click" => unnamed(Kind::Clicked, time),
@@ -282,9 +296,12 @@ fn subscription(change: &Detail<'_>) -> Kind {
         old.filter(|topic| topic.name.bytes() == name)
             .any(|topic| topic.status.bytes() == b"OptIn")
     };
-    let left_topic = change.new_topics.topics.0.iter().any(|topic| {
-        topic.status.bytes() == b"OptOut" && was_in(topic.name.bytes())
-    });
+    let left_topic = change
+        .new_topics
+        .topics
+        .0
+        .iter()
+        .any(|topic| topic.status.bytes() == b"OptOut" && was_in(topic.name.bytes()));
     match change.new_topics.none.is_true() || left_topic {
         true => Kind::Unsubscribed,
         false => Kind::Other,

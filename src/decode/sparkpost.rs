@@ -58,7 +58,9 @@ fn emit_envelope(envelope: &Envelope<'_>, element: &mut Element<'_, '_>) -> Resu
     match &envelope.system {
         System { present: false, .. } => Err(no_identity()),
         System { item: None, .. } => Ok(()),
-        System { item: Some(item), .. } => emit(item, element),
+        System {
+            item: Some(item), ..
+        } => emit(item, element),
     }
 }
 
