@@ -121,12 +121,15 @@ fn mistakes_have_their_exit_codes() {
 
 #[test]
 fn a_replay_without_recipients_says_so_first() {
-    let (_, _, err) = run("run replay a.jsonl", &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().display();
+    let (_, _, err) = run(&format!("run replay --store {store} a.jsonl"), &[]);
     assert!(
         err.contains("nearly every event will be unmatched"),
         "{err}"
     );
-    let (_, _, err) = run("run replay --snapshot r.csv a.jsonl", &[]);
+    let with_snapshot = format!("run replay --store {store} --snapshot r.csv a.jsonl");
+    let (_, _, err) = run(&with_snapshot, &[]);
     assert_eq!(err, "");
 }
 

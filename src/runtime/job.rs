@@ -1,6 +1,7 @@
 //! A job from its request to its summary.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -182,7 +183,11 @@ impl Job {
             draining: brake.flag(),
             settled,
         })?;
-        self.load(&source, &mut feeder)?;
+        if let Err(fatal) = self.load(&source, &mut feeder) {
+            // The workers are waited for when they are dropped, so they must know that nothing will come.
+            brake.flag().store(true, Ordering::Relaxed);
+            return Err(fatal);
+        }
         let (late, late_rows) = crossbeam_channel::unbounded();
         let housekeeping = Housekeeping::start(housekeeping::Parts {
             sweeper: self.sweeper(),
