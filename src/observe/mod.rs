@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod numbers;
 pub mod progress;
 pub mod summary;
+pub mod usage;
 pub mod watchdog;
 
 pub use board::Board;

@@ -23,7 +23,9 @@ use crate::enrich::arrangement::Feeder;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::Fatal;
 use crate::event::{Millis, Provider};
-use crate::observe::{Board, http, progress::Progress, summary::Summary, watchdog::Watchdog};
+use crate::observe::{
+    Board, http, progress::Progress, summary::Summary, usage::Usage, watchdog::Watchdog,
+};
 use crate::select::Range;
 use crate::settle::Lanes;
 use crate::sink::state::view::Export;
@@ -58,7 +60,8 @@ struct Job {
     board: Arc<Board>,
     writers: Writers,
     notes: Vec<String>,
-    started: Instant,
+    /// When reading began, and what the process had used by then.
+    started: (Instant, Usage),
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
@@ -75,7 +78,7 @@ impl Job {
         Ok(Self {
             name: report::name(&request),
             before: before.transpose()?,
-            started: Instant::now(),
+            started: (Instant::now(), Usage::now()),
             notes: Vec::new(),
             scratch,
             request,
@@ -197,6 +200,7 @@ impl Job {
             outbox: self.outbox(),
             waits: self.request.plan.sweep,
         })?;
+        self.started = (Instant::now(), Usage::now());
         source.start(feed, stopped, late)?;
         Ok(Running {
             workers,
@@ -257,7 +261,7 @@ impl Job {
 
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
     fn conclude(mut self, lanes: &Lanes, stopped: bool) -> Result<Summary, Fatal> {
-        let ran = self.started.elapsed();
+        let (ran, used) = (self.started.0.elapsed(), Usage::now());
         if !stopped {
             self.late_snapshot()?;
             self.sweeper().sweep()?;
@@ -274,6 +278,7 @@ impl Job {
             return Err(fatal);
         }
         let mut summary = Summary::of(self.name, &self.tally.snapshot(), ran);
+        summary.used(self.started.1, used);
         summary.notes = self.notes;
         report::lanes(&mut summary, lanes, stopped);
         match self.before.zip(after) {

@@ -102,7 +102,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
                     position,
                     parcel.records.len(),
                     parcel.bytes,
-                    parts.clock.elapsed(),
+                    since(&parcel, parts.clock.elapsed()),
                 );
                 records.append(&mut parcel.records);
             }
@@ -126,5 +126,34 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
     Taken {
         records,
         then: Then::More,
+    }
+}
+
+/// From when a parcel's latency counts: a source that keeps a schedule and falls behind must show it.
+fn since(parcel: &Parcel, now: Duration) -> Duration {
+    let late = parcel.due.map_or(Duration::ZERO, |due| due.elapsed());
+    now.saturating_sub(late)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn latency_counts_from_when_a_parcel_was_due() {
+        let mut parcel = Parcel {
+            lane: 0,
+            start: 0,
+            end: 1,
+            records: Vec::new(),
+            bytes: 0,
+            due: None,
+        };
+        let now = Duration::from_secs(10);
+        assert_eq!(since(&parcel, now), now);
+        parcel.due = Instant::now().checked_sub(Duration::from_secs(3));
+        let counted = since(&parcel, now);
+        assert!(counted <= Duration::from_secs(7) && counted > Duration::from_secs(6));
     }
 }

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod low_water;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -55,6 +56,8 @@ pub struct Parcel {
     pub records: Vec<Record>,
     /// What it weighs against the in-flight limit.
     pub bytes: usize,
+    /// When its first delivery was due, if the source keeps a schedule: latency counts from then.
+    pub due: Option<Instant>,
 }
 
 /// What is told of a lane outside its parcels.

@@ -326,6 +326,7 @@ fn parcel(n: u64) -> Parcel {
         Record::Ready(Arc::new(delivery))
     });
     Parcel {
+        due: None,
         lane: 0,
         start: n * 8,
         end: n * 8 + 8,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::numbers::rate;
+use super::usage::Usage;
 use crate::tally::{Counter, Gauge, Snapshot, Step};
 
 /// What a job did.
@@ -59,6 +60,12 @@ pub struct Summary {
     pub elapsed_seconds: f64,
     /// Events a second.
     pub events_per_second: f64,
+    /// User and system time of the whole process while it read.
+    pub cpu_seconds: f64,
+    /// The same for a million events.
+    pub cpu_seconds_per_million_events: f64,
+    /// The most memory that was resident, loading included.
+    pub peak_memory_bytes: u64,
     /// From reading a delivery to its being durable in every sink.
     pub latency: Latency,
     /// The largest batches, largest first.
@@ -89,6 +96,8 @@ pub struct Latency {
     pub p95_micros: u64,
     /// 99 of 100.
     pub p99_micros: u64,
+    /// 999 of 1,000.
+    pub p999_micros: u64,
     /// The longest.
     pub max_micros: u64,
 }
@@ -182,10 +191,21 @@ impl Summary {
                 p50_micros: settle.quantile(0.5),
                 p95_micros: settle.quantile(0.95),
                 p99_micros: settle.quantile(0.99),
+                p999_micros: settle.quantile(0.999),
                 max_micros: settle.max(),
             },
             ..Self::default()
         }
+    }
+
+    /// Adds what the process used between two readings.
+    pub fn used(&mut self, before: Usage, after: Usage) {
+        self.cpu_seconds = after.cpu.saturating_sub(before.cpu).as_secs_f64();
+        self.cpu_seconds_per_million_events = match self.events {
+            0 => 0.0,
+            events => self.cpu_seconds * 1e6 / events as f64,
+        };
+        self.peak_memory_bytes = after.peak_memory;
     }
 
     /// For programs.

@@ -92,10 +92,20 @@ impl Summary {
                 ("50 %", self.latency.p50_micros),
                 ("95 %", self.latency.p95_micros),
                 ("99 %", self.latency.p99_micros),
+                ("99.9 %", self.latency.p999_micros),
                 ("max", self.latency.max_micros),
             ];
             let times = times.map(|(share, time)| format!("{share} {}", micros(time)));
             let line = format!("  {:<12} {}", "durable in", times.join(", "));
+            push(out, &line);
+        }
+        if self.peak_memory_bytes > 0 {
+            let cost = self.cpu_seconds_per_million_events;
+            let peak = bytes(self.peak_memory_bytes);
+            let line = format!(
+                "  {:<12} {cost:.2} CPU s per million events, {peak} of memory at most",
+                "cost"
+            );
             push(out, &line);
         }
     }

@@ -229,6 +229,7 @@ impl FileSource {
         };
         let record = Record::Ready(Arc::new(read?));
         feed.hand_out(Parcel {
+            due: None,
             lane,
             start: at as u64,
             end: at as u64 + 1,
@@ -263,6 +264,7 @@ fn parcel(lane: u32, run: Run) -> Parcel {
         .map(|(offset, text)| Record::Line(Origin { lane, offset }, text))
         .collect();
     Parcel {
+        due: None,
         lane,
         start: run.start,
         end: run.end,

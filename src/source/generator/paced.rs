@@ -233,7 +233,12 @@ impl<'a> OpenLoop<'a> {
     }
 
     fn handed_out(&self, records: Vec<Record>, feed: &mut Feed) -> Result<(), Stopped> {
+        let first = self.next - records.len();
+        let due = self
+            .rate()
+            .map(|rate| self.started + self.due_at(first, rate));
         feed.hand_out(Parcel {
+            due,
             lane: 0,
             start: (self.next - records.len()) as u64,
             end: self.next as u64,
