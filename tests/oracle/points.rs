@@ -69,6 +69,7 @@ fn crash_points() {
         let replay = Replay::new(&world[case % 2], &format!("store-{case}"), 1 + case % 3)
             .small(10)
             .with("HOOKFLOW_POINTS", passed.display());
+        let t = std::time::Instant::now();
         let died = match point {
             Point::StorePrune => crash_prune(&replay, &spec),
             _ => crash(&replay, &spec),
@@ -77,6 +78,7 @@ fn crash_points() {
             deaths.fetch_add(1, Ordering::SeqCst);
             crashed.lock().unwrap().insert(point.name());
         }
+        eprintln!("{spec} {:?}", t.elapsed());
         std::fs::remove_dir_all(&replay.store).unwrap();
         Ok(())
     });
