@@ -72,6 +72,13 @@ impl Writers {
         .map_err(refused)?;
         let burier = StateHandle::new(state.handle().clone()).burier();
         let target = LogTarget::new(store.log, burier, Arc::clone(tally));
+        #[cfg(feature = "faults")]
+        let target = {
+            let state = StateHandle::new(state.handle().clone());
+            target.asking(Box::new(move |events| {
+                state.call(move |store| store.known(&events))
+            }))
+        };
         let rows_max = plan.log_window.rows_max.get();
         let log = writer::spawn(
             &settings("log", rows_max, 2),

@@ -40,6 +40,8 @@ pub use handle::{Refused, WriterHandle};
 pub use job::{Job, Reply, Verdict, Wake, refused};
 pub use state::{Carrier, StateHandle, StateTarget};
 pub use status::SinkStatus;
+#[cfg(feature = "faults")]
+pub use target::faults;
 pub use target::{Bury, LogHandle, LogTarget, Target, reject};
 
 use self::gate::Gate;

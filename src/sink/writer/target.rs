@@ -61,12 +61,51 @@ pub struct LogTarget {
     log: Box<dyn EventLog>,
     bury: Bury,
     tally: Arc<Tally>,
+    #[cfg(feature = "faults")]
+    known: Option<faults::Known>,
 }
 
 impl LogTarget {
     /// A log whose dead letters go to `bury`, for instance [`super::StateHandle::burier`].
     pub fn new(log: Box<dyn EventLog>, bury: Bury, tally: Arc<Tally>) -> Self {
-        Self { log, bury, tally }
+        Self {
+            log,
+            bury,
+            tally,
+            #[cfg(feature = "faults")]
+            known: None,
+        }
+    }
+
+    /// What the state store knows, for the wrong design that asks it.
+    #[cfg(feature = "faults")]
+    #[must_use]
+    pub fn asking(mut self, known: faults::Known) -> Self {
+        self.known = Some(known);
+        self
+    }
+}
+
+/// The wrong design that does not log what the state store calls a duplicate: a crash between the sinks loses log rows.
+#[cfg(feature = "faults")]
+pub mod faults {
+    use super::{LogRow, LogTarget, SinkError};
+    use crate::edge::faults::{Wrong, wrong};
+    use crate::key::{Bucket, Identity};
+
+    /// For each event, whether the state store holds it.
+    pub type Known = Box<dyn FnMut(Vec<(Bucket, Identity)>) -> Result<Vec<bool>, SinkError> + Send>;
+
+    /// Appends, in the wrong design, only what is new to the state store.
+    pub(super) fn append(target: &mut LogTarget, rows: &[LogRow]) -> Result<(), SinkError> {
+        let Some(known) = target.known.as_mut().filter(|_| wrong(Wrong::SkipLogForDuplicates)) else {
+            return target.log.append(rows);
+        };
+        let asked = rows.iter().map(|row| (row.event.bucket, row.event.identity));
+        let known = known(asked.collect())?;
+        let new = rows.iter().zip(known).filter(|(_, known)| !known);
+        let new: Vec<LogRow> = new.map(|(row, _)| row.clone()).collect();
+        target.log.append(&new)
     }
 }
 
@@ -77,6 +116,9 @@ impl Target for LogTarget {
 
     fn write(&mut self, rows: &[LogRow]) -> Result<Vec<()>, SinkError> {
         let started = Instant::now();
+        #[cfg(feature = "faults")]
+        faults::append(self, rows)?;
+        #[cfg(not(feature = "faults"))]
         self.log.append(rows)?;
         self.tally
             .wrote(Sink::Log, rows.len() as u64, started.elapsed());

@@ -1,0 +1,17 @@
+//! The oracle: the real binary, as a process, against a naive fold of what is true.
+//!
+//! [`truth`] folds the generator's journal with rules of its own, [`store`] reads what the binary left, and [`judge`]
+//! names the first difference. Nothing here uses the program's operators, fold or decoders.
+#![cfg(feature = "faults")]
+#![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod judge;
+mod kills;
+mod points;
+mod process;
+mod seeds;
+mod store;
+mod truth;
+mod world;
+mod wrong;
