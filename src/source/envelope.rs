@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use sha2::{Digest, Sha256};
 
 use super::EnvelopeDefaults;
+use crate::decode;
 use crate::event::{
     Delivery, Headers, Millis, Origin, Provider, Reason, ReasonCode, Reject, Stage, User,
 };
@@ -77,6 +78,12 @@ fn deliver(
         ("", Some(provider)) => provider.clone(),
         (provider, _) => Provider::new(provider),
     };
+    if !decode::knows(provider.as_str()) {
+        return Err(Reason::new(
+            ReasonCode::UnknownProvider,
+            "the delivery names a provider that is not known",
+        ));
+    }
     let user = match text(&envelope.user, "user")? {
         "" => defaults.user.clone(),
         user => User::new(user),
@@ -237,6 +244,11 @@ mod tests {
             (r#"{"provider":"ses""#, ReasonCode::BadDelivery, ""),
             (r#"{"provider":"ses"} x"#, ReasonCode::BadDelivery, ""),
             (r#"{"user":"u","body":""}"#, ReasonCode::BadDelivery, ""),
+            (
+                r#"{"provider":"pigeon","body":"coo"}"#,
+                ReasonCode::UnknownProvider,
+                "pigeon",
+            ),
             (
                 r#"{"provider":"ses","body_base64":"?"}"#,
                 ReasonCode::BadDelivery,

@@ -32,7 +32,8 @@ fn all(truth: &Truth, store: &Store) -> Verdict {
 fn effects(truth: &Truth, store: &Store) -> Verdict {
     same_keys("state row", &truth.rows, &store.rows)?;
     for (name, row) in &truth.rows {
-        self::row(row, &store.rows[name]).map_err(|error| format!("state row {name:?}: {error}"))?;
+        self::row(row, &store.rows[name])
+            .map_err(|error| format!("state row {name:?}: {error}"))?;
     }
     same_keys("batch", &truth.batches, &store.batches)?;
     for (name, batch) in &truth.batches {
@@ -122,9 +123,17 @@ fn batch(name: &(String, String), right: &truth::Batch, store: &Store) -> Verdic
     let due = right.deadline.is_some_and(|deadline| deadline <= now);
     let finished = found.counters["finished"];
     let all = found.total.is_some_and(|total| finished >= total);
-    equal("completed", &(found.sealed && (all || due)), &found.completed)?;
+    equal(
+        "completed",
+        &(found.sealed && (all || due)),
+        &found.completed,
+    )?;
     let firing = (name.0.clone(), name.1.clone(), found.generation);
-    equal("in the outbox", &found.completed, &store.outbox.contains(&firing))
+    equal(
+        "in the outbox",
+        &found.completed,
+        &store.outbox.contains(&firing),
+    )
 }
 
 fn dead(truth: &Truth, store: &Store) -> Verdict {
@@ -156,10 +165,20 @@ fn log(truth: &Truth, store: &Store) -> Verdict {
 }
 
 fn ledger(truth: &Truth, store: &Store) -> Verdict {
-    let counted = truth.events.keys().filter(|name| !truth.parked.contains(*name));
-    equal("size of the ledger", &counted.clone().count(), &store.ledger.len())?;
+    let counted = truth
+        .events
+        .keys()
+        .filter(|name| !truth.parked.contains(*name));
+    equal(
+        "size of the ledger",
+        &counted.clone().count(),
+        &store.ledger.len(),
+    )?;
     let logged = counted.filter_map(|name| store.log.get(name));
-    match logged.into_iter().find(|event| !store.ledger.contains(&event.identity)) {
+    match logged
+        .into_iter()
+        .find(|event| !store.ledger.contains(&event.identity))
+    {
         Some(event) => Err(format!("not in the ledger: {event:?}")),
         None => Ok(()),
     }

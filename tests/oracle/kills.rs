@@ -15,10 +15,10 @@ fn kills() {
     let (kills, misses) = (AtomicU64::new(0), AtomicU64::new(0));
     each(12, |number| {
         let seed = 10_000 + number;
-        let world = World::new(seed, 1500, 20);
+        let world = World::new(seed, 600, 20);
         let mut random = random(seed, 4);
         let workers = [1, 2, 4][random.random_range(0..3)];
-        let normal = Replay::new(&world, "normal", workers).small(5);
+        let normal = Replay::new(&world, "normal", workers).small(10);
         let started = Instant::now();
         normal.succeed()?;
         let usual = started.elapsed();

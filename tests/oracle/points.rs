@@ -64,12 +64,14 @@ fn crash_points() {
     let passed = world[0].path("points");
     each(cases as u64, |case| {
         let case = usize::try_from(case).unwrap();
-        let (point, moment) = (Point::ALL[case / moments.len()], moments[case % moments.len()]);
+        let (point, moment) = (
+            Point::ALL[case / moments.len()],
+            moments[case % moments.len()],
+        );
         let spec = format!("{}:{moment}", point.name());
         let replay = Replay::new(&world[case % 2], &format!("store-{case}"), 1 + case % 3)
             .small(10)
             .with("HOOKFLOW_POINTS", passed.display());
-        let t = std::time::Instant::now();
         let died = match point {
             Point::StorePrune => crash_prune(&replay, &spec),
             _ => crash(&replay, &spec),
@@ -78,7 +80,6 @@ fn crash_points() {
             deaths.fetch_add(1, Ordering::SeqCst);
             crashed.lock().unwrap().insert(point.name());
         }
-        eprintln!("{spec} {:?}", t.elapsed());
         std::fs::remove_dir_all(&replay.store).unwrap();
         Ok(())
     });

@@ -45,7 +45,10 @@ fn settings<'a>(world: &'a World, store: &str) -> Replay<'a> {
     Replay::new(world, store, workers)
         .with("HOOKFLOW_STATE_WINDOW_ROWS_MAX", any(&[1, 7, 50, 1000]))
         .with("HOOKFLOW_LOG_WINDOW_ROWS_MAX", any(&[10, 50, 1000]))
-        .with("HOOKFLOW_LOG_WINDOW_AGE_MAX", format!("{}ms", any(&[5, 50, 500])))
+        .with(
+            "HOOKFLOW_LOG_WINDOW_AGE_MAX",
+            format!("{}ms", any(&[5, 50, 500])),
+        )
         .with("HOOKFLOW_REJECT_WINDOW_ROWS_MAX", any(&[1, 100]))
         .with("HOOKFLOW_JOB_TICK", format!("{}ms", any(&[1, 10, 50])))
         .with("HOOKFLOW_JOB_CHANNEL_DEPTH", any(&[1, 8]))

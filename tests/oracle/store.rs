@@ -60,11 +60,9 @@ const COUNTERS: [&str; 5] = ["recipients", "finished", "opens", "clicks", "machi
 
 /// Reads a store that no process uses.
 pub fn read(folder: &Path) -> Result<Store, String> {
-    let conn = Connection::open_with_flags(
-        folder.join("state.db"),
-        OpenFlags::SQLITE_OPEN_READ_WRITE,
-    )
-    .map_err(|error| format!("the store cannot be opened: {error}"))?;
+    let conn =
+        Connection::open_with_flags(folder.join("state.db"), OpenFlags::SQLITE_OPEN_READ_WRITE)
+            .map_err(|error| format!("the store cannot be opened: {error}"))?;
     Ok(Store {
         rows: query(&conn, "SELECT * FROM recipients", row),
         batches: query(&conn, "SELECT * FROM batches", batch),
@@ -76,7 +74,13 @@ pub fn read(folder: &Path) -> Result<Store, String> {
         outbox: query(
             &conn,
             "SELECT b.user, b.batch_id, o.generation FROM outbox o JOIN batches b ON b.id = o.batch",
-            |row| (string(row, "user"), string(row, "batch_id"), int(row, "generation")),
+            |row| {
+                (
+                    string(row, "user"),
+                    string(row, "batch_id"),
+                    int(row, "generation"),
+                )
+            },
         ),
         undelivered: conn
             .query_row(

@@ -98,10 +98,16 @@ pub mod faults {
 
     /// Appends, in the wrong design, only what is new to the state store.
     pub(super) fn append(target: &mut LogTarget, rows: &[LogRow]) -> Result<(), SinkError> {
-        let Some(known) = target.known.as_mut().filter(|_| wrong(Wrong::SkipLogForDuplicates)) else {
+        let Some(known) = target
+            .known
+            .as_mut()
+            .filter(|_| wrong(Wrong::SkipLogForDuplicates))
+        else {
             return target.log.append(rows);
         };
-        let asked = rows.iter().map(|row| (row.event.bucket, row.event.identity));
+        let asked = rows
+            .iter()
+            .map(|row| (row.event.bucket, row.event.identity));
         let known = known(asked.collect())?;
         let new = rows.iter().zip(known).filter(|(_, known)| !known);
         let new: Vec<LogRow> = new.map(|(row, _)| row.clone()).collect();
