@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_body_may_be_base64_with_or_without_padding() {
         for body in ["/w==", "/w"] {
-            let line = format!(r#"{{"provider":"x","body_base64":"{body}"}}"#);
+            let line = format!(r#"{{"provider":"ses","body_base64":"{body}"}}"#);
             assert_eq!(parse(&line).unwrap().body, [0xff].as_slice());
         }
     }
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn headers_and_a_plain_body_are_slices_of_the_line() {
-        let line = Bytes::from_static(br#"{"provider":"x","headers":{"a":"b"},"body":"abc"}"#);
+        let line = Bytes::from_static(br#"{"provider":"ses","headers":{"a":"b"},"body":"abc"}"#);
         let defaults = EnvelopeDefaults {
             user: User::default(),
             provider: None,
