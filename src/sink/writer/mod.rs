@@ -23,6 +23,7 @@
 mod gate;
 mod handle;
 mod job;
+mod log;
 mod run;
 mod state;
 mod status;
@@ -38,11 +39,12 @@ use std::time::Duration;
 
 pub use handle::{Refused, WriterHandle};
 pub use job::{Job, Reply, Verdict, Wake, refused};
+pub use log::LogHandle;
 pub use state::{Carrier, StateHandle, StateTarget};
 pub use status::SinkStatus;
 #[cfg(feature = "faults")]
 pub use target::faults;
-pub use target::{Bury, LogHandle, LogTarget, Target, reject};
+pub use target::{Bury, LogTarget, Target, reject};
 
 use self::gate::Gate;
 use self::run::Writer;
