@@ -187,3 +187,14 @@ fn dead_letters_alone_are_a_failure_and_with_others_are_not() {
     assert_eq!(job::exit_of(&summary), Exit::Done);
     assert_eq!(job::exit_of(&Summary::default()), Exit::Done);
 }
+
+#[test]
+fn check_finds_a_store_that_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = format!("check --store {}", dir.path().display());
+    assert_eq!(run(&check, &[]).0.unwrap(), Exit::Done);
+    let store = crate::sink::state::sqlite::SqliteStore::open(dir.path()).unwrap();
+    assert_eq!(run(&check, &[]).0.unwrap_err().exit, Exit::Input);
+    drop(store);
+    assert_eq!(run(&check, &[]).0.unwrap(), Exit::Done);
+}

@@ -13,6 +13,9 @@ use crate::tally::{Counter, Gauge, Local};
 /// Slots in one group.
 pub const WAYS: usize = 8;
 
+/// What one key occupies: its identity and its stamp.
+pub const KEY_BYTES: usize = 20;
+
 /// Time is kept in these units, so that a stamp fits 32 bits for 13 years.
 const UNIT_MS: u128 = 100;
 
