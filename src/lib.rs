@@ -37,6 +37,8 @@ pub mod event;
 
 pub mod key;
 
+pub mod recipient;
+
 pub mod epoch;
 
 pub mod error;

@@ -14,8 +14,15 @@ use super::complaint::{Complaint, Complaints};
 /// The reference manual of the settings, which is also their defaults.
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
-/// Names that start like a setting and are not: switches of test builds.
-const NOT_SETTINGS: [&str; 3] = ["HOOKFLOW_CRASH", "HOOKFLOW_POINTS", "HOOKFLOW_WRONG"];
+/// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
+const NOT_SETTINGS: [&str; 6] = [
+    "HOOKFLOW_CRASH",
+    "HOOKFLOW_POINTS",
+    "HOOKFLOW_WRONG",
+    "HOOKFLOW_REQUIRE_SERVERS",
+    "HOOKFLOW_STACK_",
+    "HOOKFLOW_TEST_",
+];
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +149,7 @@ impl Layers {
         let ours = env
             .iter()
             .filter(|(name, _)| name.starts_with("HOOKFLOW_"))
-            .filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()));
+            .filter(|(name, _)| !NOT_SETTINGS.iter().any(|no| name.starts_with(no)));
         for (name, value) in ours {
             let origin = Origin::Environment(name.clone());
             let value = Value::String(value.clone());

@@ -20,7 +20,9 @@ mod tests;
 pub use complaint::{Complaint, Complaints};
 pub use layers::{DEFAULTS, Layers, Origin, Setting};
 pub use legacy::Note;
-pub use plan::{Dedup, Format, InFlight, Listen, Logs, Plan, Retry, Sweep, Window};
+pub use plan::{
+    Dedup, Format, InFlight, Listen, Live, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
+};
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
 

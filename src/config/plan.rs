@@ -54,12 +54,49 @@ pub struct Plan {
     pub sweep: Sweep,
     /// How often settled positions are stored.
     pub checkpoint_interval: Duration,
+    /// What `run live` reads.
+    pub live: Live,
+    /// The name of this process among those that share the work.
+    pub member: String,
+    /// Where state lives.
+    pub state_store: StateKind,
+    /// Where the event log lives.
+    pub log_store: LogKind,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
     /// Where metrics are served: see [`Plan::metrics_address`].
     pub metrics_listen: Listen,
     /// Text logs.
     pub logs: Logs,
+}
+
+/// What `run live` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// Lines of deliveries from standard input.
+    StandardInput,
+    /// A stream of NATS JetStream.
+    Nats,
+    /// Topics of Kafka.
+    Kafka,
+}
+
+/// Where state lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateKind {
+    /// In the folder of the embedded store.
+    Sqlite,
+    /// In a Postgres database.
+    Postgres,
+}
+
+/// Where the event log lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// In the folder of the embedded store.
+    Parquet,
+    /// In a table of ClickHouse.
+    ClickHouse,
 }
 
 /// Limits of what is open at once.
@@ -236,9 +273,52 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
             backoff_cap: reader.duration("sweep.backoff_cap", SECOND, 24 * HOUR),
         },
         checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
+        live: reader.choice("source.live", Live::StandardInput, &LIVE),
+        member: read_member(reader),
+        state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
+        log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
         store_dir: PathBuf::from(reader.text("store.dir")),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),
+    }
+}
+
+const LIVE: [(&str, Live); 3] = [
+    ("stdin", Live::StandardInput),
+    ("nats", Live::Nats),
+    ("kafka", Live::Kafka),
+];
+const STATE_STORES: [(&str, StateKind); 2] = [
+    ("sqlite", StateKind::Sqlite),
+    ("postgres", StateKind::Postgres),
+];
+const LOG_STORES: [(&str, LogKind); 2] = [
+    ("parquet", LogKind::Parquet),
+    ("clickhouse", LogKind::ClickHouse),
+];
+
+/// Brokers and stores take it as part of a name, so it is plain text.
+fn read_member(reader: &mut Reader<'_>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let hint = "\"auto\" or letters, digits, - and _, such as \"hookflow-0\"";
+    reader.value("source.member", hint, String::new(), |text| match text {
+        "auto" => Some(host_name()),
+        name => (!name.is_empty() && name.len() <= 64 && name.chars().all(plain))
+            .then(|| name.to_owned()),
+    })
+}
+
+/// The host's name with everything that is not plain replaced; `hookflow` where it has none.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let plain = name.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() || c == '_' => c,
+        _ => '-',
+    });
+    match plain.take(64).collect::<String>() {
+        name if name.is_empty() => "hookflow".to_owned(),
+        name => name,
     }
 }
 

@@ -85,6 +85,25 @@ impl<'a> Reader<'a> {
         self.value(path, "true or false", false, parse_switch)
     }
 
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, path: &str, fallback: T, choices: &[(&str, T)]) -> T {
+        let words: Vec<String> = choices
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        self.value(path, &words.join(", "), fallback, |text| {
+            let chosen = choices.iter().find(|(word, _)| *word == text);
+            chosen.map(|(_, value)| *value)
+        })
+    }
+
+    #[allow(dead_code, reason = "the sections of brokers and databases read it")]
+    /// Text that may be empty, which then means that the setting is not used.
+    pub fn optional_text(&mut self, path: &str) -> Option<String> {
+        let any = self.value(path, "text", String::new(), |text| Some(text.to_owned()));
+        (!any.is_empty()).then_some(any)
+    }
+
     /// Text that is not blank.
     pub fn text(&mut self, path: &str) -> String {
         self.value(path, "text that is not empty", String::new(), |text| {

@@ -14,4 +14,4 @@ pub mod lookup;
 pub mod snapshot;
 mod table;
 
-pub use crate::sink::state::{Mapping, RowId};
+pub use crate::recipient::{Mapping, RowId};

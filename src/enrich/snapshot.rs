@@ -17,7 +17,7 @@ use crate::decode::join_id;
 use crate::error::Fatal;
 use crate::event::{Millis, Provider, User};
 use crate::key::{AddressKey, JoinKey, RowKey};
-use crate::sink::state::{BatchRow, RecipientRow};
+use crate::recipient::{BatchRow, RecipientRow};
 
 /// How files are read.
 #[derive(Clone, Debug)]

@@ -89,7 +89,7 @@ fn events(page: &mut Page, counts: &Snapshot) {
     }
 }
 
-const PLAIN_COUNTERS: [(Counter, &str, &str); 9] = [
+const PLAIN_COUNTERS: [(Counter, &str, &str); 14] = [
     (
         Counter::ReceivedBytes,
         "webhooks_received_bytes_total",
@@ -135,6 +135,31 @@ const PLAIN_COUNTERS: [(Counter, &str, &str); 9] = [
         "webhook_checkpoints_total",
         "Settled positions stored.",
     ),
+    (
+        Counter::Redelivered,
+        "webhook_source_redelivered_total",
+        "Messages that the broker delivered again.",
+    ),
+    (
+        Counter::Acknowledged,
+        "webhook_source_acknowledged_total",
+        "Messages acknowledged, as the broker confirmed.",
+    ),
+    (
+        Counter::AckUnconfirmed,
+        "webhook_source_ack_unconfirmed_total",
+        "Acknowledgements that the broker did not confirm.",
+    ),
+    (
+        Counter::EnvelopeDiffers,
+        "webhook_source_envelope_differs_total",
+        "Messages whose headers and subject or key disagree; the headers are right.",
+    ),
+    (
+        Counter::SourceLost,
+        "webhook_source_lost_total",
+        "Messages that the broker dropped before they were acknowledged.",
+    ),
 ];
 
 fn sinks(page: &mut Page, counts: &Snapshot) {
@@ -169,7 +194,7 @@ fn sinks(page: &mut Page, counts: &Snapshot) {
 }
 
 fn memory(page: &mut Page, counts: &Snapshot) {
-    const FAMILIES: [(Gauge, &str, &str); 5] = [
+    const FAMILIES: [(Gauge, &str, &str); 7] = [
         (
             Gauge::OpenBytes,
             "webhook_queue_bytes",
@@ -194,6 +219,16 @@ fn memory(page: &mut Page, counts: &Snapshot) {
             Gauge::UnsettledPositions,
             "webhook_unsettled_positions",
             "Distance from the settled positions to what was handed out, over all lanes.",
+        ),
+        (
+            Gauge::SourceLag,
+            "webhook_source_lag",
+            "Messages that wait at the broker, over all lanes of this member.",
+        ),
+        (
+            Gauge::LogParts,
+            "webhook_log_parts",
+            "Active parts of the event log's table.",
         ),
     ];
     for (gauge, name, help) in FAMILIES {

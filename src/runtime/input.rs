@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::request::{Input, JobRequest, Rate, Sample};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::sink::state::Checkpoint;
+use crate::source::broker::{BrokerSource, Condition, Ends, Settled};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, Pace, Settings, SnapshotRow};
 use crate::source::{EnvelopeDefaults, Feed};
+use crate::tally::Tally;
 
 /// Deliveries of a generator that has no end of its own.
 const GENERATED_AT_MOST: u64 = 1_000_000;
@@ -25,6 +28,43 @@ pub enum Source {
     Files(FileSource),
     /// A generated world.
     Generator(Box<GeneratorSource>, Option<f64>),
+    #[allow(dead_code, reason = "brokers follow")]
+    /// A broker's stream.
+    Broker(Box<dyn BrokerSource>),
+}
+
+/// What a source is started with.
+pub struct Start {
+    /// Where parcels go.
+    pub feed: Feed,
+    /// Disconnected when nothing more is to be read.
+    pub stop: Receiver<()>,
+    /// Raised when nothing more is to be read.
+    pub stopping: Arc<AtomicBool>,
+    /// Where rows go that become known while the job runs.
+    pub late: Sender<Vec<SnapshotRow>>,
+    /// What became durable.
+    pub settled: Receiver<Vec<Settled>>,
+    /// How the source is.
+    pub condition: Condition,
+    /// The job's counts.
+    pub tally: Arc<Tally>,
+}
+
+/// A source that runs.
+pub struct Reading {
+    /// Disconnected when its thread has ended; none for sources that have nothing left to do once they are read.
+    ended: Option<Receiver<()>>,
+}
+
+impl Reading {
+    /// Waits for a source that acknowledges; false if it has not ended by then.
+    pub fn ended_within(&self, wait: Duration) -> bool {
+        let Some(ended) = &self.ended else {
+            return true;
+        };
+        ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
 }
 
 /// Asks a running source to stop.
@@ -119,42 +159,63 @@ impl Source {
     pub fn proofs(&self) -> Option<Proofs> {
         match self {
             Source::Files(source) => Some(source.proofs()),
-            Source::Generator(..) => None,
+            Source::Generator(..) | Source::Broker(_) => None,
         }
     }
 
     /// The recipients that the source itself knows.
     pub fn recipients(&self) -> &[SnapshotRow] {
         match self {
-            Source::Files(_) => &[],
+            Source::Files(_) | Source::Broker(_) => &[],
             Source::Generator(source, _) => source.snapshot(),
         }
     }
 
+    /// Whether settled positions are told to the source, which acknowledges them.
+    pub const fn acknowledges(&self) -> bool {
+        matches!(self, Source::Broker(_))
+    }
+
     /// Starts it on a thread of its own.
-    pub fn start(
-        self,
-        feed: Feed,
-        stop: Receiver<()>,
-        late: Sender<Vec<SnapshotRow>>,
-    ) -> Result<(), Fatal> {
+    pub fn start(self, start: Start) -> Result<Reading, Fatal> {
+        let (running, ended) = crossbeam_channel::bounded(0);
+        let ended = self.acknowledges().then_some(ended);
         let run = move || {
-            let ended = match self {
-                Source::Files(source) => source.run(feed),
-                Source::Generator(source, rate) => {
-                    let late = Some(late);
-                    source.run(feed, &Pace { rate, stop, late })
-                }
-            };
-            if ended.is_err() {
-                tracing::debug!("the source was stopped before its end");
-            }
+            self.run(start);
+            drop::<Sender<()>>(running);
         };
         let thread = std::thread::Builder::new().name("source".into()).spawn(run);
         // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
-        thread.map(drop).map_err(|error| {
-            Fatal::new(Exit::Watchdog, format!("no thread for the source: {error}"))
-        })
+        match thread {
+            Ok(_) => Ok(Reading { ended }),
+            Err(error) => Err(Fatal::new(
+                Exit::Watchdog,
+                format!("no thread for the source: {error}"),
+            )),
+        }
+    }
+
+    fn run(self, start: Start) {
+        let ended = match self {
+            Source::Files(source) => source.run(start.feed),
+            Source::Generator(source, rate) => {
+                let (stop, late) = (start.stop, Some(start.late));
+                source.run(start.feed, &Pace { rate, stop, late })
+            }
+            Source::Broker(source) => {
+                source.run(Ends {
+                    feed: start.feed,
+                    settled: start.settled,
+                    stop: start.stopping,
+                    condition: start.condition,
+                    tally: start.tally,
+                });
+                Ok(())
+            }
+        };
+        if ended.is_err() {
+            tracing::debug!("the source was stopped before its end");
+        }
     }
 }
 

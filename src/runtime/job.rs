@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::housekeeping::{self, Housekeeping};
-use super::input::{self, Brake, Source};
+use super::input::{self, Brake, Source, Start};
 use super::loader::Loader;
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
@@ -31,6 +31,7 @@ use crate::settle::Lanes;
 use crate::sink::state::view::Export;
 use crate::sink::state::{Checkpoint, LoadKind};
 use crate::source::Feed;
+use crate::source::broker::Condition;
 use crate::tally::{Counter, Tally};
 
 /// Runs a job to its end.
@@ -96,7 +97,7 @@ impl Job {
         let running = self.spread(source, &brake, stopped)?;
         match self.supervise(&running, stop, brake) {
             Ok(()) => {
-                let lanes = running.end()?;
+                let lanes = running.end(self.request.plan.drain_deadline)?;
                 self.conclude(&lanes, stop.is_raised())
             }
             Err(fatal) => {
@@ -161,11 +162,13 @@ impl Job {
         let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
         let (feed, taps) = Feed::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
+        let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
         let settlement = Settlement::start(settlement::Parts {
             settled: closed,
             notices: taps.notices,
             job: self.name.clone(),
             proofs: source.proofs(),
+            acknowledge: source.acknowledges().then_some(acknowledge),
             store: (self.request.sinks == SinkChoice::Durable).then(|| self.sinks().state()),
             interval: plan.checkpoint_interval,
             tally: Arc::clone(&self.tally),
@@ -201,11 +204,22 @@ impl Job {
             waits: self.request.plan.sweep,
         })?;
         self.started = (Instant::now(), Usage::now());
-        source.start(feed, stopped, late)?;
+        let condition = Condition::default();
+        let reading = source.start(Start {
+            feed,
+            stop: stopped,
+            stopping: brake.flag(),
+            late,
+            settled: acknowledged,
+            condition: condition.clone(),
+            tally: Arc::clone(&self.tally),
+        })?;
         Ok(Running {
             workers,
             settlement,
             housekeeping,
+            reading,
+            condition,
         })
     }
 
@@ -244,7 +258,8 @@ impl Job {
         };
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
-            if let Some(fatal) = self.writers.trouble.take() {
+            let fatal = self.writers.trouble.take();
+            if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
                 return Err(fatal);
             }
             if stop.is_raised() {
@@ -254,7 +269,7 @@ impl Job {
                     return Err(report::not_drained(self.request.plan.drain_deadline));
                 }
             }
-            watch.look(self.clock.elapsed(), &running.settlement)?;
+            watch.look(self.clock.elapsed(), running)?;
         }
         self.writers.trouble.take().map_or(Ok(()), Err)
     }

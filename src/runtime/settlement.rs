@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
 use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal, SinkError};
@@ -15,6 +15,7 @@ use crate::settle::{Floor, Lanes};
 use crate::sink::state::Checkpoint;
 use crate::sink::writer::StateHandle;
 use crate::source::Notice;
+use crate::source::broker::Settled;
 use crate::source::file::witness::Proofs;
 use crate::source::ledger::Position;
 use crate::tally::{Counter, Tally};
@@ -29,6 +30,8 @@ pub struct Parts {
     pub job: String,
     /// What proves that a lane is still the same; none for sources that do not resume.
     pub proofs: Option<Proofs>,
+    /// Where a source that acknowledges is told of floors; its positions are remembered by the broker, not in the store.
+    pub acknowledge: Option<Sender<Vec<Settled>>>,
     /// Where positions are stored; none if nothing is.
     pub store: Option<StateHandle>,
     /// How often.
@@ -95,6 +98,7 @@ fn run(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
     let mut stored = Instant::now();
     loop {
         let open = step(parts, lanes);
+        acknowledge(parts, lanes);
         if !open || stored.elapsed() >= parts.interval {
             store(parts, lanes)?;
             stored = Instant::now();
@@ -136,7 +140,29 @@ fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
     lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells a source that acknowledges how far its lanes are durable, as soon as that is known.
+fn acknowledge(parts: &Parts, lanes: &Mutex<Lanes>) {
+    let Some(source) = &parts.acknowledge else {
+        return;
+    };
+    let floors = lock(lanes).floor_changes();
+    if floors.is_empty() {
+        return;
+    }
+    let settled = floors.iter().map(|floor| Settled {
+        lane: floor.lane,
+        upto: floor.offset,
+    });
+    let told = edge::pass(Point::SourceSettle, || source.send(settled.collect()));
+    if told.is_err() {
+        tracing::debug!("positions settled after the source had ended");
+    }
+}
+
 fn store(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
+    if parts.acknowledge.is_some() {
+        return Ok(());
+    }
     let floors = lock(lanes).floor_changes();
     let Some(store) = parts.store.as_ref().filter(|_| !floors.is_empty()) else {
         return Ok(());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::settlement::Settlement;
+use super::running::Running;
 use super::sinks::Sinks;
 use crate::error::{Exit, Fatal};
 use crate::observe::Board;
@@ -30,11 +30,12 @@ pub struct Watch {
 
 impl Watch {
     /// Looks once; an error is a reason to end the process.
-    pub fn look(&mut self, now: Duration, settlement: &Settlement) -> Result<(), Fatal> {
-        let lanes = settlement.look();
+    pub fn look(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
+        let lanes = running.settlement.look();
         let progress = lanes.progress();
-        let trouble = lanes.failures().first().cloned();
+        let unreadable = lanes.failures().first().cloned();
         drop(lanes);
+        let trouble = unreadable.or_else(|| running.condition.troubles().into_iter().next());
         self.board.post(match trouble {
             Some(why) => Component::troubled("source", why),
             None => Component::ready("source"),

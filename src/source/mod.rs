@@ -10,6 +10,7 @@
 //!   its contiguous settled prefix, never the maximum ([`low_water`]).
 
 pub mod bridge;
+pub mod broker;
 pub mod envelope;
 pub mod file;
 pub mod generator;
@@ -138,17 +139,25 @@ impl Feed {
     }
 
     /// Hands out a parcel: to the next worker that has room, else waits for the one whose turn it is.
-    pub fn hand_out(&mut self, mut parcel: Parcel) -> Result<(), Stopped> {
+    pub fn hand_out(&mut self, parcel: Parcel) -> Result<(), Stopped> {
+        let Some(parcel) = self.try_hand_out(parcel)? else {
+            return Ok(());
+        };
+        let worker = self.turn().ok_or(Stopped)?;
+        worker.send(parcel).map_err(|_| Stopped)
+    }
+
+    /// Hands out a parcel if any worker has room; gives it back otherwise. For sources that must not wait.
+    pub fn try_hand_out(&mut self, mut parcel: Parcel) -> Result<Option<Parcel>, Stopped> {
         for _ in 0..self.workers.len() {
             let worker = self.turn().ok_or(Stopped)?;
             match worker.try_send(parcel) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(None),
                 Err(crossbeam_channel::TrySendError::Full(back)) => parcel = back,
                 Err(crossbeam_channel::TrySendError::Disconnected(_)) => return Err(Stopped),
             }
         }
-        let worker = self.turn().ok_or(Stopped)?;
-        worker.send(parcel).map_err(|_| Stopped)
+        Ok(Some(parcel))
     }
 
     /// Tells the job something of a lane.

@@ -63,6 +63,16 @@ closed_set! {
         DedupExpired = "dedup_expired",
         /// Settled positions stored.
         Checkpoints = "checkpoints",
+        /// Messages that the broker delivered again.
+        Redelivered = "redelivered",
+        /// Messages acknowledged, as the broker confirmed.
+        Acknowledged = "acknowledged",
+        /// Acknowledgements that the broker did not confirm; they are sent again or redelivered.
+        AckUnconfirmed = "ack_unconfirmed",
+        /// Messages whose headers and subject or key disagree; the headers are right.
+        EnvelopeDiffers = "envelope_differs",
+        /// Messages that the broker dropped before they were acknowledged.
+        SourceLost = "source_lost",
     }
 }
 
@@ -81,6 +91,10 @@ closed_set! {
         Parked = "parked",
         /// The least settled position's distance to the end of what was handed out, over all lanes, in their units.
         UnsettledPositions = "unsettled_positions",
+        /// Messages that wait at the broker, over all lanes of this member.
+        SourceLag = "source_lag",
+        /// Active parts of the event log's table.
+        LogParts = "log_parts",
     }
 }
 

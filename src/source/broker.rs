@@ -1,0 +1,122 @@
+//! What the sources over brokers share: how settlement comes back to them, and how they say that something is wrong.
+//!
+//! A broker's source lives longer than its reading. When it is asked to stop it hands out nothing more and drops its
+//! [`Feed`], but goes on acknowledging until the settlement channel is closed: only then is everything that it handed out
+//! durable, or the job has given up. Contract:
+//!
+//! * it acknowledges nothing above the settled floor of a lane that it was told;
+//! * what it holds open it keeps leased at the broker, however long a sink is out of order;
+//! * what it cannot mend (a consumer that is gone, messages that are lost) it says loudly, through [`Condition`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::Receiver;
+
+use super::Feed;
+use crate::error::Fatal;
+use crate::tally::Tally;
+
+/// Everything of a lane before `upto` is durable in every sink; floors of one lane only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The lane, as its parcels name it.
+    pub lane: u32,
+    /// Where the first position starts that is not settled.
+    pub upto: u64,
+}
+
+/// What a running broker source works with.
+#[derive(Debug)]
+pub struct Ends {
+    /// Where parcels go.
+    pub feed: Feed,
+    /// What became durable; disconnected when the job is over.
+    pub settled: Receiver<Vec<Settled>>,
+    /// Raised when nothing more is to be read.
+    pub stop: Arc<AtomicBool>,
+    /// How the source is.
+    pub condition: Condition,
+    /// The job's counts.
+    pub tally: Arc<Tally>,
+}
+
+/// A source over a broker. It runs on a thread of its own and returns when the settlement channel is closed and its last
+/// acknowledgements are sent, or as soon as it has [failed](Condition::fail).
+pub trait BrokerSource: Send {
+    /// Reads, hands out, acknowledges.
+    fn run(self: Box<Self>, ends: Ends);
+}
+
+/// How a source is, for `/readyz` and for the job. Cheap to clone; texts name no address, secret or payload.
+#[derive(Clone, Debug, Default)]
+pub struct Condition(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    troubles: BTreeMap<&'static str, String>,
+    fatal: Option<Fatal>,
+}
+
+impl Condition {
+    /// Says that something is wrong, in place of what was said of it before; the job is not ready until it is well.
+    pub fn trouble(&self, what: &'static str, why: impl Into<String>) {
+        let why = why.into();
+        let said = self.lock().troubles.insert(what, why.clone());
+        if said.as_ref() != Some(&why) {
+            tracing::warn!(what, why, "the source is in trouble");
+        }
+    }
+
+    /// Says that it is well again.
+    pub fn well(&self, what: &'static str) {
+        if self.lock().troubles.remove(what).is_some() {
+            tracing::info!(what, "the source is well again");
+        }
+    }
+
+    /// Ends the job: the source cannot go on. The first such error counts.
+    pub fn fail(&self, fatal: Fatal) {
+        self.lock().fatal.get_or_insert(fatal);
+    }
+
+    /// What is wrong, one sentence each.
+    pub fn troubles(&self) -> Vec<String> {
+        self.lock().troubles.values().cloned().collect()
+    }
+
+    /// The error that ends the job, once.
+    pub fn take_failure(&self) -> Option<Fatal> {
+        self.lock().fatal.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+
+    #[test]
+    fn troubles_stand_until_they_are_well_and_the_first_failure_counts() {
+        let condition = Condition::default();
+        condition.trouble("consumer", "it is gone");
+        condition.trouble("stream", "it lost messages");
+        condition.trouble("consumer", "it is gone for good");
+        assert_eq!(
+            condition.troubles(),
+            ["it is gone for good", "it lost messages"]
+        );
+        condition.well("consumer");
+        assert_eq!(condition.troubles(), ["it lost messages"]);
+        condition.fail(Fatal::new(Exit::Config, "first"));
+        condition.fail(Fatal::new(Exit::Config, "second"));
+        let failure = condition.take_failure().map(|fatal| fatal.message);
+        assert_eq!(failure.as_deref(), Some("first"));
+        assert!(condition.take_failure().is_none());
+    }
+}
