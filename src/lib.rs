@@ -35,7 +35,7 @@
 
 pub mod event;
 
-pub mod key;
+pub use event::key;
 
 pub mod recipient;
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::{Common, DecodeArgs};
-use super::{Environment, Output, files, load};
+use super::environment::{Environment, load};
+use super::files;
+use super::output::Output;
 use crate::decode::{self, Decoded};
 use crate::error::{Exit, Fatal};
 use crate::event::{BounceClass, Delivery, Event, Headers, Millis, Provider, Reject};

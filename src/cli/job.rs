@@ -3,7 +3,9 @@
 use super::args::{
     Common, DemoArgs, JobArgs, LiveArgs, ReplayArgs, SnapshotArgs, SummaryFormat, ThroughputArgs,
 };
-use super::{Environment, Output, files, load};
+use super::environment::{Environment, load};
+use super::files;
+use super::output::Output;
 use crate::config::{Override, Plan};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;

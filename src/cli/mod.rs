@@ -11,58 +11,25 @@
 pub mod args;
 pub mod backend;
 mod decode;
+mod environment;
 mod files;
 mod job;
+mod output;
 mod panics;
 mod settings;
 mod show;
 pub mod table;
 mod values;
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{self, Loaded, Override};
+pub use self::environment::Environment;
+pub use self::output::Output;
 use crate::error::{Exit, Fatal};
-use args::{Arguments, Command, Common, RunCommand};
-
-/// The environment, handed in so that tests need not change their own.
-pub type Environment = BTreeMap<String, String>;
-
-/// Where a command writes.
-pub struct Output<'a> {
-    /// Results.
-    pub out: &'a mut dyn Write,
-    /// Everything said about them.
-    pub err: &'a mut dyn Write,
-}
-
-impl std::fmt::Debug for Output<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Output")
-    }
-}
-
-impl Output<'_> {
-    /// Prints a result. A reader that went away (`| head`) is no error.
-    pub fn print(&mut self, text: &str) -> Result<(), Fatal> {
-        match self.out.write_all(text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let message = format!("standard output cannot be written: {error}");
-                Err(Fatal::new(Exit::Input, message))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Says something about the results; a standard error that is gone changes nothing.
-    pub fn say(&mut self, text: &str) {
-        writeln!(self.err, "{text}").unwrap_or_default();
-    }
-}
+use args::{Arguments, Command, RunCommand};
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -124,23 +91,6 @@ pub fn dispatch(
         Command::Dlq(what) => show::dead_letters(&common, &what, env, output),
         Command::Prune(what) => show::prune(&common, &what, env, output),
     }
-}
-
-/// The configuration with the options of the command line laid over it.
-fn load(common: &Common, env: &Environment, mut overrides: Vec<Override>) -> Result<Loaded, Fatal> {
-    if let Some(store) = &common.store {
-        overrides.push(Override {
-            flag: "--store",
-            path: "store.dir",
-            value: store.display().to_string(),
-        });
-    }
-    let file = common
-        .config
-        .as_deref()
-        .map(config::read_file)
-        .transpose()?;
-    Ok(config::load(file.as_ref(), env, &overrides)?)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::args::Common;
-use super::{Environment, Output, load};
+use super::environment::{Environment, load};
+use super::output::Output;
 use crate::config::{self, Note, Plan};
 use crate::dedup;
 use crate::error::{Exit, Fatal};

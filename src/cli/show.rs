@@ -8,7 +8,9 @@ use super::args::{
     BatchesArgs, Common, DlqCommand, EventsArgs, ListArgs, PruneArgs, RecipientArgs,
     UnmatchedCommand,
 };
-use super::{Environment, Output, backend, load, table};
+use super::environment::{Environment, load};
+use super::output::Output;
+use super::{backend, table};
 use crate::error::{Exit, Fatal};
 use crate::observe::numbers::grouped;
 

@@ -148,11 +148,6 @@ pub fn providers() -> impl Iterator<Item = &'static str> {
     DECODERS.iter().map(|decoder| decoder.name)
 }
 
-/// Whether there is a decoder for that provider.
-pub fn knows(provider: &str) -> bool {
-    find(provider).is_some()
-}
-
 fn find(provider: &str) -> Option<&'static Decoder> {
     DECODERS.iter().find(|decoder| decoder.name == provider)
 }

@@ -4,11 +4,13 @@
 //! * [`Event`]: one fact about one message ("delivered", "opened"), normalised from a delivery's body.
 //!   A delivery holds 0 to thousands of them.
 //! * [`Reject`]: what could not be read, with its raw bytes and a reason for a person.
+//! * [`key`]: what each of them is compared, joined and stored by.
 //!
 //! Contract: everything here is plain data that can be serialised by a non-self-describing format (records cross
 //! worker and process boundaries), and nothing here holds a clock, a connection or a lock.
 
 mod delivery;
+pub mod key;
 mod kind;
 mod normalised;
 mod reject;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+use super::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
 use super::{BounceClass, Delivery, Kind, Millis};
-use crate::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
 
 /// Ids that the sender put into the payload; together with the user they name a state row directly.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::request::{Input, JobRequest, Rate, Sample};
+use crate::decode;
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::sink::state::Checkpoint;
@@ -95,6 +96,7 @@ pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
     EnvelopeDefaults {
         user: request.plan.default_user.clone(),
         provider,
+        known: decode::providers().map(Provider::new).collect(),
     }
 }
 

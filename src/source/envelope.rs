@@ -13,7 +13,6 @@ use compact_str::CompactString;
 use sha2::{Digest, Sha256};
 
 use super::EnvelopeDefaults;
-use crate::decode;
 use crate::event::{
     Delivery, Headers, Millis, Origin, Provider, Reason, ReasonCode, Reject, Stage, User,
 };
@@ -78,7 +77,7 @@ fn deliver(
         ("", Some(provider)) => provider.clone(),
         (provider, _) => Provider::new(provider),
     };
-    if !decode::knows(provider.as_str()) {
+    if !defaults.knows(&provider) {
         return Err(Reason::new(
             ReasonCode::UnknownProvider,
             "the delivery names a provider that is not known",
@@ -183,11 +182,16 @@ fn refuse(origin: Origin, line: &Bytes, envelope: &Envelope<'_>, reason: Reason)
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Delivery, Box<Reject>> {
-        let defaults = EnvelopeDefaults {
-            user: User::new("default"),
+    fn defaults(user: &str) -> EnvelopeDefaults {
+        EnvelopeDefaults {
+            user: User::new(user),
             provider: None,
-        };
+            known: [Provider::new("ses")].into(),
+        }
+    }
+
+    fn parse(line: &str) -> Result<Delivery, Box<Reject>> {
+        let defaults = defaults("default");
         let line = Bytes::copy_from_slice(line.as_bytes());
         parse_line(Origin { lane: 3, offset: 5 }, &line, &defaults, 32)
     }
@@ -283,11 +287,7 @@ mod tests {
     #[test]
     fn headers_and_a_plain_body_are_slices_of_the_line() {
         let line = Bytes::from_static(br#"{"provider":"ses","headers":{"a":"b"},"body":"abc"}"#);
-        let defaults = EnvelopeDefaults {
-            user: User::default(),
-            provider: None,
-        };
-        let delivery = parse_line(Origin::default(), &line, &defaults, 32).unwrap();
+        let delivery = parse_line(Origin::default(), &line, &defaults(""), 32).unwrap();
         let within = |part: &[u8]| line.as_ptr_range().contains(&part.as_ptr());
         assert!(within(&delivery.body) && within(delivery.headers.as_json()));
     }

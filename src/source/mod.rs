@@ -172,11 +172,20 @@ impl Feed {
     }
 }
 
-/// What a record's envelope leaves out.
+/// What a record's envelope leaves out, and what it is held against.
 #[derive(Clone, Debug)]
 pub struct EnvelopeDefaults {
     /// The tenant of deliveries that name none.
     pub user: User,
     /// The provider of deliveries that name none, if the command line gave one.
     pub provider: Option<Provider>,
+    /// The providers that can be decoded; a delivery of any other is refused.
+    pub known: Arc<[Provider]>,
+}
+
+impl EnvelopeDefaults {
+    /// Whether deliveries of a provider can be decoded.
+    pub fn knows(&self, provider: &Provider) -> bool {
+        self.known.contains(provider)
+    }
 }

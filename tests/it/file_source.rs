@@ -20,6 +20,7 @@ fn options(provider: Option<&str>) -> FileOptions {
         defaults: EnvelopeDefaults {
             user: User::new("default"),
             provider: provider.map(Provider::new),
+            known: hookflow::decode::providers().map(Provider::new).collect(),
         },
         body_bytes_max: BODY_BYTES_MAX,
         stop: Arc::new(AtomicBool::new(false)),

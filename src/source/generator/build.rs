@@ -1,7 +1,7 @@
 //! Plans a world from its settings: batch after batch until there are enough deliveries.
 
 use super::dice::Dice;
-use super::format::{FORMATS, Format};
+use super::format::{self, FORMATS};
 use super::settings::Settings;
 use super::world::{Batch, Known, Message, Person, Shared, World};
 
@@ -91,10 +91,6 @@ impl Builder {
 
     fn provider(&mut self) -> u8 {
         self.providers.draw(&mut self.dice).unwrap_or(0)
-    }
-
-    pub(super) fn format(&self, provider: u8) -> &'static dyn Format {
-        self.world.format(provider)
     }
 
     fn batch(&mut self) {
@@ -189,7 +185,7 @@ impl Builder {
             number,
             batch,
             known,
-            ids: wants_ids && in_batch && self.format(provider).carries_ids(),
+            ids: wants_ids && in_batch && format::of(provider).carries_ids(),
         }
     }
 
@@ -199,7 +195,7 @@ impl Builder {
         let last = self.world.people.len() as u32;
         for person in first_person..last {
             if left_in_call == 0 {
-                let most = self.format(provider).recipients_a_call();
+                let most = format::of(provider).recipients_a_call();
                 left_in_call = 1 + self.dice.below(most);
                 self.call += 1;
                 part = 0;
@@ -243,7 +239,7 @@ impl Builder {
 
     fn shared(&mut self, provider: u8, person: u32, transactional: bool) -> Shared {
         let share = self.world.settings.shared_messages;
-        let ses = self.format(provider).name() == "ses" && !transactional;
+        let ses = format::of(provider).name() == "ses" && !transactional;
         if !ses || !self.dice.chance(share) {
             return Shared::No;
         }

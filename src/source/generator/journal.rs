@@ -17,7 +17,7 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::format::{Target, targets};
+use super::format::{self, Target, targets};
 use super::names::{BatchId, RecipientId};
 use super::render::{self, Request};
 use super::rows::row_counts;
@@ -125,7 +125,7 @@ const fn boolean(value: bool) -> &'static str {
 }
 
 fn event(world: &World, shipment: &Shipment, v: &View<'_>, target: Target<'_>, out: &mut Vec<u8>) {
-    let format = world.format(shipment.provider);
+    let format = format::of(shipment.provider);
     let mut address = Vec::with_capacity(48);
     target.address(format.sms(), &mut address);
     put!(out; "{\"type\":\"event\",\"provider\":\"", format.name(), "\",\"user\":\"", v.user,
@@ -184,7 +184,7 @@ fn reject(
     };
     let (provider, user) = match known {
         true => (
-            world.format(shipment.provider).name(),
+            format::of(shipment.provider).name(),
             render::user_of(world, shipment),
         ),
         false => ("", ""),

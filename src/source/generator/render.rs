@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::format::Carrier;
+use super::format::{self, Carrier};
 use super::names::{BatchId, RecipientId};
 use super::text::{Escaped, FormEncoded, put};
 use super::time::Iso;
@@ -35,11 +35,11 @@ pub fn request(
     out.url.clear();
     out.headers.clear();
     out.body.clear();
-    let format = world.format(shipment.provider);
+    let format = format::of(shipment.provider);
     put!(&mut out.url; "https://hooks.example.com/in/", format.name());
     match shipment.content {
         Content::Events { bad, .. } => events(world, shipment, bad, received_at, out),
-        Content::Control => control(world, shipment, number, out),
+        Content::Control => control(shipment, number, out),
         Content::BadBody | Content::BadLine => bad_body(number, out),
     }
 }
@@ -51,7 +51,7 @@ fn events(
     received_at: i64,
     out: &mut Request,
 ) {
-    let format = world.format(shipment.provider);
+    let format = format::of(shipment.provider);
     let mut views = world.views(shipment);
     let Some(first) = views.next() else { return };
     format.headers(&first, received_at, &mut out.headers);
@@ -70,7 +70,7 @@ fn events(
 }
 
 fn array(world: &World, shipment: &Shipment, bad: Option<u16>, out: &mut Vec<u8>) {
-    let format = world.format(shipment.provider);
+    let format = format::of(shipment.provider);
     let mut place = 0;
     out.push(b'[');
     for view in world.views(shipment) {
@@ -89,8 +89,8 @@ fn array(world: &World, shipment: &Shipment, bad: Option<u16>, out: &mut Vec<u8>
 }
 
 /// A confirmation or ping.
-fn control(world: &World, shipment: &Shipment, number: u32, out: &mut Request) {
-    let format = world.format(shipment.provider);
+fn control(shipment: &Shipment, number: u32, out: &mut Request) {
+    let format = format::of(shipment.provider);
     format.control(u64::from(number), &mut out.body);
     let form = format.carrier() == Carrier::FormArray;
     let content_type = if form {
@@ -159,7 +159,7 @@ pub fn line(world: &World, copy: u32, request_buffer: &mut Request, out: &mut Ve
         request_buffer,
     );
     put!(out;
-        "{\"provider\":\"", world.format(shipment.provider).name(),
+        "{\"provider\":\"", format::of(shipment.provider).name(),
         "\",\"user\":\"", user_of(world, shipment),
         "\",\"method\":\"POST\",\"url\":\"", request_buffer.url.as_slice(),
         "\",\"received_at\":\"", Iso(copy.received_at),
@@ -180,7 +180,7 @@ pub fn delivery(world: &World, copy: u32, place: u64, buffer: &mut Request) -> O
             lane: 0,
             offset: place,
         },
-        provider: Provider::new(world.format(shipment.provider).name()),
+        provider: Provider::new(format::of(shipment.provider).name()),
         user: User::new(user_of(world, shipment)),
         method: "POST".into(),
         url: String::from_utf8_lossy(&buffer.url).into(),

@@ -3,6 +3,7 @@
 //! Rows of one message follow each other. Message ids are written as the sender knows them: SendGrid's mostly in the
 //! short form, Brevo's and some of Mailgun's in angle brackets.
 
+use super::format;
 use super::names::{BatchId, Mail, Phone, RecipientId, Style};
 use super::text::{Piece, put};
 use super::time::Iso;
@@ -45,8 +46,8 @@ fn text(piece: impl FnOnce(&mut Vec<u8>)) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn address(world: &World, v: &View<'_>, person: &Person, out: &mut Vec<u8>) {
-    match world.format(v.message.provider).sms() {
+fn address(v: &View<'_>, person: &Person, out: &mut Vec<u8>) {
+    match format::of(v.message.provider).sms() {
         true => put!(out; "+", Phone(person)),
         false => Mail(person, Style::Sender).put(out),
     }
@@ -56,11 +57,11 @@ fn address(world: &World, v: &View<'_>, person: &Person, out: &mut Vec<u8>) {
 pub fn rows(world: &World, known: Known) -> Vec<SnapshotRow> {
     let mut rows = Vec::new();
     each_row(world, known, |v, person| {
-        let format = world.format(v.message.provider);
+        let format = format::of(v.message.provider);
         rows.push(SnapshotRow {
             provider: format.name().into(),
             message_id: text(|out| format.sender_id(v, out)),
-            recipient: text(|out| address(world, v, person, out)),
+            recipient: text(|out| address(v, person, out)),
             user_id: v.user.into(),
             batch_id: text(|out| BatchId(v.batch).put(out)),
             recipient_id: text(|out| RecipientId(person).put(out)),
@@ -93,13 +94,13 @@ pub const CSV_HEADER: &str =
     "provider,message_id,recipient,user_id,batch_id,recipient_id,sent_at\n";
 
 /// Writes one row.
-pub fn write_row(world: &World, v: &View<'_>, person: &Person, layout: &Layout, out: &mut Vec<u8>) {
+pub fn write_row(v: &View<'_>, person: &Person, layout: &Layout, out: &mut Vec<u8>) {
     let Layout([a, b, c, d, e, f, g, h]) = *layout;
-    let format = world.format(v.message.provider);
+    let format = format::of(v.message.provider);
     put!(out; a, format.name(), b);
     format.sender_id(v, out);
     put!(out; c);
-    address(world, v, person, out);
+    address(v, person, out);
     put!(out; d, v.user, e, BatchId(v.batch), f, RecipientId(person), g, Iso(v.message.sent_at), h);
 }
 

@@ -1,7 +1,7 @@
 //! Plans the requests that tell of what happened: what travels together, how often it is sent and when it arrives.
 
 use super::build::Builder;
-use super::format::{Carrier, FORMATS};
+use super::format::{self, Carrier, FORMATS};
 use super::life;
 use super::world::{Act, Content, Copy, Happening, Shared, Shipment};
 
@@ -18,7 +18,7 @@ impl Builder {
         let rates = self.world.settings.rates;
         for number in first_message..self.world.messages.len() as u32 {
             let message = self.world.messages[number as usize];
-            let format = self.format(message.provider);
+            let format = format::of(message.provider);
             life::live(
                 &mut self.dice,
                 &rates,
@@ -40,7 +40,7 @@ impl Builder {
     fn ship(&mut self, all: &[(u8, i64, u32, Act)]) {
         let mut rest = all;
         while let Some((provider, at, ..)) = rest.first().copied() {
-            let most = match self.format(provider).carrier() {
+            let most = match format::of(provider).carrier() {
                 Carrier::Single | Carrier::Form => 1,
                 Carrier::Array | Carrier::FormArray => 1 + self.dice.below(8) as usize,
             };
@@ -56,7 +56,7 @@ impl Builder {
     fn shipment(&mut self, provider: u8, events: &[(u8, i64, u32, Act)]) {
         let first = self.world.happenings.len() as u32;
         let array = matches!(
-            self.format(provider).carrier(),
+            format::of(provider).carrier(),
             Carrier::Array | Carrier::FormArray
         );
         let bad = (array && self.dice.chance(self.world.settings.bad_elements))
@@ -88,7 +88,7 @@ impl Builder {
 
     /// The provider, or one that can carry such a thing: forms are never cut off, and not all of them ping.
     fn able(&self, content: Content, provider: u8) -> u8 {
-        let format = self.format(provider);
+        let format = format::of(provider);
         let able = match content {
             Content::Control => format.control(0, &mut Vec::new()),
             Content::BadBody => !matches!(format.carrier(), Carrier::Form | Carrier::FormArray),

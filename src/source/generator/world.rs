@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use super::format::{FORMATS, Format};
 use super::settings::Settings;
 use super::text::{mix, mix_wide};
 
@@ -188,11 +187,6 @@ pub struct World {
 }
 
 impl World {
-    /// The format of a provider index.
-    pub fn format(&self, provider: u8) -> &'static dyn Format {
-        FORMATS[usize::from(provider) % FORMATS.len()]
-    }
-
     /// The happenings of a shipment with their numbers; none for what holds no events.
     pub fn views(&self, shipment: &Shipment) -> impl Iterator<Item = View<'_>> {
         let (first, count) = match shipment.content {

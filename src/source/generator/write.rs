@@ -123,7 +123,7 @@ fn snapshot_file(
     let mut outcome = Ok(());
     rows::each_row(world, known, |v, person| {
         text.clear();
-        rows::write_row(world, v, person, layout, &mut text);
+        rows::write_row(v, person, layout, &mut text);
         if outcome.is_ok() {
             outcome = file.write_all(&text);
         }

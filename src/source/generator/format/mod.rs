@@ -101,6 +101,11 @@ pub static FORMATS: [&dyn Format; 11] = [
     &vonage::Vonage,
 ];
 
+/// The format of a provider index.
+pub fn of(provider: u8) -> &'static dyn Format {
+    FORMATS[usize::from(provider) % FORMATS.len()]
+}
+
 /// A browser, where a payload names one.
 const BROWSER: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/122.0.0.0 Safari/537.36";
 /// The link that is clicked.

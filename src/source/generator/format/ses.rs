@@ -5,23 +5,13 @@ use super::super::names::{Mail, Style};
 use super::super::text::{Escaped, Hex, Piece, Uuid, put};
 use super::super::time::Iso;
 use super::super::world::{Act, Shared, View};
-use super::ses_mail::{Destination, Detail, MailObject};
+use super::ses_mail::{Destination, Detail, MailObject, MessageId};
 use super::{BROWSER, Format, LINK};
 
 /// See the module.
 pub struct Ses;
 
 const SUBJECT: &str = "\n  \"Subject\": \"Amazon SES Email Event Notification\",";
-
-/// The id that SES gives a message.
-pub struct MessageId<'a>(pub &'a View<'a>);
-
-impl Piece for MessageId<'_> {
-    fn put(&self, out: &mut Vec<u8>) {
-        let draw = self.0.message_draw(1);
-        put!(out; "0100018f", Hex(draw, 8), "-", Uuid(draw >> 3), "-000000");
-    }
-}
 
 /// The id that SNS gives a message, one for all its copies.
 struct SnsId<'a>(&'a View<'a>);

@@ -1,10 +1,19 @@
-//! The `mail` object of an SES event, which is most of its bytes.
+//! The `mail` object of an SES event, which is most of its bytes, and the id in it.
 
 use super::super::names::{ARCHIVE, BatchId, Mail, RecipientId, Style};
-use super::super::text::{Piece, put};
+use super::super::text::{Hex, Piece, Uuid, put};
 use super::super::time::Iso;
 use super::super::world::{Shared, View};
-use super::ses::MessageId;
+
+/// The id that SES gives a message.
+pub struct MessageId<'a>(pub &'a View<'a>);
+
+impl Piece for MessageId<'_> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let draw = self.0.message_draw(1);
+        put!(out; "0100018f", Hex(draw, 8), "-", Uuid(draw >> 3), "-000000");
+    }
+}
 
 /// How much of a message SES tells of.
 #[derive(Clone, Copy, PartialEq, Eq)]

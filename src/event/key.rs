@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Kind, Millis, Provider, Stage, User};
+use super::{Kind, Millis, Provider, Stage, User};
 
 macro_rules! key_type {
     ($(#[$doc:meta])* $name:ident) => {

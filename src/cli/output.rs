@@ -1,0 +1,37 @@
+//! Where a command writes: results to standard output, everything said about them to standard error.
+
+use std::io::{self, Write};
+
+use crate::error::{Exit, Fatal};
+
+/// Where a command writes.
+pub struct Output<'a> {
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Everything said about them.
+    pub err: &'a mut dyn Write,
+}
+
+impl std::fmt::Debug for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output")
+    }
+}
+
+impl Output<'_> {
+    /// Prints a result. A reader that went away (`| head`) is no error.
+    pub fn print(&mut self, text: &str) -> Result<(), Fatal> {
+        match self.out.write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let message = format!("standard output cannot be written: {error}");
+                Err(Fatal::new(Exit::Input, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says something about the results; a standard error that is gone changes nothing.
+    pub fn say(&mut self, text: &str) {
+        writeln!(self.err, "{text}").unwrap_or_default();
+    }
+}
