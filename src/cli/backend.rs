@@ -30,6 +30,7 @@ pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
         seed: what.seed,
         deliveries: what.deliveries,
         users: what.users,
+        array_events_max: what.array_events,
         ..Settings::default()
     };
     let written =

@@ -1,5 +1,6 @@
 //! From a source's channel into the dataflow: mints epochs, keeps the ledger, and stops at the in-flight limit.
 //!
+//! * **Waiting**: an idle bridge looks at its channel every [`LOOK_AGAIN`], so that is what it adds to latency at most.
 //! * **Capability**: one, downgraded to the clock's epoch on every call, so that an idle source still lets time pass; it is
 //!   dropped when the channel is closed and empty.
 //! * **Bound**: at most [`InFlight`] open events and bytes (plus one parcel); timely has no backpressure of its own, so
@@ -22,6 +23,9 @@ use crate::epoch::{Clock, Epoch};
 
 /// Parcels taken in one call, so that other operators get their turn.
 const PARCELS_A_CALL: usize = 2;
+
+/// How often an idle bridge looks at its channel: as often as its worker wakes up anyway.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What one worker's bridge needs.
 #[derive(Clone)]
@@ -61,7 +65,7 @@ pub fn bridge<'scope>(
             }
             match taken.then {
                 Then::More => activator.activate(),
-                Then::Wait => activator.activate_after(parts.tick),
+                Then::Wait => activator.activate_after(parts.tick.min(LOOK_AGAIN)),
                 Then::End => cap = None,
             }
         }

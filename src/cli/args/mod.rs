@@ -135,4 +135,7 @@ pub struct GenerateArgs {
     /// How many tenants they concern.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub users: u32,
+    /// Most events in one request of the providers that batch them.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub array_events: u64,
 }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub sealed_batches: f64,
     /// Batches with such a row that also have a deadline.
     pub deadlines: f64,
+    /// Most events in one request of a provider that batches them; 1 for one event a message of a broker.
+    pub array_events_max: u64,
     /// What happens to messages.
     pub rates: Rates,
 }
@@ -115,6 +117,7 @@ impl Default for Settings {
             control_messages: 0.000_5,
             sealed_batches: 0.4,
             deadlines: 0.2,
+            array_events_max: 8,
             rates: Rates::default(),
         }
     }

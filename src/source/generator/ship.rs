@@ -42,7 +42,7 @@ impl Builder {
         while let Some((provider, at, ..)) = rest.first().copied() {
             let most = match format::of(provider).carrier() {
                 Carrier::Single | Carrier::Form => 1,
-                Carrier::Array | Carrier::FormArray => 1 + self.dice.below(8) as usize,
+                Carrier::Array | Carrier::FormArray => self.array_events(),
             };
             let together =
                 |next: &&(u8, i64, u32, Act)| next.0 == provider && next.1 - at <= ARRAY_SPAN_MS;
@@ -51,6 +51,11 @@ impl Builder {
             self.shipment(provider, these);
             rest = others;
         }
+    }
+
+    /// How many events the next array holds at most.
+    fn array_events(&mut self) -> usize {
+        1 + self.dice.below(self.world.settings.array_events_max.max(1)) as usize
     }
 
     fn shipment(&mut self, provider: u8, events: &[(u8, i64, u32, Act)]) {
