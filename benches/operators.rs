@@ -73,6 +73,7 @@ fn window(c: &mut Criterion) {
         now: Duration::ZERO,
         sink_free: true,
         pressed: false,
+        wait_min: Duration::ZERO,
     };
     let mut group = c.benchmark_group("window");
     group.throughput(Throughput::Elements(10_000));

@@ -31,6 +31,8 @@ pub struct Moment {
     pub sink_free: bool,
     /// The source waits for settlement, or nothing more will come.
     pub pressed: bool,
+    /// How long the sink asks for the oldest row to wait, however free it is.
+    pub wait_min: Duration,
 }
 
 /// Rows that wait to be written together.
@@ -80,7 +82,8 @@ impl<T> Window<T> {
     pub fn take_if_due(&mut self, moment: Moment) -> Option<Vec<T>> {
         let born = self.born?;
         let old = moment.now >= born + self.limits.age_max;
-        let wanted = moment.sink_free && (self.limits.eager || old || moment.pressed);
+        let eager = self.limits.eager && moment.now >= born + moment.wait_min;
+        let wanted = moment.sink_free && (eager || old || moment.pressed);
         if !wanted && !self.is_full() {
             return None;
         }
@@ -107,6 +110,7 @@ mod tests {
             now: Duration::from_millis(ms),
             sink_free,
             pressed,
+            wait_min: Duration::ZERO,
         }
     }
 
@@ -163,6 +167,34 @@ mod tests {
             filled(eager, 1, 1)
                 .take_if_due(moment(0, false, false))
                 .is_none()
+        );
+    }
+
+    #[test]
+    fn a_sink_that_asks_for_patience_gets_larger_batches() {
+        let eager = Limits {
+            eager: true,
+            ..LIMITS
+        };
+        let patient = |ms, pressed| Moment {
+            wait_min: Duration::from_millis(50),
+            ..moment(ms, true, pressed)
+        };
+        assert!(
+            filled(eager, 1, 1)
+                .take_if_due(patient(49, false))
+                .is_none()
+        );
+        assert!(
+            filled(eager, 1, 1)
+                .take_if_due(patient(50, false))
+                .is_some()
+        );
+        assert!(filled(eager, 1, 1).take_if_due(patient(0, true)).is_some());
+        assert!(
+            filled(eager, 10, 1)
+                .take_if_due(patient(0, false))
+                .is_some()
         );
     }
 

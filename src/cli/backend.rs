@@ -10,8 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
+use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
 use crate::runtime::store::log_dir;
+use crate::sink::log::clickhouse;
 use crate::sink::log::parquet::{Filter, events as logged};
 use crate::sink::state::sqlite::{Reader, SqliteStore};
 use crate::sink::state::view::DeadLetterView;
@@ -51,7 +53,7 @@ pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
 }
 
 /// `events`: the exact view of the log, with every filter and the limit applied.
-pub fn events(store: &Path, what: &EventsArgs) -> Rows {
+pub fn events(plan: &Plan, what: &EventsArgs) -> Rows {
     let filter = Filter {
         user: what.list.user.clone(),
         batch: what.batch.clone(),
@@ -63,7 +65,10 @@ pub fn events(store: &Path, what: &EventsArgs) -> Rows {
         to: what.to,
         limit: usize::try_from(what.list.limit).ok(),
     };
-    values(logged(&log_dir(store), &filter)?)
+    values(match plan.log_store {
+        LogKind::Parquet => logged(&log_dir(&plan.store_dir), &filter)?,
+        LogKind::ClickHouse => clickhouse::events(&plan.clickhouse, &filter)?,
+    })
 }
 
 /// `recipient`: state rows that the needle names.

@@ -14,6 +14,7 @@ mod decode;
 mod environment;
 mod files;
 mod job;
+mod migrate;
 mod output;
 mod panics;
 mod settings;
@@ -76,6 +77,7 @@ pub fn dispatch(
         Command::Run(RunCommand::Live(run)) => job::live(&common, &run, env, output),
         Command::Run(RunCommand::Replay(run)) => job::replay(&common, &run, env, output),
         Command::Run(RunCommand::Throughput(run)) => job::throughput(&common, &run, env, output),
+        Command::Migrate => migrate::migrate(&common, env, output),
         Command::Check => settings::check(&common, env, output),
         Command::Config => settings::print(&common, env, output),
         Command::Decode(what) => decode::decode(&common, &what, env, output),

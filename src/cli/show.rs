@@ -86,7 +86,7 @@ pub fn events(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let rows = backend::events(&store(common, env)?, what)?;
+    let rows = backend::events(&load(common, env, Vec::new())?.plan, what)?;
     list(EVENTS, &rows, &what.list, "no event is like that", output)
 }
 

@@ -8,6 +8,7 @@
 //! Contract: [`load`] is pure, and reports *all* mistakes at once. Only [`read_file`] touches a disk, before a job
 //! starts. The room knows the parts that it configures; they do not know it.
 
+mod clickhouse;
 mod complaint;
 mod layers;
 mod legacy;

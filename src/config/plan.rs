@@ -13,6 +13,7 @@ use super::layers::Layers;
 use super::read::Reader;
 use crate::decode;
 use crate::event::User;
+use crate::sink::log::clickhouse;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,6 +63,8 @@ pub struct Plan {
     pub state_store: StateKind,
     /// Where the event log lives.
     pub log_store: LogKind,
+    /// Where ClickHouse is.
+    pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
     /// Where metrics are served: see [`Plan::metrics_address`].
@@ -277,6 +280,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
         member: read_member(reader),
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
+        clickhouse: super::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),

@@ -25,7 +25,8 @@ pub fn render(layers: &Layers) -> String {
 /// A value as it may be shown: a secret's is hidden, as is the password within an address.
 pub fn shown(setting: &Setting) -> String {
     const SECRETS: [&str; 4] = ["password", "secret", "token", "key_file"];
-    if SECRETS.iter().any(|word| setting.key.contains(word)) {
+    let empty = matches!(&setting.value, Value::String(text) if text.is_empty());
+    if !empty && SECRETS.iter().any(|word| setting.key.contains(word)) {
         return "\"(hidden)\"".to_owned();
     }
     match &setting.value {

@@ -78,6 +78,12 @@ points! {
     LogOpen = "log.open",
     /// A log file that compaction replaced is removed.
     LogRemove = "log.remove",
+    /// The log's server is asked for its table.
+    LogConnect = "log.connect",
+    /// The log's table is made.
+    LogMigrate = "log.migrate",
+    /// Rows are inserted into the log's table.
+    LogInsert = "log.insert",
     /// The file that completions are delivered to is opened.
     OutboxOpen = "outbox.open",
     /// A completion is written.

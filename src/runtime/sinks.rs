@@ -9,6 +9,7 @@ use crate::config::Plan;
 use crate::dedup::Forgotten;
 use crate::epoch::Clock;
 use crate::error::{Exit, Fatal};
+use crate::sink::log::Pace;
 use crate::sink::outlet::{CONCURRENT, Outlet};
 use crate::sink::retry::RetryPolicy;
 use crate::sink::writer::{
@@ -37,6 +38,7 @@ impl Trouble {
 pub struct Writers {
     state: WriterThread<StateTarget>,
     log: WriterThread<LogTarget>,
+    pace: Pace,
     /// What they could not bear.
     pub trouble: Trouble,
 }
@@ -70,6 +72,7 @@ impl Writers {
             spawn_error("state"),
         )
         .map_err(refused)?;
+        let pace = store.log.pace().unwrap_or_default();
         let burier = StateHandle::new(state.handle().clone()).burier();
         let target = LogTarget::new(store.log, burier, Arc::clone(tally));
         #[cfg(feature = "faults")]
@@ -90,6 +93,7 @@ impl Writers {
         Ok(Self {
             state,
             log,
+            pace,
             trouble,
         })
     }
@@ -99,6 +103,7 @@ impl Writers {
         Sinks {
             state: self.state.handle().clone(),
             log: self.log.handle().clone(),
+            pace: self.pace.clone(),
         }
     }
 
@@ -131,9 +136,15 @@ fn settings(plan: &Plan, name: &'static str, rows_max: usize, seed: u64) -> Writ
 pub struct Sinks {
     state: WriterHandle<StateTarget>,
     log: WriterHandle<LogTarget>,
+    pace: Pace,
 }
 
 impl Sinks {
+    /// What the log asks of its windows.
+    pub const fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// The state store's other calls.
     pub fn state(&self) -> StateHandle {
         StateHandle::new(self.state.clone())
@@ -160,6 +171,7 @@ impl Sinks {
         Outlet {
             state: self.state.clone(),
             log: self.log.clone(),
+            pace: self.pace.clone(),
             clock: Arc::clone(clock),
             pressed: Arc::clone(pressed),
             forgotten: Rc::clone(forgotten),

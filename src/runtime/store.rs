@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::request::{JobRequest, Sinks};
+use crate::config::{LogKind, Plan};
 use crate::edge;
 use crate::error::{Exit, Fatal};
 use crate::sink::log::EventLog;
+use crate::sink::log::clickhouse::ClickHouseLog;
 use crate::sink::log::null::NullLog;
 use crate::sink::log::parquet::ParquetLog;
 use crate::sink::state::StateStore;
@@ -51,19 +53,20 @@ impl Store {
                 log: Box::new(NullLog),
                 scratch: Scratch::default(),
             }),
-            Sinks::Durable => Self::durable(dir, request.fresh),
+            Sinks::Durable => Self::durable(&request.plan, request.fresh),
             Sinks::DryRun => Self::copy_of(dir),
         }
     }
 
-    fn durable(dir: &Path, fresh: bool) -> Result<Self, Fatal> {
+    fn durable(plan: &Plan, fresh: bool) -> Result<Self, Fatal> {
+        let dir = &plan.store_dir;
         if fresh {
             remove(dir)?;
         }
         let state = SqliteStore::open(dir)?;
         Ok(Self {
             state: Box::new(state),
-            log: Box::new(ParquetLog::open(&log_dir(dir))?),
+            log: open_log(plan)?,
             scratch: Scratch::default(),
         })
     }
@@ -85,7 +88,14 @@ impl Store {
     }
 }
 
-/// Removes what a store holds, and only that.
+fn open_log(plan: &Plan) -> Result<Box<dyn EventLog>, Fatal> {
+    Ok(match plan.log_store {
+        LogKind::Parquet => Box::new(ParquetLog::open(&log_dir(&plan.store_dir))?),
+        LogKind::ClickHouse => Box::new(ClickHouseLog::open(plan.clickhouse.clone())?),
+    })
+}
+
+/// Removes what an embedded store holds, and only that.
 fn remove(dir: &Path) -> Result<(), Fatal> {
     for name in [
         "log",

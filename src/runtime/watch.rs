@@ -43,6 +43,7 @@ impl Watch {
         for status in self.sinks.statuses() {
             self.board.post(component(status));
         }
+        self.tally.set(Gauge::LogParts, self.sinks.pace().parts());
         self.progress.show(
             now,
             Seen {

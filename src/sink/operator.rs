@@ -21,6 +21,7 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{Stream, StreamVec};
 use timely::scheduling::activate::SyncActivator;
 
+use super::log::Pace;
 use crate::epoch::{Clock, Epoch};
 use crate::window::{Limits, Moment, Window};
 
@@ -60,6 +61,8 @@ pub struct Settings<T, A> {
     pub pressed: Arc<AtomicBool>,
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
+    /// What the sink asks of its windows.
+    pub pace: Pace,
 }
 
 /// How often a window that holds rows is looked at: the source may have come to stand still.
@@ -145,6 +148,7 @@ impl<T, A> Batches<T, A> {
             now,
             sink_free: self.writing.is_empty() && self.closed.is_empty(),
             pressed: last || self.settings.pressed.load(Ordering::Relaxed),
+            wait_min: self.settings.pace.wait_min(),
         };
         if let Some(rows) = self.window.take_if_due(moment)
             && let Some(cap) = self.cap.take()

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::log::LogRow;
+use super::log::{LogRow, Pace};
 use super::operator::{Answer, Settings};
 use super::rows::StateRow;
 use super::state::Outcome;
@@ -59,6 +59,8 @@ pub struct Outlet {
     pub state: WriterHandle<StateTarget>,
     /// The log's.
     pub log: WriterHandle<LogTarget>,
+    /// What the log asks of its windows.
+    pub pace: Pace,
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
     /// Whether the source stands at its in-flight limit.
@@ -116,7 +118,11 @@ impl Outlet {
             hand_in(&writer, Job::log(rows, reply));
         };
         let answered = move |refused: LogAnswer| forgotten.borrow_mut().extend(refused);
-        self.settings("WriteLog", limits, LogRow::weight, submit, answered)
+        let settings = self.settings("WriteLog", limits, LogRow::weight, submit, answered);
+        Settings {
+            pace: self.pace.clone(),
+            ..settings
+        }
     }
 
     /// How the worker writes dead letters.
@@ -145,6 +151,7 @@ impl Outlet {
             submit: Box::new(submit),
             answered: Box::new(answered),
             pressed: Arc::clone(&self.pressed),
+            pace: Pace::default(),
             clock: Arc::clone(&self.clock),
         }
     }

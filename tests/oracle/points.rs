@@ -55,19 +55,24 @@ fn crash_prune(replay: &Replay<'_>, spec: &str) -> Result<bool, String> {
     Ok(died)
 }
 
+/// Edges towards servers: this suite runs the embedded job, which does not pass them.
+const SERVERS: [Point; 3] = [Point::LogConnect, Point::LogMigrate, Point::LogInsert];
+
 #[test]
 fn crash_points() {
+    let points: Vec<Point> = Point::ALL
+        .iter()
+        .copied()
+        .filter(|point| !SERVERS.contains(point))
+        .collect();
     let world = [World::new(20_000, 600, 20), World::new(20_001, 600, 20)];
     let moments = ["before:1", "after:1", "before:3", "after:5"];
-    let cases = Point::ALL.len() * moments.len();
+    let cases = points.len() * moments.len();
     let (deaths, crashed) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
     let passed = world[0].path("points");
     each(cases as u64, |case| {
         let case = usize::try_from(case).unwrap();
-        let (point, moment) = (
-            Point::ALL[case / moments.len()],
-            moments[case % moments.len()],
-        );
+        let (point, moment) = (points[case / moments.len()], moments[case % moments.len()]);
         let spec = format!("{}:{moment}", point.name());
         let replay = Replay::new(&world[case % 2], &format!("store-{case}"), 1 + case % 3)
             .small(10)
@@ -86,7 +91,7 @@ fn crash_points() {
     let passed = std::fs::read_to_string(passed).unwrap();
     let (passed, crashed): (BTreeSet<&str>, _) =
         (passed.lines().collect(), crashed.into_inner().unwrap());
-    let all: BTreeSet<&str> = Point::ALL.iter().map(|point| point.name()).collect();
+    let all: BTreeSet<&str> = points.iter().map(|point| point.name()).collect();
     println!("{} points, {} deaths", all.len(), deaths.into_inner());
     let never: Vec<_> = all.difference(&passed).collect();
     assert!(never.is_empty(), "no run passes {never:?}");

@@ -70,6 +70,8 @@ pub enum Command {
     /// Run a job: live, a replay of history, or an experiment.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Make or check the tables of the stores in use; running it again changes nothing.
+    Migrate,
     /// Check the configuration, and say what each variable of the replaced system does.
     Check,
     /// Print every setting in effect as TOML, and where each value came from.

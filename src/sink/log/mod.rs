@@ -3,11 +3,15 @@
 //! Contract: an append is durable when it returns, can be repeated, and readers see each identity once, at its
 //! highest version ([`Version`]).
 
+pub mod clickhouse;
 pub mod memory;
 pub mod null;
+mod pace;
 pub mod parquet;
 
 use compact_str::CompactString;
+
+pub use pace::Pace;
 
 use crate::error::SinkError;
 use crate::event::Event;
@@ -51,6 +55,11 @@ impl LogRow {
 pub trait EventLog: Send {
     /// Appends rows, durably.
     fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError>;
+
+    /// What it asks of its window, if that can change while it runs.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
 
     /// Called once at drain: merges what many small appends left behind. Optional work; a failure loses nothing.
     fn compact(&mut self) -> Result<(), SinkError> {

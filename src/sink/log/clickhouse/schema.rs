@@ -1,0 +1,108 @@
+//! Making and checking the table.
+
+use super::client::{Blocking, refused};
+use super::settings::Settings;
+use crate::edge::{self, Point};
+use crate::error::{Exit, Fatal, SinkError};
+
+const TABLE: &str = include_str!("schema.sql");
+
+/// What the table's comment says of this version.
+const COMMENT: &str = "hookflow event log, schema 1";
+
+/// Makes the database, the table and the exact view where they are missing; running it again changes nothing.
+pub fn migrate(settings: &Settings) -> Result<String, Fatal> {
+    let client = Blocking::new(settings)?;
+    for statement in statements(settings) {
+        let made = edge::pass(Point::LogMigrate, || client.execute(&statement));
+        if let Err(error) = made {
+            return Err(refused(&error)?.into());
+        }
+    }
+    check(&client, settings)?.map_err(Fatal::from)?;
+    Ok(format!(
+        "clickhouse: {}.{} is ready, schema 1",
+        settings.database, settings.table
+    ))
+}
+
+fn statements(settings: &Settings) -> Vec<String> {
+    let Settings {
+        database, table, ..
+    } = settings;
+    let ttl = settings.ttl.map_or_else(String::new, |ttl| {
+        format!(
+            "TTL toDateTime(received_at) + INTERVAL {} SECOND",
+            ttl.as_secs()
+        )
+    });
+    let name = format!("{database}.{table}");
+    vec![
+        format!("CREATE DATABASE IF NOT EXISTS {database} ENGINE = Atomic"),
+        TABLE.replace("{table}", &name).replace("{ttl}", &ttl),
+        format!("CREATE VIEW IF NOT EXISTS {name}_exact AS SELECT * FROM {name} FINAL"),
+    ]
+}
+
+/// Whether the table is there, of this version, and durable. The inner error is an outage: nothing could be found out.
+pub(super) fn check(
+    client: &Blocking,
+    settings: &Settings,
+) -> Result<Result<(), SinkError>, Fatal> {
+    let sql = format!(
+        "SELECT comment, create_table_query FROM system.tables WHERE database = '{}' AND name = '{}'",
+        settings.database, settings.table
+    );
+    let found = match client.value::<(String, String)>(&sql) {
+        Ok(found) => found,
+        Err(error) => return refused(&error).map(Err),
+    };
+    judge(
+        found
+            .as_ref()
+            .map(|(comment, made)| (comment.as_str(), made.as_str())),
+    )
+    .map(Ok)
+}
+
+fn judge(found: Option<(&str, &str)>) -> Result<(), Fatal> {
+    let refuse = |message: &str| Err(Fatal::new(Exit::Config, format!("clickhouse: {message}")));
+    let Some((comment, made)) = found else {
+        return refuse("the table (or its database) is missing: run `hookflow migrate`");
+    };
+    if comment != COMMENT {
+        return refuse(
+            "the table is of another schema version: use the hookflow that made it, or another clickhouse.table",
+        );
+    }
+    let durable = ["fsync_after_insert = 1", "fsync_part_directory = 1"];
+    if durable.iter().any(|setting| !made.contains(setting)) {
+        return refuse(
+            "the table is not durable: ALTER TABLE … MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_durable_table_of_this_version_will_do() {
+        let good = "CREATE … SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";
+        judge(Some((COMMENT, good))).unwrap();
+        for bad in [
+            None,
+            Some(("hookflow event log, schema 2", good)),
+            Some((COMMENT, "CREATE … SETTINGS fsync_after_insert = 1")),
+        ] {
+            assert_eq!(judge(bad).unwrap_err().exit, Exit::Config);
+        }
+    }
+
+    #[test]
+    fn the_version_that_is_made_is_the_version_that_is_asked_for() {
+        assert!(TABLE.contains(COMMENT));
+    }
+}
