@@ -52,7 +52,7 @@ pub(super) fn live_request(
     let input = match args.generator {
         true => Input::Generator(Sample {
             seed: args.seed,
-            deliveries: None,
+            deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
         }),

@@ -15,6 +15,14 @@ pub struct Usage {
 const TICKS: u64 = 100;
 
 impl Usage {
+    /// The same without processor time that was not the job's.
+    pub fn without(self, cpu: Duration) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(cpu),
+            ..self
+        }
+    }
+
     /// Reads `/proc`; zeros where there is none.
     pub fn now() -> Self {
         let cpu = cpu_ticks(&read("/proc/self/stat")).unwrap_or(0);

@@ -111,9 +111,9 @@ fn batch(name: &(String, String), right: &truth::Batch, store: &Store) -> Verdic
     }
     match (right.given, found.total) {
         (true, total) => equal("total", &right.total, &total)?,
-        // A later full load of the same files finds the late rows as well.
-        (false, Some(total)) if total == right.early || total == right.early + right.late => {}
-        (false, None) if right.early == 0 => {}
+        // Only a batch whose recipients are all known at first can do without a given total.
+        (false, Some(total)) if total == right.early && right.late == 0 => {}
+        (false, None) if right.early + right.late == 0 => {}
         (false, total) => return Err(format!("total {total:?} of {right:?}")),
     }
     if (right.given || right.early > 0) && !found.sealed {

@@ -83,6 +83,9 @@ pub struct LiveArgs {
     /// How fast the generator goes: deliveries a second, or max.
     #[arg(long, default_value = "1_000", value_parser = values::rate, value_name = "N|max")]
     pub rate: Rate,
+    /// How many deliveries the generator makes [default: no end]
+    #[arg(long, value_parser = values::count, value_name = "N", requires = "generator")]
+    pub deliveries: Option<u64>,
     /// The generator's seed.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
