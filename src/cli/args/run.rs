@@ -136,7 +136,11 @@ pub struct ReplayArgs {
 Examples:
   hookflow run throughput --deliveries 1_000_000
   hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
-  hookflow run throughput --null-sinks      the dataflow alone, nothing is stored")]
+  hookflow run throughput --null-sinks      the dataflow alone, nothing is stored
+
+The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time. Without a rate
+the deliveries are made beforehand (of more than a million, the first million); with one, meanwhile, by a thread that
+is not counted. Latency counts from when a delivery was due.")]
 pub struct ThroughputArgs {
     /// Options of every job.
     #[command(flatten)]
@@ -156,7 +160,7 @@ pub struct ThroughputArgs {
     /// Store nothing: measures the dataflow alone.
     #[arg(long)]
     pub null_sinks: bool,
-    /// Write the report to this file too, as JSON.
+    /// Where the report is saved, as JSON [default: throughput/report.json in the store's folder]
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
