@@ -9,10 +9,10 @@
 
 use std::collections::BTreeMap;
 
-use differential_dataflow::operators::arrange::TraceAgent;
-use differential_dataflow::trace::cursor::Cursor;
 use std::time::Instant;
 
+use differential_dataflow::operators::arrange::TraceAgent;
+use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::implementations::ValSpine;
 use differential_dataflow::trace::{BatchCursor, Navigable, TraceReader};
 use timely::container::CapacityContainerBuilder;

@@ -72,6 +72,8 @@ impl Sweeper {
 }
 
 fn rows_of(late: LateMatch) -> (StateEvent, LogRow) {
+    let (delivery, index) = (late.event.delivery.origin, late.event.index);
+    tracing::debug!(%delivery, index, "a recipient is known now");
     let found = Match {
         row: late.row_id,
         batch_id: late.batch_id,
