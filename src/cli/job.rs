@@ -198,6 +198,7 @@ fn overrides(args: &JobArgs) -> Vec<Override> {
     let flags = [
         ("--workers", "job.workers", workers),
         ("--metrics", "metrics.listen", metrics),
+        ("--max-outage", "job.max_outage", args.max_outage.as_ref()),
     ];
     flags
         .into_iter()

@@ -44,6 +44,9 @@ pub struct JobArgs {
     /// The job's name: runs of one name resume each other. Without it: the files, filters and store make one.
     #[arg(long = "job", value_name = "NAME")]
     pub name: Option<String>,
+    /// End with 75 if a sink is out for so long, such as 10m (a full disk is an outage too) [default: wait for ever]
+    #[arg(long, value_name = "TIME")]
+    pub max_outage: Option<String>,
     /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464, or "none".
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
