@@ -16,10 +16,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Fatal> {
     })
 }
 
-/// Writes a file whole.
+/// Writes a file whole; its folder is made if it is missing.
 pub fn write(path: &Path, text: &str) -> Result<(), Fatal> {
-    std::fs::write(path, text).map_err(|error| {
-        let message = format!("{} cannot be written: {error}", path.display());
-        Fatal::new(Exit::Input, message)
-    })
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| std::fs::write(path, text))
+        .map_err(|error| {
+            let message = format!("{} cannot be written: {error}", path.display());
+            Fatal::new(Exit::Input, message)
+        })
 }

@@ -6,13 +6,13 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::files;
 use super::output::Output;
-use crate::config::{Override, Plan};
+use crate::config::{LogKind, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
-use crate::observe::summary::Summary;
-use crate::runtime::{self, Input, JobRequest, Sample, Sinks, Snapshot, TimeRange};
+use crate::observe::summary::{Load, Place, Summary};
+use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
 
 const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
                            will be unmatched (parked until its recipient is loaded)";
@@ -52,7 +52,7 @@ pub(super) fn live_request(
     let input = match args.generator {
         true => Input::Generator(Sample {
             seed: args.seed,
-            deliveries: None,
+            deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
         }),
@@ -109,14 +109,54 @@ pub fn throughput(
         rate: args.rate,
     });
     let mut request = request(common, &args.job, env, input)?;
-    if args.null_sinks {
-        request.sinks = Sinks::Null;
-    }
-    let summary = run(request)?;
-    if let Some(path) = &args.json {
-        files::write(path, &summary.to_json())?;
+    set_apart(&mut request, args.null_sinks);
+    let report = match &args.json {
+        Some(path) => path.clone(),
+        None => request.plan.store_dir.join("report.json"),
+    };
+    let load = load_of(&request, args.rate);
+    let mut summary = run(request)?;
+    summary.load = Some(load);
+    files::write(&report, &summary.to_json())?;
+    let saved = report.display().to_string();
+    summary
+        .results
+        .insert(0, Place::new(saved, "this report, as JSON"));
+    if args.job.demo.summary == SummaryFormat::Text {
+        output.print(&format!("{}\n", summary.throughput_table()))?;
     }
     finish(&summary, args.job.demo.summary, output)
+}
+
+/// A measured load goes to a store of its own, which is new each time: among data that matter it would disturb them, and
+/// what is known already is no load.
+fn set_apart(request: &mut JobRequest, null_sinks: bool) {
+    let plan = &mut request.plan;
+    plan.store_dir = plan.store_dir.join("throughput");
+    if null_sinks {
+        request.sinks = Sinks::Null;
+    } else if (plan.state_store, plan.log_store) == (StateKind::Sqlite, LogKind::Parquet) {
+        request.fresh = true;
+    }
+}
+
+fn load_of(request: &JobRequest, rate: Rate) -> Load {
+    let plan = &request.plan;
+    Load {
+        deliveries_per_second: match rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        },
+        workers: plan.workers.get(),
+        sinks: match request.sinks {
+            Sinks::Null => "nothing stored".to_owned(),
+            _ => format!(
+                "durable in {} and {}",
+                plan.state_store.name(),
+                plan.log_store.name()
+            ),
+        },
+    }
 }
 
 fn run(request: JobRequest) -> Result<Summary, Fatal> {
@@ -158,6 +198,7 @@ fn overrides(args: &JobArgs) -> Vec<Override> {
     let flags = [
         ("--workers", "job.workers", workers),
         ("--metrics", "metrics.listen", metrics),
+        ("--max-outage", "job.max_outage", args.max_outage.as_ref()),
     ];
     flags
         .into_iter()

@@ -3,7 +3,7 @@
 //! * [`args`] is what may be typed, with the help that teaches it;
 //! * `job` turns a `run` command into a [`JobRequest`](crate::runtime::JobRequest);
 //! * `show` prints what the stores hold, through the calls listed in [`backend`];
-//! * `settings` and `decode` explain the configuration and a single body.
+//! * `settings` and `decode` explain the configuration and a single body; `trial` tries out what a job would open.
 //!
 //! Contract: results go to standard output, everything else to standard error; the exit code is that of
 //! [`Exit`]. No other room sees an option.
@@ -20,6 +20,7 @@ mod panics;
 mod settings;
 mod show;
 pub mod table;
+mod trial;
 mod values;
 
 use std::io;

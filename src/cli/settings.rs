@@ -5,10 +5,10 @@ use std::fmt::Write;
 use super::args::Common;
 use super::environment::{Environment, load};
 use super::output::Output;
-use crate::config::{self, Note, Plan};
+use super::trial;
+use crate::config::{self, Note};
 use crate::dedup;
 use crate::error::{Exit, Fatal};
-use crate::sink::state::sqlite::SqliteStore;
 
 /// Prints every setting as TOML that can be read back.
 pub fn print(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {
@@ -24,20 +24,11 @@ pub fn print(common: &Common, env: &Environment, output: &mut Output<'_>) -> Res
     Ok(Exit::Done)
 }
 
-/// Opens a store that is there, which finds a wrong schema, a missing right or another process; one that is not there is
-/// made by the first job.
-fn try_store(plan: &Plan) -> Result<(), Fatal> {
-    if plan.store_dir.join("state.db").exists() {
-        drop(SqliteStore::open(&plan.store_dir)?);
-    }
-    Ok(())
-}
-
 /// Says whether the configuration can run, and what the variables of the replaced system do.
 pub fn check(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {
     let loaded = load(common, env, Vec::new())?;
     let plan = &loaded.plan;
-    try_store(plan)?;
+    trial::all(plan)?;
     let mut text = String::from("the configuration is good\n");
     let keys = plan.dedup.keys_max.get().next_power_of_two();
     let memory = keys.saturating_mul(dedup::memory::KEY_BYTES) + plan.in_flight.bytes_max;

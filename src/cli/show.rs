@@ -65,6 +65,7 @@ const UNMATCHED: Keys = &[
     ("message_id", "message"),
     ("occurred_at", "time"),
     ("attempts", "copies"),
+    ("delivery", "delivery"),
 ];
 const DEAD_LETTERS: Keys = &[
     ("id", "id"),
@@ -74,6 +75,7 @@ const DEAD_LETTERS: Keys = &[
     ("user", "user"),
     ("attempts", "copies"),
     ("last_seen", "last seen"),
+    ("delivery", "delivery"),
     ("reason", "why"),
 ];
 

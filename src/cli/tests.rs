@@ -135,7 +135,11 @@ fn a_replay_without_recipients_says_so_first() {
 
 #[test]
 fn check_explains_the_variables_of_the_replaced_system() {
-    let env = [("WEBHOOK_BATCH_SIZE", "100"), ("WEBHOOK_DEDUP_TTL", "9")];
+    let env = [
+        ("WEBHOOK_BATCH_SIZE", "100"),
+        ("WEBHOOK_DEDUP_TTL", "9"),
+        ANY_PORT,
+    ];
     let (exit, out, _) = run("check", &env);
     assert_eq!(exit.unwrap(), Exit::Done);
     assert!(out.contains("WEBHOOK_BATCH_SIZE = 100: a write holds at most 100 rows"));
@@ -188,13 +192,34 @@ fn dead_letters_alone_are_a_failure_and_with_others_are_not() {
     assert_eq!(job::exit_of(&Summary::default()), Exit::Done);
 }
 
+/// Jobs of others may serve the usual port.
+const ANY_PORT: (&str, &str) = ("HOOKFLOW_METRICS_LISTEN", "127.0.0.1:0");
+
 #[test]
-fn check_finds_a_store_that_is_in_use() {
+fn check_finds_a_store_that_is_in_use_and_a_port_that_is_too() {
     let dir = tempfile::tempdir().unwrap();
     let check = format!("check --store {}", dir.path().display());
-    assert_eq!(run(&check, &[]).0.unwrap(), Exit::Done);
+    assert_eq!(run(&check, &[ANY_PORT]).0.unwrap(), Exit::Done);
     let store = crate::sink::state::sqlite::SqliteStore::open(dir.path()).unwrap();
-    assert_eq!(run(&check, &[]).0.unwrap_err().exit, Exit::Input);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let both = run(&check, &[("HOOKFLOW_METRICS_LISTEN", &taken)]);
+    let both = both.0.unwrap_err();
+    assert_eq!(both.exit, Exit::Input);
+    assert!(both.message.contains(&taken), "{}", both.message);
     drop(store);
-    assert_eq!(run(&check, &[]).0.unwrap(), Exit::Done);
+    let port = run(&check, &[("HOOKFLOW_METRICS_LISTEN", &taken)]);
+    assert_eq!(port.0.unwrap_err().exit, Exit::Config);
+    drop(listener);
+    let again = run(&check, &[("HOOKFLOW_METRICS_LISTEN", &taken)]);
+    assert_eq!(again.0.unwrap(), Exit::Done);
+}
+
+#[test]
+fn the_help_of_check_says_what_it_tries() {
+    let help = parse("check --help").unwrap_err().to_string();
+    assert!(
+        help.contains("store") && help.contains("metrics port"),
+        "{help}"
+    );
 }

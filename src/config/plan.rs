@@ -102,6 +102,26 @@ pub enum LogKind {
     ClickHouse,
 }
 
+impl StateKind {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StateKind::Sqlite => "SQLite",
+            StateKind::Postgres => "Postgres",
+        }
+    }
+}
+
+impl LogKind {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LogKind::Parquet => "Parquet",
+            LogKind::ClickHouse => "ClickHouse",
+        }
+    }
+}
+
 /// Limits of what is open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InFlight {

@@ -100,6 +100,7 @@ fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut
             match parse_line(origin, &text, &settings.defaults, limit) {
                 Ok(delivery) => Arc::new(delivery),
                 Err(reject) => {
+                    told(std::slice::from_ref(&*reject));
                     counts.provider(reject.provider.as_str(), 1);
                     out.rejects.push(*reject);
                     return;
@@ -108,5 +109,19 @@ fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut
         }
     };
     counts.provider(delivery.provider.as_str(), 1);
+    let before = out.rejects.len();
     decode(&delivery, &settings.options, out);
+    told(out.rejects.get(before..).unwrap_or_default());
+}
+
+fn told(rejects: &[Reject]) {
+    for reject in rejects {
+        tracing::debug!(
+            delivery = %reject.origin,
+            index = reject.index,
+            stage = reject.stage.name(),
+            reason = %reject.reason,
+            "rejected"
+        );
+    }
 }

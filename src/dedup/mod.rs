@@ -14,7 +14,7 @@ pub mod memory;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -23,7 +23,7 @@ use timely::dataflow::operators::generic::Operator;
 use crate::epoch::{Clock, Epoch};
 use crate::event::Event;
 use crate::key::Identity;
-use crate::tally::{Counter, Counts};
+use crate::tally::{Counter, Counts, Step};
 use memory::Memory;
 
 /// Identities that were dead-lettered after they passed: the sinks write here, dedup takes them out of memory.
@@ -59,13 +59,12 @@ pub fn dedup<'scope>(
             }
             let now = settings.clock.elapsed();
             input.for_each(|cap, events| {
-                let before = events.len();
+                let (before, started) = (events.len(), Instant::now());
                 events.retain(|event| memory.first(event.identity, now));
                 let dropped = (before - events.len()) as u64;
-                settings
-                    .counts
-                    .borrow_mut()
-                    .count(Counter::DuplicateMemory, dropped);
+                let mut counts = settings.counts.borrow_mut();
+                counts.count(Counter::DuplicateMemory, dropped);
+                counts.took(Step::Dedup, started.elapsed(), 1);
                 output.session(&cap).give_container(events);
             });
             memory.report(&mut settings.counts.borrow_mut());

@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Instant;
+
 use differential_dataflow::operators::arrange::TraceAgent;
 use differential_dataflow::trace::cursor::Cursor;
 use differential_dataflow::trace::implementations::ValSpine;
@@ -28,7 +30,7 @@ use super::directory::{Directory, Match, Target, match_all};
 use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::key::{AddressKey, JoinKey, RowKey};
-use crate::tally::{Counter, Counts};
+use crate::tally::{Counter, Counts, Step};
 
 /// An event and the state row it belongs to, if one is known.
 pub type Enriched = (Event, Option<Match>);
@@ -98,6 +100,7 @@ impl Tables {
 
     /// Matches a batch. What comes out is in the order of what went in.
     fn join(&mut self, events: Vec<Event>, counts: &Counts) -> impl Iterator<Item = Enriched> {
+        let started = Instant::now();
         let mut passes = Passes {
             messages: Pass::over(&mut self.messages),
             rows: Pass::over(&mut self.rows),
@@ -107,6 +110,7 @@ impl Tables {
         let mut counts = counts.borrow_mut();
         counts.count(Counter::LookupHit, hits);
         counts.count(Counter::LookupMiss, found.len() as u64 - hits);
+        counts.took(Step::Enrich, started.elapsed(), 1);
         events.into_iter().zip(found)
     }
 

@@ -77,6 +77,9 @@ impl Health {
 fn reason(component: &Component) -> Option<String> {
     let name = component.name;
     match (&component.trouble, component.breaker) {
+        (Some(trouble), Some(Breaker::Open | Breaker::HalfOpen)) => {
+            Some(format!("{name}: {trouble}; the source is paused"))
+        }
         (Some(trouble), _) => Some(format!("{name}: {trouble}")),
         (None, Some(Breaker::Open)) => {
             Some(format!("{name}: its breaker is open, the source is paused"))
@@ -100,7 +103,7 @@ mod tests {
         assert!(!health.ready);
         let expected = [
             "state: its breaker is open, the source is paused",
-            "log: the disk is full",
+            "log: the disk is full; the source is paused",
         ];
         assert_eq!(health.reasons, expected);
     }

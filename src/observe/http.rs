@@ -52,14 +52,8 @@ pub struct Server {
 impl Server {
     /// Opens the port and serves. A busy port is an error that says which setting to change.
     pub fn start(address: SocketAddr, board: Arc<Board>, limits: Limits) -> Result<Self, Fatal> {
-        let refused = |error: std::io::Error| {
-            let message = format!(
-                "metrics cannot be served at {address}: {error}\n\
-                 choose another place with metrics.listen (HOOKFLOW_METRICS_LISTEN), or \"none\""
-            );
-            Fatal::new(Exit::Config, message)
-        };
-        let listener = TcpListener::bind(address).map_err(refused)?;
+        let refused = |error| refused(address, &error);
+        let listener = listen(address)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let (stop, stopped) = oneshot::channel();
@@ -78,6 +72,19 @@ impl Server {
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Opens a port and does nothing with it yet.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Fatal> {
+    TcpListener::bind(address).map_err(|error| refused(address, &error))
+}
+
+fn refused(address: SocketAddr, error: &std::io::Error) -> Fatal {
+    let message = format!(
+        "metrics cannot be served at {address}: {error}\n\
+         choose another place with metrics.listen (HOOKFLOW_METRICS_LISTEN), or \"none\""
+    );
+    Fatal::new(Exit::Config, message)
 }
 
 impl Drop for Server {

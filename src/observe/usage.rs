@@ -9,19 +9,31 @@ pub struct Usage {
     pub cpu: Duration,
     /// The most memory that was ever resident, in bytes.
     pub peak_memory: u64,
+    /// What is resident now, in bytes.
+    pub memory: u64,
 }
 
 /// Ticks a second of the times in `/proc` (`USER_HZ`, fixed at 100 on Linux for all that read it).
 const TICKS: u64 = 100;
 
 impl Usage {
+    /// The same without processor time that was not the job's.
+    pub fn without(self, cpu: Duration) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(cpu),
+            ..self
+        }
+    }
+
     /// Reads `/proc`; zeros where there is none.
     pub fn now() -> Self {
         let cpu = cpu_ticks(&read("/proc/self/stat")).unwrap_or(0);
-        let peak = peak_kib(&read("/proc/self/status")).unwrap_or(0);
+        let status = read("/proc/self/status");
+        let bytes = |name| kib(&status, name).unwrap_or(0) * 1_024;
         Self {
             cpu: Duration::from_millis(cpu * (1_000 / TICKS)),
-            peak_memory: peak * 1_024,
+            peak_memory: bytes("VmHWM:"),
+            memory: bytes("VmRSS:"),
         }
     }
 }
@@ -42,8 +54,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-fn peak_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+fn kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
@@ -55,7 +67,8 @@ mod tests {
     fn the_kernels_account_is_read() {
         let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0";
         assert_eq!(cpu_ticks(stat), Some(200));
-        assert_eq!(peak_kib("VmPeak:\t9 kB\nVmHWM:\t  1234 kB\n"), Some(1_234));
+        let status = "VmPeak:\t9 kB\nVmHWM:\t  1234 kB\n";
+        assert_eq!(kib(status, "VmHWM:"), Some(1_234));
         assert_eq!(cpu_ticks("nonsense"), None);
         assert!(Usage::now().peak_memory > 0);
     }

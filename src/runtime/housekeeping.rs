@@ -1,4 +1,4 @@
-//! What is done now and then while a job runs: late recipients, parked events, deadlines, completions.
+//! What is done now and then while a job runs: new recipients, parked events, deadlines, completions.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -14,19 +14,19 @@ use crate::enrich::arrangement::Feeder;
 use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
 use crate::sink::state::LoadKind;
-use crate::source::generator::SnapshotRow;
+use crate::source::generator::NewRows;
 use crate::tally::Counter;
 
 /// What housekeeping needs.
 pub struct Parts {
     /// Matches parked events.
     pub sweeper: Sweeper,
-    /// Loads late rows.
+    /// Loads new rows.
     pub loader: Loader,
     /// The way of accepted rows to the workers.
     pub feeder: Feeder,
     /// Rows that become known while the job runs.
-    pub late_rows: Receiver<Vec<SnapshotRow>>,
+    pub new_rows: Receiver<NewRows>,
     /// Where completions are delivered.
     pub outbox: Option<PathBuf>,
     /// How long to wait between passes.
@@ -55,7 +55,7 @@ impl Housekeeping {
         Ok(Self { stop, thread })
     }
 
-    /// Lets it finish what it is doing; late rows that came are loaded first.
+    /// Lets it finish what it is doing; rows that came are loaded first.
     pub fn end(self) -> Result<(), Fatal> {
         drop(self.stop);
         self.thread.join().unwrap_or(Ok(()))
@@ -64,16 +64,16 @@ impl Housekeeping {
 
 fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
     let mut wait = parts.waits.first;
-    let mut late_rows = std::mem::replace(&mut parts.late_rows, crossbeam_channel::never());
+    let mut new_rows = std::mem::replace(&mut parts.new_rows, crossbeam_channel::never());
     loop {
         select! {
-            recv(late_rows) -> rows => match rows {
-                Ok(rows) => late(&mut parts, &rows)?,
-                Err(_) => late_rows = crossbeam_channel::never(),
+            recv(new_rows) -> rows => match rows {
+                Ok(rows) => take(&mut parts, &rows)?,
+                Err(_) => new_rows = crossbeam_channel::never(),
             },
             recv(stopped) -> _ => {
-                for rows in late_rows.try_iter() {
-                    late(&mut parts, &rows)?;
+                for rows in new_rows.try_iter() {
+                    take(&mut parts, &rows)?;
                 }
                 return Ok(());
             }
@@ -82,9 +82,13 @@ fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
     }
 }
 
-fn late(parts: &mut Parts, rows: &[SnapshotRow]) -> Result<(), Fatal> {
-    let report = parts.loader.generated(LoadKind::Increment, rows)?;
-    tracing::info!(rows = report.accepted, "late recipients are known");
+fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
+    let kind = match rows.tables.is_whole {
+        true => LoadKind::Full,
+        false => LoadKind::Increment,
+    };
+    let report = parts.loader.generated(kind, &rows.tables)?;
+    tracing::info!(rows = report.accepted, "more recipients are known");
     parts.loader.feed(&mut parts.feeder)?;
     parts.sweeper.sweep()?;
     Ok(())

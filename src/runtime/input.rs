@@ -16,12 +16,12 @@ use crate::sink::state::Checkpoint;
 use crate::source::broker::{BrokerSource, Condition, Ends, Settled};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
-use crate::source::generator::{GeneratorSource, Pace, Settings, SnapshotRow};
+use crate::source::generator::{GeneratorSource, NewRows, Pace, Settings, Spent, Supply, Tables};
 use crate::source::{EnvelopeDefaults, Feed};
 use crate::tally::Tally;
 
-/// Deliveries of a generator that has no end of its own.
-const GENERATED_AT_MOST: u64 = 1_000_000;
+/// Deliveries of each world of a generator that has no end.
+const WORLD: u64 = 100_000;
 
 /// A source that is ready to run.
 pub enum Source {
@@ -43,7 +43,7 @@ pub struct Start {
     /// Raised when nothing more is to be read.
     pub stopping: Arc<AtomicBool>,
     /// Where rows go that become known while the job runs.
-    pub late: Sender<Vec<SnapshotRow>>,
+    pub rows: Sender<NewRows>,
     /// What became durable.
     pub settled: Receiver<Vec<Settled>>,
     /// How the source is.
@@ -102,20 +102,25 @@ pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
 
 impl Source {
     /// Prepares the source of a request; `resume` holds what an unfinished run of the job settled.
-    pub fn prepare(request: &JobRequest, resume: Vec<Checkpoint>, brake: &Brake) -> Self {
+    pub fn prepare(
+        request: &JobRequest,
+        resume: Vec<Checkpoint>,
+        brake: &Brake,
+    ) -> Result<Self, Fatal> {
         match &request.input {
             Input::Generator(sample) => Self::generator(sample),
-            Input::Files { paths, .. } => Self::files(request, paths, resume, brake),
+            Input::Files { paths, .. } => Ok(Self::files(request, paths, resume, brake)),
             Input::StandardInput { .. } | Input::Demo => {
-                Self::files(request, &[PathBuf::from("-")], resume, brake)
+                let standard_input = [PathBuf::from("-")];
+                Ok(Self::files(request, &standard_input, resume, brake))
             }
         }
     }
 
-    fn generator(sample: &Sample) -> Self {
+    fn generator(sample: &Sample) -> Result<Self, Fatal> {
         let settings = Settings {
             seed: sample.seed,
-            deliveries: sample.deliveries.unwrap_or(GENERATED_AT_MOST),
+            deliveries: sample.deliveries.unwrap_or(WORLD),
             users: sample.users,
             ..Settings::default()
         };
@@ -123,8 +128,18 @@ impl Source {
             Rate::Max => None,
             Rate::PerSecond(rate) => Some(rate as f64),
         };
-        let report = |done| tracing::debug!(done, "deliveries generated");
-        Self::Generator(Box::new(GeneratorSource::prepare(settings, report)), rate)
+        let supply = match (sample.deliveries, rate) {
+            (None, _) => Supply::Endless,
+            (Some(_), None) => Supply::Beforehand,
+            (Some(_), Some(_)) => Supply::Meanwhile,
+        };
+        let source = GeneratorSource::prepare(settings, supply).map_err(|error| {
+            Fatal::new(
+                Exit::Watchdog,
+                format!("no thread for the generator: {error}"),
+            )
+        })?;
+        Ok(Self::Generator(Box::new(source), rate))
     }
 
     fn files(
@@ -165,11 +180,19 @@ impl Source {
         }
     }
 
-    /// The recipients that the source itself knows.
-    pub fn recipients(&self) -> &[SnapshotRow] {
+    /// The recipients and batches that the source itself knows.
+    pub fn tables(&self) -> Option<&Tables> {
         match self {
-            Source::Files(_) | Source::Broker(_) => &[],
-            Source::Generator(source, _) => source.snapshot(),
+            Source::Files(_) | Source::Broker(_) => None,
+            Source::Generator(source, _) => Some(source.tables()),
+        }
+    }
+
+    /// What making the deliveries costs beside the job; nothing for sources that take what is there.
+    pub fn spent(&self) -> Spent {
+        match self {
+            Source::Files(_) | Source::Broker(_) => Spent::default(),
+            Source::Generator(source, _) => source.spent(),
         }
     }
 
@@ -201,8 +224,8 @@ impl Source {
         let ended = match self {
             Source::Files(source) => source.run(start.feed),
             Source::Generator(source, rate) => {
-                let (stop, late) = (start.stop, Some(start.late));
-                source.run(start.feed, &Pace { rate, stop, late })
+                let (stop, rows) = (start.stop, Some(start.rows));
+                source.run(start.feed, &Pace { rate, stop, rows })
             }
             Source::Broker(source) => {
                 source.run(Ends {

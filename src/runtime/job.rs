@@ -32,6 +32,7 @@ use crate::sink::state::view::Export;
 use crate::sink::state::{Checkpoint, LoadKind};
 use crate::source::Feed;
 use crate::source::broker::Condition;
+use crate::source::generator::Spent;
 use crate::tally::{Counter, Tally};
 
 /// Runs a job to its end.
@@ -63,6 +64,8 @@ struct Job {
     notes: Vec<String>,
     /// When reading began, and what the process had used by then.
     started: (Instant, Usage),
+    /// What the source's own generator uses beside the job.
+    spent: Spent,
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
@@ -80,6 +83,7 @@ impl Job {
             name: report::name(&request),
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
+            spent: Spent::default(),
             notes: Vec::new(),
             scratch,
             request,
@@ -93,7 +97,8 @@ impl Job {
     fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
         let (brake, stopped) = input::brake();
         let resume = self.resume()?;
-        let source = Source::prepare(&self.request, resume, &brake);
+        let source = Source::prepare(&self.request, resume, &brake)?;
+        self.spent = source.spent();
         let running = self.spread(source, &brake, stopped)?;
         match self.supervise(&running, stop, brake) {
             Ok(()) => {
@@ -106,6 +111,11 @@ impl Job {
                 Err(fatal)
             }
         }
+    }
+
+    /// What the job has used so far, without what made its deliveries.
+    fn usage(&self) -> Usage {
+        Usage::now().without(self.spent.get())
     }
 
     fn sinks(&self) -> Sinks {
@@ -194,22 +204,22 @@ impl Job {
             brake.flag().store(true, Ordering::Relaxed);
             return Err(fatal);
         }
-        let (late, late_rows) = crossbeam_channel::unbounded();
+        let (rows, new_rows) = crossbeam_channel::unbounded();
         let housekeeping = Housekeeping::start(housekeeping::Parts {
             sweeper: self.sweeper(),
             loader: self.loader(),
             feeder,
-            late_rows,
+            new_rows,
             outbox: self.outbox(),
             waits: self.request.plan.sweep,
         })?;
-        self.started = (Instant::now(), Usage::now());
+        self.started = (Instant::now(), self.usage());
         let condition = Condition::default();
         let reading = source.start(Start {
             feed,
             stop: stopped,
             stopping: brake.flag(),
-            late,
+            rows,
             settled: acknowledged,
             condition: condition.clone(),
             tally: Arc::clone(&self.tally),
@@ -237,10 +247,9 @@ impl Job {
             )?;
             self.notes.extend(report.notes());
         }
-        let own = source.recipients();
-        if !own.is_empty() {
-            self.notes
-                .extend(loader.generated(LoadKind::Full, own)?.notes());
+        if let Some(tables) = source.tables() {
+            let report = loader.generated(LoadKind::Full, tables)?;
+            self.notes.extend(report.notes());
         }
         let known = loader.feed(feeder)?;
         tracing::info!(recipients = known, "recipients are known");
@@ -276,7 +285,7 @@ impl Job {
 
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
     fn conclude(mut self, lanes: &Lanes, stopped: bool) -> Result<Summary, Fatal> {
-        let (ran, used) = (self.started.0.elapsed(), Usage::now());
+        let (ran, used) = (self.started.0.elapsed(), self.usage());
         if !stopped {
             self.late_snapshot()?;
             self.sweeper().sweep()?;

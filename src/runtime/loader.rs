@@ -10,7 +10,7 @@ use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
 use crate::sink::state::{LoadId, LoadKind, LoadSummary, Loaded, RecipientRow};
 use crate::sink::writer::StateHandle;
-use crate::source::generator::SnapshotRow;
+use crate::source::generator::{SnapshotRow, Tables};
 
 /// Rows of one transaction.
 const CHUNK_ROWS: usize = 5_000;
@@ -103,14 +103,17 @@ impl Loader {
         Ok(report)
     }
 
-    /// Loads the recipients that a generator knows.
-    pub fn generated(&self, kind: LoadKind, rows: &[SnapshotRow]) -> Result<Report, Fatal> {
+    /// Loads what a generator knows.
+    pub fn generated(&self, kind: LoadKind, tables: &Tables) -> Result<Report, Fatal> {
         let load = self.begin(kind)?;
         let mut report = Report::default();
-        for chunk in rows.chunks(CHUNK_ROWS) {
+        for chunk in tables.recipients.chunks(CHUNK_ROWS) {
             let rows = chunk.iter().map(|row| self.row(row)).collect();
             self.chunk(load, rows, &mut report)?;
         }
+        let batches = tables.batches.clone();
+        self.state
+            .call_until_done(move |store| store.load_batches(load, &batches))?;
         report.summary = self.end(load)?;
         Ok(report)
     }

@@ -19,7 +19,7 @@ pub const FILE: &str = "completions.jsonl";
 /// Delivers what is undelivered; returns how many. Without a file nothing is delivered: the rows stay in the outbox.
 pub fn relay(state: &StateHandle, file: Option<PathBuf>) -> Result<u64, SinkError> {
     let Some(path) = file else { return Ok(0) };
-    state.call(move |store| {
+    state.call_until_done(move |store| {
         let mut file = None;
         store.relay(&mut |completion| match append(&mut file, &path, completion) {
             Ok(()) => true,

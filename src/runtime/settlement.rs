@@ -173,7 +173,7 @@ fn store(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
         .collect();
     parts.tally.count(Counter::Checkpoints, lanes.len() as u64);
     edge::pass(Point::SourceSettle, || {
-        store.call(move |store| store.checkpoint(&lanes))
+        store.call_until_done(move |store| store.checkpoint(&lanes))
     })
 }
 

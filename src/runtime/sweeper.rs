@@ -37,13 +37,13 @@ impl Sweeper {
         loop {
             let matches = self
                 .state
-                .call(move |store| store.late_matches(after, CHUNK))?;
+                .call_until_done(move |store| store.late_matches(after, CHUNK))?;
             let Some(last) = matches.last() else { break };
             after = last.event.identity;
             matched += matches.len() as u64;
             self.apply(matches)?;
         }
-        let parked = self.state.call(|store| store.parked())?;
+        let parked = self.state.call_until_done(|store| store.parked())?;
         self.tally.set(Gauge::Parked, parked);
         Ok(matched)
     }
@@ -53,7 +53,8 @@ impl Sweeper {
             matches.into_iter().map(rows_of).unzip();
         self.log.append(log)?;
         let applied = edge::pass(Point::LateMatch, || {
-            self.state.call(move |store| store.apply(&events))
+            self.state
+                .call_until_done(move |store| store.apply(&events))
         })?;
         let count = |what| {
             applied
@@ -72,6 +73,8 @@ impl Sweeper {
 }
 
 fn rows_of(late: LateMatch) -> (StateEvent, LogRow) {
+    let (delivery, index) = (late.event.delivery.origin, late.event.index);
+    tracing::debug!(%delivery, index, "a recipient is known now");
     let found = Match {
         row: late.row_id,
         batch_id: late.batch_id,

@@ -80,6 +80,10 @@ pub fn fan_out<'scope>(
                 let mut logs = log_out.session(&cap);
                 for (event, found) in enriched.drain(..) {
                     let (state, log) = rows(event, found);
+                    if let Effect::Park(event) = &state.0.effect {
+                        let (delivery, index) = (event.delivery.origin, event.index);
+                        tracing::debug!(%delivery, index, "no recipient is known yet");
+                    }
                     states.give(state);
                     logs.give(log);
                 }

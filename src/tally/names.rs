@@ -103,9 +103,9 @@ closed_set! {
     Step {
         /// Reading a delivery's body.
         Decode = "decode",
-        /// Asking memory.
+        /// Asking memory about a group of events.
         Dedup = "dedup",
-        /// Joining with the recipients.
+        /// Joining a group of events with the recipients.
         Enrich = "enrich",
         /// One write of the state store.
         StateWrite = "state_write",

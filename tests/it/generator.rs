@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hookflow::source::generator::{
-    Generator, GeneratorSource, Item, Pace, Settings, SnapshotFormat, is_complete, write_to,
+    Generator, GeneratorSource, Item, Pace, Settings, SnapshotFormat, Supply, is_complete, write_to,
 };
 use hookflow::source::{Feed, Notice, Record};
 use serde_json::Value;
@@ -102,7 +102,7 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 /// Changes only when the generator is meant to write something else.
-const TINY_HASH: &str = "3071dafffd2dc882";
+const TINY_HASH: &str = "2e15d9404843050b";
 
 #[test]
 fn the_iterator_and_the_files_agree() {
@@ -362,8 +362,8 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
         deliveries: 1_000,
         ..Settings::default()
     };
-    let source = GeneratorSource::prepare(settings.clone(), |_| ());
-    let total = source.len();
+    let source = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
+    let total = source.deliveries().unwrap();
     let (feed, taps) = Feed::channels(1, 4_096);
     let (late, late_rows) = crossbeam_channel::unbounded();
     let (_go, stop) = crossbeam_channel::bounded(1);
@@ -371,7 +371,7 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
     let pace = Pace {
         rate: Some(5_000.0),
         stop,
-        late: Some(late),
+        rows: Some(late),
     };
     assert!(source.run(feed, &pace).is_ok());
     assert!(
@@ -404,7 +404,7 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
     let (stopper, stop) = crossbeam_channel::bounded(1);
     drop(stopper);
     let (feed, _taps) = Feed::channels(1, 4_096);
-    let stopped = GeneratorSource::prepare(settings, |_| ());
+    let stopped = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
     assert!(
         stopped
             .run(
@@ -412,11 +412,47 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
                 &Pace {
                     rate: Some(1.0),
                     stop,
-                    late: None
+                    rows: None
                 }
             )
             .is_err()
     );
+}
+
+#[test]
+fn a_world_that_follows_begins_when_its_recipients_are_known_and_not_before() {
+    let settings = Settings {
+        deliveries: 1_500,
+        users: 20,
+        ..Settings::default()
+    };
+    let first = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
+    let first = first.deliveries().unwrap() as u64;
+    let source = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
+    let (feed, taps) = Feed::channels(1, 4_096);
+    let (rows, new_rows) = crossbeam_channel::unbounded();
+    let (stopper, stop) = crossbeam_channel::bounded(1);
+    let pace = Pace {
+        rate: None,
+        stop,
+        rows: Some(rows),
+    };
+    let end = Duration::from_secs(30);
+    std::thread::scope(|scope| {
+        scope.spawn(|| source.run(feed, &pace).unwrap_err());
+        let mut taken = 0;
+        while taken < first {
+            taken = taps.workers[0].recv_timeout(end).unwrap().end;
+        }
+        assert_eq!(taken, first, "the second world waits");
+        let next = new_rows.recv_timeout(end).unwrap();
+        assert!(next.tables.is_whole && !next.tables.batches.is_empty());
+        assert!(!new_rows.recv_timeout(end).unwrap().tables.is_whole);
+        assert!(taps.workers[0].try_recv().is_err());
+        drop(next);
+        assert_eq!(taps.workers[0].recv_timeout(end).unwrap().start, first);
+        drop(stopper);
+    });
 }
 
 /// Not a test of anything but speed: `cargo test --release --test it generator_speed -- --ignored --nocapture`.

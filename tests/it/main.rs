@@ -14,5 +14,6 @@ mod json_reader;
 mod operators;
 mod parquet_files;
 mod parquet_query;
+mod program_logs;
 mod rows;
 mod support;

@@ -275,6 +275,7 @@ fn slow_sink(
         }),
         answered: Box::new(|()| {}),
         pressed,
+        pace: hookflow::sink::log::Pace::default(),
         clock: clock(),
     };
     worker.dataflow::<Epoch, _, _>(|scope| {

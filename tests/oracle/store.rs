@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, Row as SqlRow};
 use serde_json::Value;
 
 use crate::process::{self, BINARY};
-use crate::truth::{DeadName, FLAGS, Name, RowName, millis, text};
+use crate::truth::{DeadName, FLAGS, Facts, Name, RowName, millis, text};
 use crate::world::hex;
 
 /// A state row: flags, status, and per flag its first and last time.
@@ -35,7 +35,7 @@ pub struct Logged {
     pub identity: String,
     pub version: i64,
     pub row: (String, String),
-    pub message_id: String,
+    pub facts: Facts,
     pub received_at: i64,
 }
 
@@ -195,7 +195,7 @@ fn log(folder: &Path) -> Result<BTreeMap<Name, Logged>, String> {
             identity: text(&line["identity"]),
             version: line["version"].as_i64().unwrap(),
             row: (text(&line["batch_id"]), text(&line["recipient_id"])),
-            message_id: text(&line["message_id"]),
+            facts: Facts::of(&line),
             received_at: millis(&line["received_at"]).unwrap(),
         };
         if log.insert(name.clone(), logged).is_some() {

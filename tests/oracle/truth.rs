@@ -49,8 +49,32 @@ pub struct Event {
     pub row: Option<(String, String)>,
     /// Its time, or one of these if it has none.
     pub times: Vec<i64>,
-    pub message_id: String,
+    pub facts: Facts,
     pub received: Vec<i64>,
+}
+
+/// What an event says of itself, beside its name: every copy says the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub message_id: String,
+    pub bounce_class: Option<String>,
+    pub machine: bool,
+    pub recipient: Option<String>,
+    pub occurred_at: Option<i64>,
+}
+
+impl Facts {
+    /// Reads a line of the journal, or of `hookflow events`.
+    pub fn of(line: &Value) -> Self {
+        let optional = |name: &str| line[name].as_str().map(str::to_owned);
+        Self {
+            message_id: text(&line["message_id"]),
+            bounce_class: optional("bounce_class"),
+            machine: line["machine"].as_bool().unwrap(),
+            recipient: optional("recipient"),
+            occurred_at: millis(&line["occurred_at"]),
+        }
+    }
 }
 
 /// One state row.
@@ -146,15 +170,19 @@ fn event(truth: &mut Truth, line: &Value) {
     let copies = line["copies"].as_array().unwrap();
     let received: Vec<i64> = copies.iter().filter_map(millis).collect();
     let row = line["row"].as_object();
+    let mut facts = Facts::of(line);
+    // 2010-01-01 to 2100-01-01.
+    facts.occurred_at = facts
+        .occurred_at
+        .filter(|at| (1_262_304_000_000..4_102_444_800_000).contains(at));
     let new = Event {
         flag: flag(line),
         row: row.map(|row| (text(&row["batch_id"]), text(&row["recipient_id"]))),
-        times: match millis(&line["occurred_at"]) {
-            // 2010-01-01 to 2100-01-01.
-            Some(at) if (1_262_304_000_000..4_102_444_800_000).contains(&at) => vec![at],
-            _ => received.clone(),
+        times: match facts.occurred_at {
+            Some(at) => vec![at],
+            None => received.clone(),
         },
-        message_id: text(&line["message_id"]),
+        facts,
         received,
     };
     let twice = truth.events.insert(name, new);

@@ -1,5 +1,6 @@
 //! Generated worlds: written by the binary, then shuffled, doubled and spoiled by the test.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -69,7 +71,32 @@ fn spoil(seed: u64, path: &Path, truth: &mut Truth) {
         lines.push(again);
     }
     lines.shuffle(&mut random);
+    count_copies(&lines, truth);
     std::fs::write(path, lines.join("\n") + "\n").unwrap();
+}
+
+/// How many lines hold each dead letter, by the hash of the line or of the body in it.
+fn count_copies(lines: &[String], truth: &mut Truth) {
+    let mut copies: BTreeMap<String, i64> = BTreeMap::new();
+    let mut count = |bytes: &[u8]| {
+        let sha: [u8; 32] = Sha256::digest(bytes).into();
+        *copies.entry(hex(&sha)).or_default() += 1;
+    };
+    for line in lines {
+        count(line.as_bytes());
+        let delivery: Option<Value> = serde_json::from_str(line).ok();
+        if let Some(body) = delivery.as_ref().and_then(|line| line["body"].as_str()) {
+            count(body.as_bytes());
+        }
+    }
+    for ((.., sha), known) in &mut truth.dead {
+        let found = copies.get(sha).copied().unwrap_or(0);
+        assert!(
+            found >= *known,
+            "{sha}: {found} lines, {known} in the journal"
+        );
+        *known = found;
+    }
 }
 
 /// Hex digits of bytes.

@@ -72,7 +72,10 @@ pub enum Command {
     Run(RunCommand),
     /// Make or check the tables of the stores in use; running it again changes nothing.
     Migrate,
-    /// Check the configuration, and say what each variable of the replaced system does.
+    /// Check the configuration, try what a job would open, and say what each variable of the replaced system does.
+    ///
+    /// Mistakes in settings are reported all at once. Then the store (if it is there: its schema, and whether another
+    /// process uses it) and the metrics port of live jobs are opened and closed again. Nothing is written.
     Check,
     /// Print every setting in effect as TOML, and where each value came from.
     Config,

@@ -44,6 +44,9 @@ pub struct JobArgs {
     /// The job's name: runs of one name resume each other. Without it: the files, filters and store make one.
     #[arg(long = "job", value_name = "NAME")]
     pub name: Option<String>,
+    /// End with 75 if a sink is out for so long, such as 10m (a full disk is an outage too) [default: wait for ever]
+    #[arg(long, value_name = "TIME")]
+    pub max_outage: Option<String>,
     /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464, or "none".
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<String>,
@@ -83,6 +86,9 @@ pub struct LiveArgs {
     /// How fast the generator goes: deliveries a second, or max.
     #[arg(long, default_value = "1_000", value_parser = values::rate, value_name = "N|max")]
     pub rate: Rate,
+    /// How many deliveries the generator makes [default: no end]
+    #[arg(long, value_parser = values::count, value_name = "N", requires = "generator")]
+    pub deliveries: Option<u64>,
     /// The generator's seed.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
@@ -133,7 +139,11 @@ pub struct ReplayArgs {
 Examples:
   hookflow run throughput --deliveries 1_000_000
   hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
-  hookflow run throughput --null-sinks      the dataflow alone, nothing is stored")]
+  hookflow run throughput --null-sinks      the dataflow alone, nothing is stored
+
+The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time. Without a rate
+the deliveries are made beforehand (of more than a million, the first million); with one, meanwhile, by a thread that
+is not counted. Latency counts from when a delivery was due.")]
 pub struct ThroughputArgs {
     /// Options of every job.
     #[command(flatten)]
@@ -153,7 +163,7 @@ pub struct ThroughputArgs {
     /// Store nothing: measures the dataflow alone.
     #[arg(long)]
     pub null_sinks: bool,
-    /// Write the report to this file too, as JSON.
+    /// Where the report is saved, as JSON [default: throughput/report.json in the store's folder]
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

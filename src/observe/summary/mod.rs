@@ -5,6 +5,7 @@
 //! What was parked and applied later, be it of this job or an earlier one, is told apart. Nothing here names an address.
 
 mod render;
+mod throughput;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde::Serialize;
 
 use super::numbers::rate;
 use super::usage::Usage;
-use crate::tally::{Counter, Gauge, Snapshot, Step};
+use crate::tally::{Counter, Gauge, Snapshot, Spread, Step};
 
 /// What a job did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -66,8 +67,14 @@ pub struct Summary {
     pub cpu_seconds_per_million_events: f64,
     /// The most memory that was resident, loading included.
     pub peak_memory_bytes: u64,
-    /// From reading a delivery to its being durable in every sink.
+    /// What was resident when the first delivery was read: the recipients, and deliveries that were made beforehand.
+    pub memory_before_bytes: u64,
+    /// From reading a delivery to its being durable in every sink; from when it was due, where the source keeps a schedule.
     pub latency: Latency,
+    /// How long each step took.
+    pub steps: Vec<StepTimes>,
+    /// What was measured, if that was what the job was for.
+    pub load: Option<Load>,
     /// The largest batches, largest first.
     pub batches: Vec<BatchLine>,
     /// Batches that changed, with the counters that did; what a dry run would change.
@@ -87,7 +94,30 @@ pub struct Duplicates {
     pub store: u64,
 }
 
-/// How long settling takes, in microseconds.
+/// How long one step takes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepTimes {
+    /// The step, as the metrics call it.
+    pub step: &'static str,
+    /// How often it was taken.
+    pub times: u64,
+    /// How long it took.
+    #[serde(flatten)]
+    pub latency: Latency,
+}
+
+/// What a measured job was given to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Load {
+    /// Deliveries a second; none: as fast as they were taken.
+    pub deliveries_per_second: Option<u64>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where outcomes went.
+    pub sinks: String,
+}
+
+/// How long something takes, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// Half of them take at most this.
@@ -159,10 +189,21 @@ impl Place {
     }
 }
 
+impl Latency {
+    fn of(spread: &Spread) -> Self {
+        Self {
+            p50_micros: spread.quantile(0.5),
+            p95_micros: spread.quantile(0.95),
+            p99_micros: spread.quantile(0.99),
+            p999_micros: spread.quantile(0.999),
+            max_micros: spread.max(),
+        }
+    }
+}
+
 impl Summary {
     /// What the tally knows; notes, batches and places are added by the job.
     pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
-        let settle = counts.step(Step::Settle);
         let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
         let events = counts.get(Counter::Decoded);
         Self {
@@ -187,13 +228,8 @@ impl Summary {
             completions: counts.get(Counter::Completions),
             elapsed_seconds: took.as_secs_f64(),
             events_per_second: rate(events, took),
-            latency: Latency {
-                p50_micros: settle.quantile(0.5),
-                p95_micros: settle.quantile(0.95),
-                p99_micros: settle.quantile(0.99),
-                p999_micros: settle.quantile(0.999),
-                max_micros: settle.max(),
-            },
+            latency: Latency::of(counts.step(Step::Settle)),
+            steps: steps(counts),
             ..Self::default()
         }
     }
@@ -206,10 +242,20 @@ impl Summary {
             events => self.cpu_seconds * 1e6 / events as f64,
         };
         self.peak_memory_bytes = after.peak_memory;
+        self.memory_before_bytes = before.memory;
     }
 
     /// For programs.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
+}
+
+fn steps(counts: &Snapshot) -> Vec<StepTimes> {
+    let times = |step: &Step| StepTimes {
+        step: step.name(),
+        times: counts.step(*step).count(),
+        latency: Latency::of(counts.step(*step)),
+    };
+    Step::ALL.iter().map(times).collect()
 }

@@ -165,6 +165,8 @@ pub struct UnmatchedView {
     pub parked_at: Millis,
     /// How many copies came.
     pub attempts: u64,
+    /// The delivery that held the parked copy, as the text logs name it.
+    pub delivery: String,
 }
 
 /// One dead letter; raw bytes and headers only where one is asked for by its id.
@@ -194,6 +196,8 @@ pub struct DeadLetterView {
     /// The latest copy.
     #[serde(serialize_with = "rfc3339")]
     pub last_seen: Millis,
+    /// The delivery that held the copy stored last, as the text logs of its run name it.
+    pub delivery: String,
     /// The request's headers, as the text of a JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,

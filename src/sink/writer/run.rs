@@ -125,7 +125,9 @@ impl<T: Target> Writer<T> {
             let error = part.error.take();
             rejects.extend(part.culprits.iter().filter_map(|(row, error)| {
                 let carrier = batch.carriers.get(from + row)?;
-                Some(T::reject(batch.rows.get(from + row)?, carrier, error))
+                let reject = T::reject(batch.rows.get(from + row)?, carrier, error);
+                told(self.gate.status().name(), &reject, error);
+                Some(reject)
             }));
             self.settle(part, &mut verdicts);
             if let Some(error) = error {
@@ -177,6 +179,11 @@ impl<T: Target> Writer<T> {
             self.gate.status().failed(error.to_string());
         }
     }
+}
+
+/// One row of a batch that went well around it.
+fn told(sink: &str, reject: &Reject, error: &SinkError) {
+    tracing::warn!(sink, delivery = %reject.origin, index = reject.index, %error, "row refused by the sink");
 }
 
 /// A sink that answers for more or fewer rows than it was given is broken.

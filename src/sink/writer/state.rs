@@ -64,6 +64,13 @@ impl Target for StateTarget {
             .wrote(Sink::Reject, rejects.len() as u64, started.elapsed());
         for reject in rejects {
             self.tally.reject(reject.reason.code, 1);
+            tracing::debug!(
+                delivery = %reject.origin,
+                index = reject.index,
+                stage = reject.stage.name(),
+                reason = reject.reason.code.name(),
+                "dead letter stored"
+            );
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ impl Builder {
             providers: Urn::new(weighted.map(|(at, format)| (weights(format.name()), at))),
             keys: Vec::new(),
             batch_number: 0,
-            transactional: TRANSACTIONAL,
+            transactional: TRANSACTIONAL + u64::from(settings.batches_before) * 1_024,
             call: 0,
             world: World {
                 users: users.map(|n| format!("u-{n:04}")).collect(),
@@ -105,6 +105,7 @@ impl Builder {
             batch.people = first_person..self.world.people.len() as u32;
             batch.messages = first_message..self.world.messages.len() as u32;
         }
+        self.give();
         self.happenings(first_message);
     }
 
@@ -121,12 +122,25 @@ impl Builder {
         self.batch_number += 1;
         self.world.batches.push(Batch {
             user,
-            number: (!transactional).then_some(self.batch_number),
+            number: (!transactional)
+                .then(|| settings.batches_before.wrapping_add(self.batch_number)),
             given: given.then(|| deadline.then_some(starts + 12 * HOUR)),
             people: 0..0,
             messages: 0..0,
             starts,
         });
+    }
+
+    /// Only a row in `batches` can tell the size of a batch whose recipients are not all known at first.
+    fn give(&mut self) {
+        let Some(batch) = self.world.batches.last_mut() else {
+            return;
+        };
+        let people = &self.world.people[batch.people.start as usize..];
+        let late = people.iter().any(|person| person.known == Known::Late);
+        if late && batch.number.is_some() {
+            batch.given.get_or_insert(None);
+        }
     }
 
     /// Every user gets one small batch before any gets a second, so that all of them occur.

@@ -6,9 +6,10 @@
 //! none; at least half of them can only be found by joining their message ids.
 //!
 //! * [`Generator`]: all deliveries in their order of arrival, one after the other;
-//! * [`GeneratorSource`]: the same as a source, at a chosen rate;
+//! * [`GeneratorSource`]: the same as a source, at a chosen rate, for one world or without end;
 //! * [`write_to`]: the same as files, with snapshots, batches and a [`journal`] of what is true.
 
+mod ahead;
 mod build;
 mod dice;
 mod format;
@@ -29,9 +30,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::paced::{GeneratorSource, Pace};
+pub use self::ahead::Supply;
+pub use self::paced::{GeneratorSource, NewRows, Pace, Spent};
 use self::render::Request;
-pub use self::rows::SnapshotRow;
+pub use self::rows::{SnapshotRow, Tables};
 pub use self::settings::{Rates, Settings};
 use self::world::Known;
 pub use self::world::World;

@@ -1,23 +1,22 @@
 //! The generator as a source: an open loop at a chosen rate, or as fast as deliveries are taken.
 //!
-//! Contract: everything is rendered before the first delivery is handed out, so that rendering is not measured. At a
-//! rate, delivery n is due n/rate after the start and bears that time as its `received_at`, whenever it was really
-//! taken: a job that falls behind shows it as latency (no coordinated omission). Without a rate `received_at` is the
-//! time of handing out. Either way it is not the time that the journal lists. Positions are numbers of deliveries in lane
-//! 0. Late snapshot rows are sent once, when three fifths of the deliveries are out.
+//! Contract: deliveries are rendered ahead of need by a thread of their own ([`Supply`]). At a rate, delivery n is due n/rate
+//! after the start and bears that time as its `received_at`, whenever it was really taken: a job that falls behind shows
+//! it as latency (no coordinated omission). Without a rate `received_at` is the time of handing out. Either way it is not the
+//! time that the journal lists. Positions are numbers of deliveries in lane 0. Rows that become known on the way are told
+//! as [`NewRows`]: the second snapshot of each world once, when three fifths of its deliveries are out, and the first one of
+//! a world that follows before its deliveries begin.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, select};
 
-use super::build::build;
-use super::late_place;
-use super::render::{self, Request};
-use super::rows::{SnapshotRow, rows};
+use super::ahead::{Ahead, Piece, Prepared, Supply};
+use super::rows::Tables;
 use super::settings::Settings;
-use super::world::{Known, World};
 use crate::event::{Delivery, Millis, Origin};
 use crate::source::{Feed, Notice, Parcel, Record, Stopped};
 
@@ -26,19 +25,17 @@ const PARCEL: usize = 256;
 /// The shortest wait: deliveries that are due within it are handed out together.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What is handed out, rendered but for its time.
-enum Prepared {
-    Delivery(Delivery),
-    Line(Bytes),
+/// A generated world as a source, or worlds without end.
+pub struct GeneratorSource {
+    ahead: Ahead,
 }
 
-/// A generated world as a source.
-pub struct GeneratorSource {
-    prepared: Vec<Prepared>,
-    snapshot: Vec<SnapshotRow>,
-    late_rows: Vec<SnapshotRow>,
-    late_place: usize,
-    world: World,
+/// Rows that become known while deliveries are handed out.
+pub struct NewRows {
+    /// The rows.
+    pub tables: Tables,
+    /// To be dropped when they are known: the source waits for that before deliveries that need them.
+    pub known: Sender<()>,
 }
 
 /// How a [`GeneratorSource`] runs.
@@ -47,99 +44,93 @@ pub struct Pace {
     pub rate: Option<f64>,
     /// A message, or its sender's end, stops the run.
     pub stop: Receiver<()>,
-    /// Gets the rows of the second snapshot.
-    pub late: Option<Sender<Vec<SnapshotRow>>>,
+    /// Gets the rows that become known.
+    pub rows: Option<Sender<NewRows>>,
+}
+
+/// Processor time that a running generator used: not the job's.
+#[derive(Clone, Debug, Default)]
+pub struct Spent(Arc<AtomicU64>);
+
+impl Spent {
+    /// So far.
+    pub fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl GeneratorSource {
-    /// Plans and renders everything; `progress` is told now and then how many deliveries are ready.
-    ///
-    /// Memory: all bodies, about 1.5 KiB a delivery.
-    pub fn prepare(settings: Settings, mut progress: impl FnMut(u64)) -> Self {
-        let world = build(settings);
-        let mut request = Request::default();
-        let mut prepared = Vec::with_capacity(world.order.len());
-        for (place, copy) in (0..).zip(&world.order) {
-            prepared.push(prepare_one(&world, *copy, place, &mut request));
-            if place % 4_096 == 0 {
-                progress(place);
-            }
-        }
-        progress(prepared.len() as u64);
-        Self {
-            late_place: late_place(prepared.len()),
-            prepared,
-            snapshot: rows(&world, Known::Early),
-            late_rows: rows(&world, Known::Late),
-            world,
-        }
+    /// Plans the (first) world, and begins to render it.
+    pub fn prepare(settings: Settings, supply: Supply) -> io::Result<Self> {
+        let ahead = Ahead::start(settings, supply)?;
+        Ok(Self { ahead })
     }
 
-    /// How many deliveries there are.
-    pub const fn len(&self) -> usize {
-        self.prepared.len()
+    /// How many deliveries there are, if they end.
+    pub const fn deliveries(&self) -> Option<usize> {
+        self.ahead.deliveries
     }
 
-    /// Whether there are none.
-    pub const fn is_empty(&self) -> bool {
-        self.prepared.is_empty()
+    /// What the first world's sender knows, to be loaded before the run.
+    pub const fn tables(&self) -> &Tables {
+        &self.ahead.tables
     }
 
-    /// The rows of the first snapshot, to be loaded before the run.
-    pub fn snapshot(&self) -> &[SnapshotRow] {
-        &self.snapshot
-    }
-
-    /// The world behind it: its journal and its batches.
-    pub const fn world(&self) -> &World {
-        &self.world
+    /// What planning and rendering use.
+    pub fn spent(&self) -> Spent {
+        Spent(Arc::clone(&self.ahead.spent))
     }
 
     /// Hands everything out; returns at the end, or when it is stopped.
     pub fn run(self, mut feed: Feed, pace: &Pace) -> Result<(), Stopped> {
-        let length = self.prepared.len() as u64;
         feed.tell(Notice::Begins {
             lane: 0,
             name: "generator".into(),
             offset: 0,
-            length: Some(length),
+            length: self.ahead.deliveries.map(|length| length as u64),
         })?;
-        let mut loop_ = OpenLoop::start(pace);
-        let mut left = self.prepared.into_iter();
-        let mut late_rows = Some(self.late_rows);
-        while let Some(count) = loop_.due(left.len())? {
-            let records: Vec<Record> = left
-                .by_ref()
-                .take(count)
-                .map(|one| loop_.record(one))
-                .collect();
-            loop_.handed_out(records, &mut feed)?;
-            if loop_.next >= self.late_place {
-                send_late(pace, late_rows.take());
+        let mut open_loop = OpenLoop::start(pace);
+        let mut unknown = Vec::new();
+        while let Some(piece) = next_piece(&self.ahead.pieces, pace)? {
+            match piece {
+                Piece::Deliveries(prepared) => open_loop.hand_out(prepared, &mut feed)?,
+                Piece::Tables(tables) => tell(pace, tables, &mut unknown),
+                Piece::Border => await_all(pace, &mut unknown)?,
             }
         }
         feed.tell(Notice::Ended {
             lane: 0,
-            offset: length,
+            offset: open_loop.next as u64,
         })
     }
 }
 
-fn prepare_one(world: &World, copy: u32, place: u64, request: &mut Request) -> Prepared {
-    if let Some(delivery) = render::delivery(world, copy, place, request) {
-        return Prepared::Delivery(delivery);
+/// The next piece; none at the end.
+fn next_piece(pieces: &Receiver<Piece>, pace: &Pace) -> Result<Option<Piece>, Stopped> {
+    select! {
+        recv(pieces) -> piece => Ok(piece.ok()),
+        recv(pace.stop) -> _ => Err(Stopped),
     }
-    let mut line = Vec::new();
-    render::line(world, copy, request, &mut line);
-    line.pop();
-    Prepared::Line(line.into())
 }
 
-/// A loader that is gone needs no rows.
-fn send_late(pace: &Pace, rows: Option<Vec<SnapshotRow>>) {
-    if let (Some(late), Some(rows)) = (&pace.late, rows) {
-        drop(late.send(rows));
+/// Tells rows; `unknown` remembers those that deliveries will have to wait for. A loader that is gone needs no rows.
+fn tell(pace: &Pace, tables: Tables, unknown: &mut Vec<Receiver<()>>) {
+    let Some(rows) = &pace.rows else { return };
+    let (known, told) = crossbeam_channel::bounded(0);
+    if tables.is_whole {
+        unknown.push(told);
     }
+    drop(rows.send(NewRows { tables, known }));
+}
+
+fn await_all(pace: &Pace, unknown: &mut Vec<Receiver<()>>) -> Result<(), Stopped> {
+    for told in unknown.drain(..) {
+        select! {
+            recv(told) -> _ => {}
+            recv(pace.stop) -> _ => return Err(Stopped),
+        }
+    }
+    Ok(())
 }
 
 /// Which deliveries are due.
@@ -160,6 +151,19 @@ impl<'a> OpenLoop<'a> {
         }
     }
 
+    fn hand_out(&mut self, prepared: Vec<Prepared>, feed: &mut Feed) -> Result<(), Stopped> {
+        let mut left = prepared.into_iter();
+        while let Some(count) = self.due(left.len())? {
+            let records: Vec<Record> = left
+                .by_ref()
+                .take(count)
+                .map(|one| self.record(one))
+                .collect();
+            self.handed_out(records, feed)?;
+        }
+        Ok(())
+    }
+
     fn rate(&self) -> Option<f64> {
         self.pace
             .rate
@@ -171,7 +175,7 @@ impl<'a> OpenLoop<'a> {
         Duration::try_from_secs_f64(place as f64 / rate).unwrap_or(Duration::MAX)
     }
 
-    /// Waits until something is due; how much is, up to a parcel; none at the end.
+    /// Waits until something is due; how much is, up to a parcel; none if nothing is left.
     fn due(&self, left: usize) -> Result<Option<usize>, Stopped> {
         if left == 0 {
             return Ok(None);

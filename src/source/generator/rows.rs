@@ -8,6 +8,8 @@ use super::names::{BatchId, Mail, Phone, RecipientId, Style};
 use super::text::{Piece, put};
 use super::time::Iso;
 use super::world::{Batch, Known, Person, View, World};
+use crate::event::{Millis, User};
+use crate::recipient::BatchRow;
 
 /// A row of a recipient snapshot, as a file or table of the sender would hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,41 @@ pub struct SnapshotRow {
     pub recipient_id: String,
     /// When it was sent, RFC 3339.
     pub sent_at: String,
+}
+
+/// What the sender knows at one moment.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// Recipients.
+    pub recipients: Vec<SnapshotRow>,
+    /// The `batches` rows.
+    pub batches: Vec<BatchRow>,
+    /// All that is known of a world before its first delivery, and not a part that comes later.
+    pub is_whole: bool,
+}
+
+impl Tables {
+    /// The first snapshot of a world, and its batches.
+    pub fn whole(world: &World) -> Self {
+        Self {
+            recipients: rows(world, Known::Early),
+            batches: world
+                .batches
+                .iter()
+                .filter_map(|batch| batch_row(world, batch))
+                .collect(),
+            is_whole: true,
+        }
+    }
+
+    /// The rows of one snapshot.
+    pub fn part(world: &World, known: Known) -> Self {
+        Self {
+            recipients: rows(world, known),
+            batches: Vec::new(),
+            is_whole: false,
+        }
+    }
 }
 
 /// Calls back for every row of one snapshot: a message, and one of its recipients.
@@ -111,13 +148,29 @@ pub fn row_counts(world: &World, batch: &Batch) -> (u64, u64) {
     (count(Known::Early), count(Known::Late))
 }
 
+/// The row of `batches`, if the batch has one: its total counts both snapshots.
+fn batch_row(world: &World, batch: &Batch) -> Option<BatchRow> {
+    let deadline = batch.given?;
+    let (early, late) = row_counts(world, batch);
+    Some(BatchRow {
+        id: text(|out| BatchId(batch).put(out)),
+        user: User::new(&world.users[batch.user as usize]),
+        total: Some(early + late),
+        sealed_at: Some(Millis(batch.starts + SEALED_AFTER)),
+        deadline: deadline.map(Millis),
+    })
+}
+
+/// When the sender knows how large a batch is.
+const SEALED_AFTER: i64 = 60_000;
+
 /// Writes a row of `batches`, if the batch has one: its total counts both snapshots.
 pub fn write_batch(world: &World, batch: &Batch, out: &mut Vec<u8>) {
     let Some(deadline) = batch.given else { return };
     let (early, late) = row_counts(world, batch);
     let user = world.users[batch.user as usize].as_str();
     put!(out; "{\"id\":\"", BatchId(batch), "\",\"user\":\"", user, "\",\"total\":", early + late,
-        ",\"sealed_at\":\"", Iso(batch.starts + 60_000), "\",\"deadline\":");
+        ",\"sealed_at\":\"", Iso(batch.starts + SEALED_AFTER), "\",\"deadline\":");
     match deadline {
         Some(at) => put!(out; "\"", Iso(at), "\"}\n"),
         None => put!(out; "null}\n"),

@@ -11,6 +11,8 @@ pub struct Settings {
     pub deliveries: u64,
     /// How many tenants there are: each gets one small batch first, then their shares fall like 1/n (Zipf).
     pub users: u32,
+    /// The numbers of batches begin after this one; worlds that follow each other share none.
+    pub batches_before: u32,
     /// Fewest recipients of a batch.
     pub batch_recipients_min: u32,
     /// Most recipients of a batch; sizes are spread evenly over the powers of two between.
@@ -49,7 +51,7 @@ pub struct Settings {
     pub bad_elements: f64,
     /// Extra deliveries without events: confirmations and pings.
     pub control_messages: f64,
-    /// Batches that have a row in `batches`.
+    /// Batches that have a row in `batches`; one whose snapshot is not whole at first has one in any case.
     pub sealed_batches: f64,
     /// Batches with such a row that also have a deadline.
     pub deadlines: f64,
@@ -96,6 +98,7 @@ impl Default for Settings {
             seed: 42,
             deliveries: 100_000,
             users: 1_000,
+            batches_before: 0,
             batch_recipients_min: 4,
             batch_recipients_max: 1_024,
             providers: usual_providers(),

@@ -31,7 +31,14 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
         store
             .bury(&[reject(1, 5), reject(0, 5), reject(1, 3)])
             .unwrap();
-        store.bury(&[reject(1, 9)]).unwrap();
+        let last = Reject {
+            origin: Origin {
+                lane: 3,
+                offset: 77,
+            },
+            ..reject(1, 9)
+        };
+        store.bury(&[last]).unwrap();
     }
     let reader = Reader::open(dir.path()).unwrap();
     let mut letters = reader.dead_letters(10).unwrap();
@@ -46,6 +53,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
         (second.attempts, second.first_seen, second.last_seen),
         (3, at(3), at(9))
     );
+    assert_eq!(second.delivery, "3-77", "of the copy stored last");
     assert_eq!(second.headers.as_deref(), Some(r#"{"x":"y"}"#));
     assert_eq!(reader.dead_letter("").unwrap(), None);
 }

@@ -153,10 +153,12 @@ impl MemoryStore {
                 attempts: 0,
                 first_seen: seen,
                 last_seen: seen,
+                delivery: String::new(),
                 headers: Some(String::from_utf8_lossy(reject.headers.as_json()).into_owned()),
                 raw: Some(reject.raw.to_vec()),
             });
         letter.attempts += 1;
+        letter.delivery = reject.origin.to_string();
         letter.first_seen = letter.first_seen.min(seen);
         letter.last_seen = letter.last_seen.max(seen);
     }

@@ -34,9 +34,9 @@ fn key(reject: &Reject) -> RejectKey {
 fn bury_one(conn: &Connection, key: RejectKey, reject: &Reject) -> Result<(), SinkError> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO dead_letters (id, provider, user, stage, place, reason_code, reason, raw, body_sha256,
-         headers, first_seen, last_seen)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
-         ON CONFLICT (id) DO UPDATE SET attempts = attempts + 1,
+         headers, first_seen, last_seen, delivery)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET attempts = attempts + 1, delivery = excluded.delivery,
          first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
     )?;
     insert.execute(params![
@@ -51,6 +51,7 @@ fn bury_one(conn: &Connection, key: RejectKey, reject: &Reject) -> Result<(), Si
         reject.body_sha256,
         reject.headers.as_json(),
         reject.received_at.0,
+        reject.origin.to_string(),
     ])?;
     Ok(())
 }

@@ -20,7 +20,7 @@ pub struct Reader {
 }
 
 const DEAD_LETTER: &str = "lower(hex(id)), provider, user, stage, place, reason_code, reason,
-    lower(hex(body_sha256)), attempts, first_seen, last_seen";
+    lower(hex(body_sha256)), attempts, first_seen, last_seen, delivery";
 
 impl Reader {
     /// Opens the store in a folder for reading.
@@ -83,7 +83,7 @@ impl Reader {
     pub fn unmatched(&self, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
         let mut read = self.conn.prepare_cached(
             "SELECT lower(hex(identity)), provider, user, kind, message_id, recipient, occurred_at, received_at,
-             parked_at, attempts FROM unmatched ORDER BY parked_at, identity LIMIT ?1",
+             parked_at, attempts, lane || '-' || offset FROM unmatched ORDER BY parked_at, identity LIMIT ?1",
         )?;
         let mut rows = read.query([int(limit)])?;
         let mut found = Vec::new();
@@ -145,6 +145,7 @@ fn unmatched(row: &Row<'_>) -> Result<UnmatchedView, SinkError> {
         received_at: Millis(row.get(7)?),
         parked_at: Millis(row.get(8)?),
         attempts: count(row, 9)?,
+        delivery: row.get(10)?,
     })
 }
 
@@ -161,7 +162,8 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetterView> {
         attempts: count(row, 8)?,
         first_seen: Millis(row.get(9)?),
         last_seen: Millis(row.get(10)?),
-        headers: row.get(11)?,
-        raw: row.get(12)?,
+        delivery: row.get(11)?,
+        headers: row.get(12)?,
+        raw: row.get(13)?,
     })
 }

@@ -9,7 +9,7 @@ use crate::edge::Point;
 use crate::error::{Exit, Fatal, SinkError};
 
 /// The version that this program reads and writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 const TABLES: &str = include_str!("schema.sql");
 

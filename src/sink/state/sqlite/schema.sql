@@ -1,4 +1,4 @@
--- hookflow's embedded state store, schema version 1 (PRAGMA user_version).
+-- hookflow's embedded state store, schema version 2 (PRAGMA user_version).
 -- Times are whole milliseconds since 1970-01-01T00:00:00Z. Keys are 16-byte hashes.
 -- Every transaction touches tables in the order ledger, unmatched, recipients, batches, outbox.
 
@@ -137,7 +137,8 @@ CREATE TABLE dead_letters (
     headers     BLOB NOT NULL,      -- the text of a JSON object; empty = none
     attempts    INTEGER NOT NULL DEFAULT 1,
     first_seen  INTEGER NOT NULL,
-    last_seen   INTEGER NOT NULL
+    last_seen   INTEGER NOT NULL,
+    delivery    TEXT NOT NULL       -- lane-offset of the copy stored last, as the text logs name it
 );
 CREATE INDEX dead_letters_by_age ON dead_letters (last_seen);
 

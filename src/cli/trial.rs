@@ -1,0 +1,37 @@
+//! What `check` tries out: everything that a job would open, one after the other, and closed again at once.
+//!
+//! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
+
+use crate::config::Plan;
+use crate::error::Fatal;
+use crate::observe::http;
+use crate::sink::state::sqlite::SqliteStore;
+
+/// Tries everything.
+pub fn all(plan: &Plan) -> Result<(), Fatal> {
+    let trials = [store(plan), metrics(plan)];
+    let mut wrong = trials.into_iter().filter_map(Result::err);
+    let Some(mut first) = wrong.next() else {
+        return Ok(());
+    };
+    for other in wrong {
+        first.message.push('\n');
+        first.message.push_str(&other.message);
+    }
+    Err(first)
+}
+
+/// Opens a store that is there, which finds a wrong schema, a missing right or another process; one that is not there is
+/// made by the first job.
+fn store(plan: &Plan) -> Result<(), Fatal> {
+    if plan.store_dir.join("state.db").exists() {
+        drop(SqliteStore::open(&plan.store_dir)?);
+    }
+    Ok(())
+}
+
+/// Opens the port that a live job would serve.
+fn metrics(plan: &Plan) -> Result<(), Fatal> {
+    let address = plan.metrics_address(false);
+    address.map_or(Ok(()), |address| http::listen(address).map(drop))
+}
