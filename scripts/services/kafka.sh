@@ -2,7 +2,7 @@
 #
 # Beside the jars the cache holds a class archive (halves the start) and a formatted, empty data folder.
 
-kafka_ports=2 # broker, controller
+kafka_ports=5 # plaintext, controller; with STACK_TLS: TLS, SASL over TLS, SASL in plaintext
 kafka_stop_signal=TERM
 kafka_abandon_signal=KILL
 kafka_version=4.4.0
@@ -11,6 +11,7 @@ kafka_folder() { printf '%s/kafka-%s\n' "$cache" "$kafka_version"; }
 
 kafka_missing() {
     need java default-jre-headless
+    [ "${STACK_TLS:-}" != 1 ] || need openssl openssl
     [ -e "$(kafka_folder)/ok" ] || need mvn maven
 }
 
@@ -45,9 +46,10 @@ END
 # kafka_prime FOLDER: formats a data folder and writes the class archive, by one start and stop of a broker.
 kafka_prime() {
     local prime=$1 folder=${1%/*} id pid flags
-    kafka_properties "$prime" "$(free_port)" "$(free_port)"
+    kafka_properties "$prime" "$(free_port)" "$(free_port)" > "$prime/server.properties"
     id=$(kafka_java kafka.tools.StorageTool random-uuid 2>/dev/null)
-    quietly kafka_java kafka.tools.StorageTool format -t "$id" -c "$prime/server.properties"
+    quietly kafka_java kafka.tools.StorageTool format -t "$id" -c "$prime/server.properties" \
+        --add-scram 'SCRAM-SHA-256=[name=app,password=correct-horse]'
     cp -r "$prime/data" "$folder/formatted"
     kafka_flags
     java "${flags[@]}" "-XX:ArchiveClassesAtExit=$folder/kafka.jsa" -cp "$(kafka_jars)" kafka.Kafka "$prime/server.properties" \
@@ -78,15 +80,27 @@ kafka_java() {
     java "${flags[@]}" -cp "$(kafka_jars)" "$@"
 }
 
-# Short timeouts: with the stock ones a broker that was killed is refused for 9 seconds when it comes back.
+# kafka_properties FOLDER PORT CONTROLLER [TLS SASL_TLS SASL]: the settings. Short timeouts: with the stock ones a broker
+# that was killed is refused for 9 seconds when it comes back.
 kafka_properties() {
-    local folder=$1 port=$2 controller=$3 one
-    cat > "$folder/server.properties" <<END
+    local folder=$1 port=$2 controller=$3 listeners=PLAINTEXT://127.0.0.1:$2 advertised=PLAINTEXT://127.0.0.1:$2 one
+    if [ $# -gt 3 ]; then
+        listeners+=,SSL://127.0.0.1:$4,SASL_SSL://127.0.0.1:$5,SASL_PLAINTEXT://127.0.0.1:$6
+        advertised+=,SSL://localhost:$4,SASL_SSL://localhost:$5,SASL_PLAINTEXT://127.0.0.1:$6
+        kafka_security
+    fi
+    for one in {offsets.topic,transaction.state.log,share.coordinator.state.topic}.{replication.factor,num.partitions} \
+        {transaction.state.log,share.coordinator.state.topic}.min.isr; do
+        echo "$one=1"
+    done
+    cat <<END
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+listeners=$listeners,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=$advertised
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$controller
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$folder/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
@@ -104,10 +118,23 @@ num.network.threads=2
 num.io.threads=2
 background.threads=2
 END
-    for one in {offsets.topic,transaction.state.log,share.coordinator.state.topic}.{replication.factor,num.partitions} \
-        {transaction.state.log,share.coordinator.state.topic}.min.isr; do
-        echo "$one=1"
-    done >> "$folder/server.properties"
+}
+
+# kafka_security: the TLS listener wants a client's certificate, the SASL ones a name and a password.
+kafka_security() {
+    local module=org.apache.kafka.common.security listener
+    cat <<END
+ssl.keystore.type=PEM
+ssl.keystore.location=$dir/tls/kafka.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$dir/tls/ca.pem
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+END
+    for listener in sasl_ssl sasl_plaintext; do
+        echo "listener.name.$listener.plain.sasl.jaas.config=$module.plain.PlainLoginModule required user_app=\"correct-horse\";"
+        echo "listener.name.$listener.scram-sha-256.sasl.jaas.config=$module.scram.ScramLoginModule required;"
+    done
 }
 
 kafka_prepare() {
@@ -119,7 +146,7 @@ kafka_prepare() {
 
 kafka_command() {
     local folder=$1 flags
-    kafka_properties "$@"
+    if [ -d "$dir/tls" ]; then kafka_properties "$@"; else kafka_properties "${@:1:3}"; fi > "$folder/server.properties"
     kafka_flags
     # shellcheck disable=SC2206 # several options in one variable
     command=(java "${flags[@]}" ${STACK_KAFKA_JAVA_OPTIONS:-} "-XX:SharedArchiveFile=$(kafka_folder)/kafka.jsa"
@@ -131,6 +158,12 @@ kafka_ready() {
     pid_in "$folder/pid" >/dev/null && grep -q 'Kafka Server started' "$folder/log" && answers "$port"
 }
 
-kafka_environment() { echo "HOOKFLOW_KAFKA_BROKERS=127.0.0.1:$2"; }
+kafka_environment() {
+    echo "HOOKFLOW_KAFKA_BROKERS=127.0.0.1:$2"
+    [ -d "$dir/tls" ] || return 0
+    echo "HOOKFLOW_KAFKA_TLS_BROKERS=localhost:$4"
+    echo "HOOKFLOW_KAFKA_SASL_TLS_BROKERS=localhost:$5"
+    echo "HOOKFLOW_KAFKA_SASL_BROKERS=127.0.0.1:$6"
+}
 
 kafka_sweep() { :; }

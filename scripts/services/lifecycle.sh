@@ -121,8 +121,11 @@ abandon_service() {
     signal=${name}_abandon_signal
     if pid=$(pid_in "$folder/pid"); then
         signal_tree CONT "$pid"
-        kill "-${!signal}" "$pid" 2>/dev/null || true
-        gone 5 "$pid" || kill_tree "$pid" || true
+        if [ "${!signal}" != KILL ]; then
+            kill "-${!signal}" "$pid" 2>/dev/null || true
+            gone 5 "$pid" || true
+        fi
+        kill_tree "$pid" || true
     fi
     "${name}_sweep" "$folder"
 }

@@ -10,8 +10,8 @@ missing_packages() {
     for name; do "${name}_missing"; done | sort -u
 }
 
-# install SERVICE…: all that is missing, or one sentence with all that somebody else has to install.
-install() {
+# install_missing SERVICE…: all that is missing, or one sentence with all that somebody else has to install.
+install_missing() {
     local packages name
     mapfile -t packages < <(missing_packages "$@")
     if ((${#packages[@]})); then

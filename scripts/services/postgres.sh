@@ -88,7 +88,7 @@ postgres_command() {
     command=("${postgres_user[@]}" "$(postgres_programs)/postgres" -D "$folder/data" -p "$port"
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100
         -c dynamic_shared_memory_type=mmap)
-    if [ "${STACK_FAST:-}" = 1 ]; then command+=(-c fsync=off); fi
+    if [ -e "$dir/fast" ]; then command+=(-c fsync=off); fi
 }
 
 # The server writes its own state into its pid file: nobody else's server on that port is taken for ours.
