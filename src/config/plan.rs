@@ -78,10 +78,6 @@ pub struct Plan {
 pub enum Live {
     /// Lines of deliveries from standard input.
     StandardInput,
-    /// A stream of NATS JetStream.
-    Nats,
-    /// Topics of Kafka.
-    Kafka,
 }
 
 /// Where state lives.
@@ -89,8 +85,6 @@ pub enum Live {
 pub enum StateKind {
     /// In the folder of the embedded store.
     Sqlite,
-    /// In a Postgres database.
-    Postgres,
 }
 
 /// Where the event log lives.
@@ -307,15 +301,9 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
     }
 }
 
-const LIVE: [(&str, Live); 3] = [
-    ("stdin", Live::StandardInput),
-    ("nats", Live::Nats),
-    ("kafka", Live::Kafka),
-];
-const STATE_STORES: [(&str, StateKind); 2] = [
-    ("sqlite", StateKind::Sqlite),
-    ("postgres", StateKind::Postgres),
-];
+/// Only what is built can be chosen.
+const LIVE: [(&str, Live); 1] = [("stdin", Live::StandardInput)];
+const STATE_STORES: [(&str, StateKind); 1] = [("sqlite", StateKind::Sqlite)];
 const LOG_STORES: [(&str, LogKind); 2] = [
     ("parquet", LogKind::Parquet),
     ("clickhouse", LogKind::ClickHouse),
