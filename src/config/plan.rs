@@ -101,7 +101,6 @@ impl StateKind {
     pub const fn name(self) -> &'static str {
         match self {
             StateKind::Sqlite => "SQLite",
-            StateKind::Postgres => "Postgres",
         }
     }
 }
