@@ -4,10 +4,10 @@
 -- The sorting key and the partition hold only fields that no copy of an event can differ in, so FINAL sees all copies.
 CREATE TABLE IF NOT EXISTS {table}
 (
-    identity     FixedString(16)                COMMENT 'hash of (provider, user, kind, event key): lower(hex(identity)) as elsewhere',
+    identity     FixedString(16)                COMMENT 'hash of (provider, user, kind, event key): lower(hex(identity)) as elsewhere' CODEC(NONE),
     bucket       UInt32                         COMMENT 'hour of the event''s fixed time since 1970; 0 = it has none',
     version      UInt8                          COMMENT '0 while its recipient was unknown, then 1',
-    precedence   UInt64                         COMMENT 'version first, then the earliest receipt: what decides between copies',
+    precedence   UInt64                         COMMENT 'version first, then the earliest receipt: what decides between copies' CODEC(Delta, ZSTD(1)),
     provider     LowCardinality(String),
     user         LowCardinality(String)         COMMENT 'the tenant',
     kind         LowCardinality(String),
@@ -15,12 +15,12 @@ CREATE TABLE IF NOT EXISTS {table}
     machine      Bool                           COMMENT 'a machine opened it, as the provider says',
     message_id   String                         CODEC(ZSTD(1)),
     event_key    String                         CODEC(ZSTD(1)),
-    recipient    Nullable(String)               CODEC(ZSTD(1)) COMMENT 'the address, if the event says whose',
+    recipient    Nullable(String)               COMMENT 'the address, if the event says whose' CODEC(ZSTD(1)),
     occurred_at  Nullable(DateTime64(3, 'UTC')) CODEC(Delta, ZSTD(1)),
     received_at  DateTime64(3, 'UTC')           CODEC(Delta, ZSTD(1)),
-    batch_id     String                         CODEC(ZSTD(1)) COMMENT 'empty if unknown or none',
-    recipient_id String                         CODEC(ZSTD(1)) COMMENT 'empty if unknown',
-    raw          Nullable(String)               CODEC(ZSTD(1)) COMMENT 'the event''s slice of the body, where it is kept'
+    batch_id     String                         COMMENT 'empty if unknown or none' CODEC(ZSTD(1)),
+    recipient_id String                         COMMENT 'empty if unknown' CODEC(ZSTD(1)),
+    raw          Nullable(String)               COMMENT 'the event''s slice of the body, where it is kept' CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY if(bucket = 0, 0, toYYYYMM(toDateTime(bucket * 3600, 'UTC')))
