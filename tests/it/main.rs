@@ -17,4 +17,5 @@ mod parquet_query;
 mod program_logs;
 mod program_terminal;
 mod rows;
+mod rules;
 mod support;
