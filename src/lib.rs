@@ -16,7 +16,7 @@
 //!
 //! Three rules carry that: the unique key in the state store is the only judge of what is new ([`sink::state`]); the log is
 //! written for every event and idempotent by identity ([`sink::log`]); a position is remembered only below the
-//! frontier behind all sinks ([`settle`]).
+//! frontier behind all sinks ([`settle`]). What is right in every case where two programs could differ is one page: [`rules`].
 //!
 //! # The picture
 //!
@@ -32,6 +32,8 @@
 //! # The rooms, in the order in which an event travels
 //!
 //! A room uses only rooms above it.
+
+pub mod rules;
 
 pub mod event;
 

@@ -32,3 +32,27 @@ pub fn select<'scope>(
 ) -> StreamVec<'scope, Epoch, Event> {
     events.filter(move |event| range.holds(event))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enrich::directory::tests::event;
+
+    #[test]
+    fn a_range_goes_by_event_time_and_else_by_receive_time() {
+        let range = Range {
+            from: Some(Millis(5)),
+            to: Some(Millis(7)),
+        };
+        let held = |occurred_at: Option<i64>, received_at: i64| {
+            let mut event = event(1, "m", None, None);
+            event.occurred_at = occurred_at.map(Millis);
+            let delivery = std::sync::Arc::make_mut(&mut event.delivery);
+            delivery.received_at = Millis(received_at);
+            range.holds(&event)
+        };
+        let times: Vec<i64> = (0..10).filter(|at| held(Some(*at), 100)).collect();
+        assert_eq!(times, [5, 6]);
+        assert!(held(None, 6) && !held(None, 7));
+    }
+}

@@ -83,7 +83,7 @@ pub fn dispatch(
         Command::Config => settings::print(&common, env, output),
         Command::Decode(what) => decode::decode(&common, &what, env, output),
         Command::Generate(what) => backend::generate(&what).and_then(|text| {
-            output.print(&text)?;
+            output.print(&format!("{text}\n"))?;
             Ok(Exit::Done)
         }),
         Command::Events(what) => show::events(&common, &what, env, output),

@@ -4,7 +4,7 @@
 //! [`Origin`](crate::event::Origin)), by which it is followed through all rooms; no line carries an address or a payload.
 //! `tracing::warn!(delivery = %origin, reason = code.name(), "rejected")`
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Stderr, Write};
 
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +16,7 @@ pub fn start(logs: &Logs, rust_log: Option<&str>) -> Result<(), Fatal> {
     let filter = filter(&logs.level, rust_log)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(over_the_bar)
         .with_target(false);
     let started = match is_human(logs.format, std::io::stderr().is_terminal()) {
         true => builder
@@ -25,6 +25,15 @@ pub fn start(logs: &Logs, rust_log: Option<&str>) -> Result<(), Fatal> {
         false => builder.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Fatal::new(Exit::Watchdog, format!("logging cannot start: {error}")))
+}
+
+/// Standard error; on a terminal, from the start of a line that is empty: a bar may stand there, and draws itself anew.
+fn over_the_bar() -> Stderr {
+    let mut stderr = std::io::stderr();
+    if stderr.is_terminal() {
+        stderr.write_all(b"\r\x1b[2K").unwrap_or_default();
+    }
+    stderr
 }
 
 const fn is_human(format: Format, terminal: bool) -> bool {

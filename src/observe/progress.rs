@@ -12,10 +12,19 @@ use super::numbers::{bytes, elapsed, grouped, rate};
 /// How often a line is logged where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
+/// What the input is measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Files, standard input.
+    Bytes,
+    /// A generator, a broker.
+    Deliveries,
+}
+
 /// What is seen of a job at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Bytes of input (or deliveries of a generator) handed out.
+    /// Input that is settled, in the unit of the job.
     pub done: u64,
     /// How many there are, if that is known.
     pub total: Option<u64>,
@@ -29,16 +38,18 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
+    unit: Unit,
     quiet: bool,
     line_due: Duration,
 }
 
 impl Progress {
     /// A bar if standard error is a terminal, lines otherwise; nothing at all if `quiet`.
-    pub fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool, unit: Unit) -> Self {
         let terminal = !quiet && std::io::stderr().is_terminal();
         Self {
             bar: terminal.then(ProgressBar::new_spinner),
+            unit,
             quiet,
             line_due: LINE_EVERY,
         }
@@ -47,10 +58,10 @@ impl Progress {
     /// Shows what is seen at `now`, the time since the job started.
     pub fn show(&mut self, now: Duration, seen: Seen) {
         if let Some(bar) = &self.bar {
-            show_bar(bar, now, seen);
+            show_bar(bar, self.unit, now, seen);
         } else if !self.quiet && now >= self.line_due {
             self.line_due = now + LINE_EVERY;
-            tracing::info!("{}", line(now, seen));
+            tracing::info!("{}", line(self.unit, now, seen));
         }
     }
 
@@ -68,7 +79,7 @@ impl Drop for Progress {
     }
 }
 
-fn show_bar(bar: &ProgressBar, now: Duration, seen: Seen) {
+fn show_bar(bar: &ProgressBar, unit: Unit, now: Duration, seen: Seen) {
     if let Some(total) = seen.total
         && bar.length() != Some(total)
     {
@@ -78,14 +89,17 @@ fn show_bar(bar: &ProgressBar, now: Duration, seen: Seen) {
         bar.set_length(total);
     }
     bar.set_position(seen.done);
-    bar.set_message(line(now, seen));
+    bar.set_message(line(unit, now, seen));
 }
 
 /// `1.2 GiB of 3.4 GiB, 1,234,567 events, 234,567/s, 12.3 s left`
-fn line(now: Duration, seen: Seen) -> String {
+fn line(unit: Unit, now: Duration, seen: Seen) -> String {
     let mut parts = Vec::with_capacity(4);
     if let Some(total) = seen.total {
-        parts.push(format!("{} of {}", bytes(seen.done), bytes(total)));
+        parts.push(match unit {
+            Unit::Bytes => format!("{} of {}", bytes(seen.done), bytes(total)),
+            Unit::Deliveries => format!("{} of {} deliveries", grouped(seen.done), grouped(total)),
+        });
     }
     parts.push(format!("{} events", grouped(seen.events)));
     parts.push(format!("{}/s", grouped(rate(seen.events, now) as u64)));
@@ -116,7 +130,7 @@ mod tests {
             events: 5_000_000,
             open: 10,
         };
-        let text = line(Duration::from_secs(20), seen);
+        let text = line(Unit::Bytes, Duration::from_secs(20), seen);
         assert_eq!(
             text,
             "1.0 GiB of 4.0 GiB, 5,000,000 events, 250,000/s, 1 min 00 s left"
@@ -125,19 +139,19 @@ mod tests {
 
     #[test]
     fn no_length_and_no_time_are_no_trouble() {
-        let text = line(Duration::ZERO, Seen::default());
+        let text = line(Unit::Bytes, Duration::ZERO, Seen::default());
         assert_eq!(text, "0 events, 0/s, 0 not durable yet");
         let ended = Seen {
             done: 5,
             total: Some(5),
             ..Seen::default()
         };
-        assert!(line(Duration::from_secs(1), ended).ends_with("not durable yet"));
+        assert!(line(Unit::Deliveries, Duration::from_secs(1), ended).ends_with("not durable yet"));
     }
 
     #[test]
     fn quiet_is_quiet() {
-        let mut progress = Progress::new(true);
+        let mut progress = Progress::new(true, Unit::Bytes);
         progress.show(Duration::from_secs(100), Seen::default());
         assert!(progress.bar.is_none() && progress.line_due == LINE_EVERY);
     }

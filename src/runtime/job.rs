@@ -24,7 +24,11 @@ use crate::epoch::{Clock, MonotonicClock};
 use crate::error::Fatal;
 use crate::event::{Millis, Provider};
 use crate::observe::{
-    Board, http, progress::Progress, summary::Summary, usage::Usage, watchdog::Watchdog,
+    Board, http,
+    progress::{Progress, Unit},
+    summary::Summary,
+    usage::Usage,
+    watchdog::Watchdog,
 };
 use crate::select::Range;
 use crate::settle::Lanes;
@@ -262,7 +266,7 @@ impl Job {
             sinks: self.sinks(),
             tally: Arc::clone(&self.tally),
             board: Arc::clone(&self.board),
-            progress: Progress::new(self.request.quiet),
+            progress: Progress::new(self.request.quiet, unit(&self.request.input)),
             watchdog: Watchdog::new(self.request.plan.watchdog_limit, self.clock.elapsed()),
         };
         let mut draining: Option<Instant> = None;
@@ -337,6 +341,13 @@ impl Job {
 
 /// How often the job looks at itself.
 const LOOK: Duration = Duration::from_millis(100);
+
+const fn unit(input: &Input) -> Unit {
+    match input {
+        Input::Generator(_) => Unit::Deliveries,
+        _ => Unit::Bytes,
+    }
+}
 
 const fn program(input: &Input) -> Program {
     match input {

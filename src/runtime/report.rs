@@ -161,3 +161,38 @@ fn line(batch: &BatchView) -> BatchLine {
         completed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::event::Millis;
+
+    fn request(file: &str) -> JobRequest {
+        let plan = crate::config::load(None, &Default::default(), &[])
+            .unwrap()
+            .plan;
+        let input = Input::Files {
+            paths: vec![PathBuf::from(file)],
+            provider: None,
+        };
+        JobRequest::new(plan, input)
+    }
+
+    #[test]
+    fn a_job_is_its_name_or_the_fingerprint_of_what_it_does() {
+        let plain = name(&request("a.jsonl"));
+        assert_eq!(name(&request("a.jsonl")), plain);
+        assert_ne!(name(&request("b.jsonl")), plain);
+        let mut filtered = request("a.jsonl");
+        filtered.range.from = Some(Millis(1));
+        assert_ne!(name(&filtered), plain);
+        let mut elsewhere = request("a.jsonl");
+        elsewhere.plan.store_dir = PathBuf::from("elsewhere");
+        assert_ne!(name(&elsewhere), plain);
+        let mut named = request("b.jsonl");
+        named.name = Some("nightly".into());
+        assert_eq!(name(&named), "nightly");
+    }
+}

@@ -1,6 +1,6 @@
 //! From a source's channel into the dataflow: mints epochs, keeps the ledger, and stops at the in-flight limit.
 //!
-//! * **Waiting**: an idle bridge looks at its channel every [`LOOK_AGAIN`], so that is what it adds to latency at most.
+//! * **Waiting**: an idle bridge looks at its channel every `LOOK_AGAIN`, so that is what it adds to latency at most.
 //! * **Capability**: one, downgraded to the clock's epoch on every call, so that an idle source still lets time pass; it is
 //!   dropped when the channel is closed and empty.
 //! * **Bound**: at most [`InFlight`] open events and bytes (plus one parcel); timely has no backpressure of its own, so

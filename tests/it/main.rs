@@ -15,5 +15,7 @@ mod operators;
 mod parquet_files;
 mod parquet_query;
 mod program_logs;
+mod program_terminal;
 mod rows;
+mod rules;
 mod support;

@@ -33,11 +33,12 @@ impl Summary {
             None => "as fast as they were taken".to_owned(),
         };
         format!(
-            "{} deliveries with {} events in {}, {pace}; {} workers, {}",
+            "{} deliveries with {} events in {}, {pace}; {} worker{}, {}",
             grouped(self.received),
             grouped(self.events),
             elapsed(took),
             load.workers,
+            if load.workers == 1 { "" } else { "s" },
             load.sinks
         )
     }
