@@ -111,6 +111,17 @@ pub fn pass<T, E>(point: Point, call: impl FnOnce() -> Result<T, E>) -> Result<T
     Ok(done)
 }
 
+/// The same for a call that is awaited.
+pub async fn pass_async<T, E>(
+    point: Point,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    reach(point, Moment::Before);
+    let done = call.await?;
+    reach(point, Moment::After);
+    Ok(done)
+}
+
 #[cfg(feature = "faults")]
 fn reach(point: Point, moment: Moment) {
     faults::reach(point, moment);
