@@ -56,6 +56,8 @@ points! {
     StoreLoadEnd = "store.load.end",
     /// Positions commit.
     StoreCheckpoint = "store.checkpoint",
+    /// What is kept against messages that end the process commits.
+    StoreAttempts = "store.attempts",
     /// Deadlines are judged.
     StoreDeadline = "store.deadline",
     /// The completion outbox is marked.

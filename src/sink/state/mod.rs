@@ -22,6 +22,7 @@ use crate::error::SinkError;
 use crate::event::{BounceClass, Event, Kind, Millis, Reject, User};
 use crate::key::{Bucket, Identity};
 pub use crate::recipient::{BatchRow, Mapping, RecipientRow, RowId};
+pub use crate::source::attempt::LaneAttempt;
 
 /// One event as the state store sees it.
 #[derive(Clone, Debug)]
@@ -196,6 +197,12 @@ pub trait StateStore: Send {
 
     /// The checkpoints of a job.
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
+
+    /// What is kept of a job's lanes against messages that end the process, by lane.
+    fn attempts(&mut self, job: &str) -> Result<Vec<LaneAttempt>, SinkError>;
+
+    /// Keeps that, replacing what was kept of the same lanes.
+    fn note_attempts(&mut self, job: &str, lanes: &[LaneAttempt]) -> Result<(), SinkError>;
 
     /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
     ///

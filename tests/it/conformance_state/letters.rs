@@ -1,9 +1,9 @@
-//! Dead letters and checkpoints.
+//! Dead letters, checkpoints and attempts.
 
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
 use hookflow::sink::state::memory::MemoryStore;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::{Checkpoint, Prune, StateStore};
+use hookflow::sink::state::{Checkpoint, LaneAttempt, Prune, StateStore};
 
 use super::world::*;
 
@@ -92,5 +92,28 @@ fn a_checkpoint_replaces_that_of_its_lane() {
             [lane("j", "a", 9), lane("j", "b", 2)]
         );
         assert!(store.checkpoints("none").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_is_kept_of_a_lane_replaces_what_was() {
+    on_every_store(|store| {
+        let lane = |lane: &str, deaths| LaneAttempt {
+            lane: lane.into(),
+            floor: 1 << 40,
+            deaths,
+            running: deaths > 0,
+            named: (deaths > 1).then_some((5, 6)),
+            until: 9,
+            condemned: (deaths > 2).then_some(0),
+        };
+        assert!(store.attempts("j").unwrap().is_empty());
+        store
+            .note_attempts("j", &[lane("b", 3), lane("a", 1)])
+            .unwrap();
+        store.note_attempts("k", &[lane("a", 0)]).unwrap();
+        store.note_attempts("j", &[lane("a", 2)]).unwrap();
+        assert_eq!(store.attempts("j").unwrap(), [lane("a", 2), lane("b", 3)]);
+        assert_eq!(store.attempts("k").unwrap(), [lane("a", 0)]);
     });
 }
