@@ -4,7 +4,7 @@ use super::memory::MemoryStore;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};
@@ -53,7 +53,11 @@ impl StateStore for NullStore {
         self.recipients.finish_load(load)
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         self.recipients.mappings(after, limit)
     }
 

@@ -14,7 +14,7 @@ use super::fold::{Deltas, RowState};
 use super::view::{DeadLetterView, Export};
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, Prune, Pruned, RecipientRow, RowId, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent, StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Event, Millis, Reject, User};
@@ -173,7 +173,11 @@ impl StateStore for MemoryStore {
         Ok(self.finish(load))
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         Ok(self.page_of_mappings(after, limit))
     }
 

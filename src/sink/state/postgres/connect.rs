@@ -38,6 +38,13 @@ impl Mode {
         }
     }
 
+    const fn begin_reading(self) -> &'static str {
+        match self {
+            Mode::Durable => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Mode::Dry => "SAVEPOINT step",
+        }
+    }
+
     const fn commit(self) -> &'static str {
         match self {
             Mode::Durable => "COMMIT",
@@ -94,6 +101,11 @@ impl Connection {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<(), SinkError> {
         Ok(self.client.batch_execute(self.mode.begin()).await?)
+    }
+
+    /// Begins a transaction that reads in one consistent moment. It is given up at its end.
+    pub(super) async fn begin_reading(&self) -> Result<(), SinkError> {
+        Ok(self.client.batch_execute(self.mode.begin_reading()).await?)
     }
 
     /// Begins a transaction that first takes an advisory lock, shared with others of its kind, until it ends.

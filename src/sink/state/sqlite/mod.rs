@@ -32,7 +32,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::edge::{self, Point};
 use crate::error::{Fatal, SinkError};
@@ -131,7 +131,11 @@ impl StateStore for SqliteStore {
         seal::finish_load(&self.conn, load)
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         load::mappings(&self.conn, after, limit)
     }
 

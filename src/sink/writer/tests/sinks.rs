@@ -11,7 +11,7 @@ use crate::sink::log::{LogRow, Version};
 use crate::sink::state::view::Export;
 use crate::sink::state::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::tally::{Counter, Tally};
 
@@ -49,7 +49,11 @@ impl StateStore for Stub {
     fn finish_load(&mut self, _: LoadId) -> Result<LoadSummary, SinkError> {
         Err(error(Class::Bug))
     }
-    fn mappings(&mut self, _: i64, _: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        _: MappingCursor,
+        _: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         Err(error(Class::Bug))
     }
     fn late_matches(&mut self, _: Identity, _: usize) -> Result<Vec<LateMatch>, SinkError> {
