@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use hookflow::error::{Class, Exit};
 use hookflow::event::Kind;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::diff;
+use hookflow::sink::state::view::{StateReader, diff};
 use hookflow::sink::state::{LoadKind, MappingCursor, Outcome, StateStore};
 
 use super::world::*;
@@ -88,7 +88,7 @@ fn readers_see_what_is_committed_while_the_store_is_open() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(Reader::open(dir.path()).unwrap_err().exit, Exit::Input);
     let mut store = SqliteStore::open(dir.path()).unwrap();
-    let reader = Reader::open(dir.path()).unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
     let ids = full(&mut store, "b", 2);
     outcome(&mut store, hit("k", Kind::Bounced, 1, ids[1]));
     outcome(

@@ -3,6 +3,7 @@
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
 use hookflow::sink::state::memory::MemoryStore;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
+use hookflow::sink::state::view::StateReader;
 use hookflow::sink::state::{Checkpoint, LaneAttempt, Prune, StateStore};
 
 use super::world::*;
@@ -40,7 +41,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
         };
         store.bury(&[last]).unwrap();
     }
-    let reader = Reader::open(dir.path()).unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
     let mut letters = reader.dead_letters(10).unwrap();
     assert!(letters.iter().all(|letter| letter.raw.is_none()));
     for letter in &mut letters {

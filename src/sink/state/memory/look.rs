@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::super::view::{BatchView, CompletionView, Export, RecipientView};
 use super::super::{LateMatch, Mapping, MappingCursor, RowId};
-use super::{Batch, BatchName, MemoryStore, Recipient};
+use super::{Batch, BatchName, MemoryStore, Message, Recipient};
 use crate::event::{Delivery, Event};
 use crate::key::{AddressKey, JoinKey, RowKey};
 

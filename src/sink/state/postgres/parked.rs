@@ -96,7 +96,8 @@ pub(super) async fn settle(
         .map(|(identity, _)| distinct.get(identity).copied().unwrap_or(false))
         .collect();
     let delete = connection.statement(DELETE).await?;
-    let deleting = connection.client.execute(&delete, &[&identities, &gone]);
+    let keys: [&(dyn ToSql + Sync); 2] = [&identities, &gone];
+    let deleting = connection.client.execute(&delete, &keys);
     if parks.is_empty() {
         deleting.await?;
         return Ok(Settled::default());
