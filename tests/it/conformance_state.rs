@@ -3,6 +3,7 @@
 
 mod apply;
 mod complete;
+mod database;
 mod embedded;
 mod letters;
 mod load;
