@@ -2,7 +2,6 @@
 //!
 //! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 
-use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

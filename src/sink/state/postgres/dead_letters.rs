@@ -10,9 +10,9 @@ use crate::event::Reject;
 use crate::key::RejectKey;
 
 const WRITE: &str = r#"INSERT INTO dead_letters AS d (id, provider, "user", stage, place, reason_code, reason, raw,
-    body_sha256, headers, first_seen, last_seen)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
-    ON CONFLICT (id) DO UPDATE SET attempts = d.attempts + 1,
+    body_sha256, headers, first_seen, last_seen, delivery)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)
+    ON CONFLICT (id) DO UPDATE SET attempts = d.attempts + 1, delivery = excluded.delivery,
     first_seen = least(d.first_seen, excluded.first_seen), last_seen = greatest(d.last_seen, excluded.last_seen)"#;
 
 /// Stores rejects; a repeat raises the attempts and widens the time in which it was seen.
@@ -73,6 +73,7 @@ async fn bury_one(
                 &&reject.body_sha256[..],
                 &headers,
                 &Stamp(reject.received_at),
+                &reject.origin.to_string(),
             ],
         )
         .await?;

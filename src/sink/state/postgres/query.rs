@@ -27,7 +27,7 @@ impl std::fmt::Debug for Reader {
 }
 
 const DEAD_LETTER: &str = r#"encode(uuid_send(id), 'hex'), provider, "user", stage, place, reason_code, reason,
-    encode(body_sha256, 'hex'), attempts, first_seen, last_seen"#;
+    encode(body_sha256, 'hex'), attempts, first_seen, last_seen, delivery"#;
 
 impl Reader {
     /// Connects. A server that cannot be reached is an error here: there is nobody who would wait.
@@ -125,7 +125,7 @@ async fn messages(connection: &Connection, row_id: i64) -> Result<Vec<MessageVie
 
 async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
     let read = r#"SELECT encode(uuid_send(identity), 'hex'), provider, "user", kind, message_id, recipient,
-        occurred_at, received_at, parked_at, attempts FROM unmatched ORDER BY parked_at, identity LIMIT $1"#;
+        occurred_at, received_at, parked_at, attempts, lane || '-' || "offset" FROM unmatched ORDER BY parked_at, identity LIMIT $1"#;
     let mut found = Vec::new();
     for row in connection.client.query(read, &[&int(limit)]).await? {
         found.push(UnmatchedView {
@@ -139,6 +139,7 @@ async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedV
             received_at: moment(&row, 7)?,
             parked_at: moment(&row, 8)?,
             attempts: count(&row, 9)?,
+            delivery: row.try_get(10)?,
         });
     }
     Ok(found)
@@ -173,7 +174,8 @@ fn dead_letter(row: &Row) -> Result<DeadLetterView, SinkError> {
         attempts: count(row, 8)?,
         first_seen: moment(row, 9)?,
         last_seen: moment(row, 10)?,
-        headers: row.try_get(11)?,
-        raw: row.try_get(12)?,
+        delivery: row.try_get(11)?,
+        headers: row.try_get(12)?,
+        raw: row.try_get(13)?,
     })
 }

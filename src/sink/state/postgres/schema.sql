@@ -155,7 +155,8 @@ CREATE TABLE dead_letters (
     headers     bytea  NOT NULL,      -- the text of a JSON object; empty = none
     attempts    bigint NOT NULL DEFAULT 1,
     first_seen  timestamptz NOT NULL,
-    last_seen   timestamptz NOT NULL
+    last_seen   timestamptz NOT NULL,
+    delivery    text   NOT NULL       -- lane-offset of the copy stored last, as the text logs name it
 );
 CREATE INDEX dead_letters_by_age ON dead_letters (last_seen);
 

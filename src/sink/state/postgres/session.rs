@@ -74,11 +74,12 @@ impl Session {
         }
         let limit = self.settings.connect_timeout + self.settings.call_timeout;
         let (settings, mode) = (&self.settings, self.mode);
-        let opened = self.runtime.block_on(timeout(limit, async {
+        let opening = async {
             let connection = Connection::open(settings, mode).await?;
             look(&connection, &settings.schema).await?;
             Ok::<_, Trouble>(connection)
-        }));
+        };
+        let opened = self.runtime.block_on(async { timeout(limit, opening).await });
         self.connection = Some(opened.map_err(|_| too_slow())??);
         self.connections += 1;
         Ok(())
