@@ -10,4 +10,5 @@ mod load;
 mod parked;
 mod prune;
 mod random;
+mod server;
 mod world;

@@ -66,7 +66,10 @@ impl Page {
             let wanted = self.limit.saturating_sub(self.mappings.len()) + BEYOND;
             let rows = connection
                 .client
-                .query(&statement, &[&load, &self.cursor.message, &int(wanted as u64)])
+                .query(
+                    &statement,
+                    &[&load, &self.cursor.message, &int(wanted as u64)],
+                )
                 .await?;
             for row in &rows {
                 let mapping = mapping(row)?;

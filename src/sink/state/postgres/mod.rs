@@ -230,7 +230,8 @@ impl StateStore for PostgresStore {
     }
 
     fn checkpoint(&mut self, lanes: &[Checkpoint]) -> Result<(), SinkError> {
-        self.session.call(async |c| jobs::checkpoint(c, lanes).await)
+        self.session
+            .call(async |c| jobs::checkpoint(c, lanes).await)
     }
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::{BatchRow, LoadId, LoadKind, Loaded, Mapping, MappingCursor, RecipientRow, RowId};
+use super::super::{
+    BatchRow, LoadId, LoadKind, Loaded, Mapping, MappingCursor, RecipientRow, RowId,
+};
 use super::{begin, commit, int};
 use crate::edge::Point;
 use crate::error::SinkError;

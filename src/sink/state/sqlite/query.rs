@@ -65,15 +65,15 @@ impl StateReader for Reader {
     }
 
     fn batches(&mut self) -> Result<Vec<BatchView>, SinkError> {
-        export::batches(&mut self.conn)
+        export::batches(&self.conn)
     }
 
     fn completions(&mut self) -> Result<Vec<CompletionView>, SinkError> {
-        export::completions(&mut self.conn)
+        export::completions(&self.conn)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {
-        export::export(&mut self.conn)
+        export::export(&self.conn)
     }
 
     fn unmatched(&mut self, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
