@@ -2,8 +2,6 @@
 //!
 //! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 
-use std::path::Path;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -12,12 +10,11 @@ use serde_json::Value;
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
-use crate::runtime::store::log_dir;
+use crate::runtime::store::{log_dir, open_state, read_state};
 use crate::sink::log::clickhouse;
 use crate::sink::log::parquet::{Filter, events as logged};
-use crate::sink::state::sqlite::{Reader, SqliteStore};
+use crate::sink::state::Prune;
 use crate::sink::state::view::DeadLetterView;
-use crate::sink::state::{Prune, StateStore};
 use crate::source::generator::{Settings, SnapshotFormat, write_to};
 
 /// Rows for people or programs.
@@ -72,33 +69,33 @@ pub fn events(plan: &Plan, what: &EventsArgs) -> Rows {
 }
 
 /// `recipient`: state rows that the needle names.
-pub fn recipient(store: &Path, needle: &str) -> Rows {
-    values(Reader::open(store)?.recipient(needle)?)
+pub fn recipient(plan: &Plan, needle: &str) -> Rows {
+    values(read_state(plan)?.recipient(needle)?)
 }
 
 /// `batches`: all batches with their counters.
-pub fn batches(store: &Path) -> Rows {
-    values(Reader::open(store)?.batches()?)
+pub fn batches(plan: &Plan) -> Rows {
+    values(read_state(plan)?.batches()?)
 }
 
 /// `completions`: all of the outbox.
-pub fn completions(store: &Path) -> Rows {
-    values(Reader::open(store)?.completions()?)
+pub fn completions(plan: &Plan) -> Rows {
+    values(read_state(plan)?.completions()?)
 }
 
 /// `unmatched list`: the parked events, oldest first.
-pub fn unmatched(store: &Path, limit: u64) -> Rows {
-    values(Reader::open(store)?.unmatched(limit)?)
+pub fn unmatched(plan: &Plan, limit: u64) -> Rows {
+    values(read_state(plan)?.unmatched(limit)?)
 }
 
 /// `dlq list`: dead letters without their raw bytes.
-pub fn dead_letters(store: &Path, limit: u64) -> Rows {
-    values(Reader::open(store)?.dead_letters(limit)?)
+pub fn dead_letters(plan: &Plan, limit: u64) -> Rows {
+    values(read_state(plan)?.dead_letters(limit)?)
 }
 
 /// `dlq show`: one dead letter with `headers`, `raw_text` (if it is UTF-8) and `raw_base64`.
-pub fn dead_letter(store: &Path, id: &str) -> Result<Option<Value>, Fatal> {
-    let found = Reader::open(store)?.dead_letter(id)?;
+pub fn dead_letter(plan: &Plan, id: &str) -> Result<Option<Value>, Fatal> {
+    let found = read_state(plan)?.dead_letter(id)?;
     found.map(|letter| with_raw(&letter)).transpose()
 }
 
@@ -115,13 +112,13 @@ fn with_raw(letter: &DeadLetterView) -> Result<Value, Fatal> {
 }
 
 /// `prune`: how many ledger entries were forgotten.
-pub fn prune(store: &Path, what: &PruneArgs) -> Result<u64, Fatal> {
+pub fn prune(plan: &Plan, what: &PruneArgs) -> Result<u64, Fatal> {
     let asked = Prune {
         before: what.before,
         no_time_stored_before: what.no_time_before,
         dead_letters_before: None,
     };
-    let pruned = SqliteStore::open(store)?.prune(&asked, PRUNED_AT_ONCE)?;
+    let pruned = open_state(plan)?.prune(&asked, PRUNED_AT_ONCE)?;
     Ok(pruned.ledger + pruned.no_time)
 }
 

@@ -3,9 +3,10 @@
 use super::args::Common;
 use super::environment::{Environment, load};
 use super::output::Output;
-use crate::config::{LogKind, Plan};
+use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::sink::log::clickhouse;
+use crate::sink::state::postgres::{Migrated, migrate as migrate_postgres};
 
 /// One line a store.
 pub fn migrate(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {
@@ -18,6 +19,10 @@ pub fn migrate(common: &Common, env: &Environment, output: &mut Output<'_>) -> R
 
 fn stores(plan: &Plan) -> Result<Vec<String>, Fatal> {
     let mut lines = Vec::new();
+    match plan.state_store {
+        StateKind::Postgres => lines.push(postgres(plan)?),
+        StateKind::Sqlite => lines.push("sqlite: nothing to do, a job makes its own tables".into()),
+    }
     match plan.log_store {
         LogKind::ClickHouse => lines.push(clickhouse::migrate(&plan.clickhouse)?),
         LogKind::Parquet => {
@@ -25,4 +30,14 @@ fn stores(plan: &Plan) -> Result<Vec<String>, Fatal> {
         }
     }
     Ok(lines)
+}
+
+fn postgres(plan: &Plan) -> Result<String, Fatal> {
+    let schema = &plan.postgres.schema;
+    let Migrated { from, to } = migrate_postgres(plan.postgres.clone())?;
+    Ok(match from {
+        0 => format!("postgres: schema {schema} made, version {to}"),
+        from if from == to => format!("postgres: schema {schema} is at version {to} already"),
+        from => format!("postgres: schema {schema} taken from version {from} to {to}"),
+    })
 }

@@ -78,8 +78,8 @@ pub fn dispatch(
         Command::Run(RunCommand::Live(run)) => job::live(&common, &run, env, output),
         Command::Run(RunCommand::Replay(run)) => job::replay(&common, &run, env, output),
         Command::Run(RunCommand::Throughput(run)) => job::throughput(&common, &run, env, output),
-        Command::Migrate => migrate::migrate(&common, env, output),
         Command::Check => settings::check(&common, env, output),
+        Command::Migrate => migrate::migrate(&common, env, output),
         Command::Config => settings::print(&common, env, output),
         Command::Decode(what) => decode::decode(&common, &what, env, output),
         Command::Generate(what) => backend::generate(&what).and_then(|text| {

@@ -1,7 +1,5 @@
 //! The commands that look at stores: a question to the [`backend`], its rows to a table.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::args::{
@@ -11,6 +9,7 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::output::Output;
 use super::{backend, table};
+use crate::config::Plan;
 use crate::error::{Exit, Fatal};
 use crate::observe::numbers::grouped;
 
@@ -88,7 +87,7 @@ pub fn events(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let rows = backend::events(&load(common, env, Vec::new())?.plan, what)?;
+    let rows = backend::events(&plan(common, env)?, what)?;
     list(EVENTS, &rows, &what.list, "no event is like that", output)
 }
 
@@ -99,7 +98,7 @@ pub fn recipient(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let mut rows = backend::recipient(&store(common, env)?, &what.needle)?;
+    let mut rows = backend::recipient(&plan(common, env)?, &what.needle)?;
     narrow(&mut rows, &what.list);
     let none = "no recipient has that address, message id or recipient id";
     list(RECIPIENT, &rows, &what.list, none, output)
@@ -112,7 +111,7 @@ pub fn batches(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let mut rows = backend::batches(&store(common, env)?)?;
+    let mut rows = backend::batches(&plan(common, env)?)?;
     rows.retain(|row| !what.open || row["completed_at"].is_null());
     narrow(&mut rows, &what.list);
     list(BATCHES, &rows, &what.list, "there is no such batch", output)
@@ -125,7 +124,7 @@ pub fn completions(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let mut rows = backend::completions(&store(common, env)?)?;
+    let mut rows = backend::completions(&plan(common, env)?)?;
     narrow(&mut rows, what);
     list(COMPLETIONS, &rows, what, "no batch is complete", output)
 }
@@ -139,7 +138,7 @@ pub fn unmatched(
 ) -> Answer {
     let UnmatchedCommand::List(what) = what;
     let limit = limit_before(what, what.user.is_some());
-    let mut rows = backend::unmatched(&store(common, env)?, limit)?;
+    let mut rows = backend::unmatched(&plan(common, env)?, limit)?;
     narrow(&mut rows, what);
     list(UNMATCHED, &rows, what, "no event is parked", output)
 }
@@ -151,11 +150,11 @@ pub fn dead_letters(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let store = store(common, env)?;
+    let plan = plan(common, env)?;
     match what {
         DlqCommand::List { list: what, reason } => {
             let limit = limit_before(what, what.user.is_some() || reason.is_some());
-            let mut rows = backend::dead_letters(&store, limit)?;
+            let mut rows = backend::dead_letters(&plan, limit)?;
             rows.retain(|row| {
                 reason
                     .as_deref()
@@ -170,7 +169,7 @@ pub fn dead_letters(
                 output,
             )
         }
-        DlqCommand::Show { id, json } => match backend::dead_letter(&store, id)? {
+        DlqCommand::Show { id, json } => match backend::dead_letter(&plan, id)? {
             Some(row) if *json => print(&format!("{row:#}\n"), output),
             Some(row) => print(&table::record(&row), output),
             None => {
@@ -189,13 +188,13 @@ pub fn prune(
     env: &Environment,
     output: &mut Output<'_>,
 ) -> Answer {
-    let forgotten = backend::prune(&store(common, env)?, what)?;
+    let forgotten = backend::prune(&plan(common, env)?, what)?;
     let text = format!("{} ledger entries forgotten\n", grouped(forgotten));
     print(&text, output)
 }
 
-fn store(common: &Common, env: &Environment) -> Result<PathBuf, Fatal> {
-    Ok(load(common, env, Vec::new())?.plan.store_dir)
+fn plan(common: &Common, env: &Environment) -> Result<Plan, Fatal> {
+    Ok(load(common, env, Vec::new())?.plan)
 }
 
 /// What to ask a store for: everything, where a filter comes after it.

@@ -2,9 +2,10 @@
 //!
 //! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
 
-use crate::config::Plan;
+use crate::config::{Plan, StateKind};
 use crate::error::Fatal;
 use crate::observe::http;
+use crate::runtime::store::read_state;
 use crate::sink::state::sqlite::SqliteStore;
 
 /// Tries everything.
@@ -24,6 +25,9 @@ pub fn all(plan: &Plan) -> Result<(), Fatal> {
 /// Opens a store that is there, which finds a wrong schema, a missing right or another process; one that is not there is
 /// made by the first job.
 fn store(plan: &Plan) -> Result<(), Fatal> {
+    if plan.state_store == StateKind::Postgres {
+        return read_state(plan).map(drop);
+    }
     if plan.store_dir.join("state.db").exists() {
         drop(SqliteStore::open(&plan.store_dir)?);
     }

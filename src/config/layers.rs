@@ -15,13 +15,14 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 6] = [
+const NOT_SETTINGS: [&str; 7] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
     "HOOKFLOW_REQUIRE_SERVERS",
     "HOOKFLOW_STACK_",
     "HOOKFLOW_TEST_",
+    "HOOKFLOW_POSTGRES_PASSWORD_URL",
 ];
 
 /// Where a value came from.

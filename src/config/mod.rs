@@ -13,6 +13,7 @@ mod complaint;
 mod layers;
 mod legacy;
 mod plan;
+mod postgres;
 mod print;
 mod read;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::read::Reader;
 use crate::decode;
 use crate::event::User;
 use crate::sink::log::clickhouse;
+use crate::sink::state::postgres;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,6 +68,8 @@ pub struct Plan {
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
+    /// How the database is reached; of use where state lives there.
+    pub postgres: postgres::Settings,
     /// Where metrics are served: see [`Plan::metrics_address`].
     pub metrics_listen: Listen,
     /// Text logs.
@@ -85,6 +88,8 @@ pub enum Live {
 pub enum StateKind {
     /// In the folder of the embedded store.
     Sqlite,
+    /// In a Postgres database.
+    Postgres,
 }
 
 /// Where the event log lives.
@@ -253,6 +258,13 @@ impl Plan {
             "raise job.in_flight_bytes_max or lower decode.body_bytes_max",
         );
         expect(
+            self.state_store != StateKind::Postgres || !self.postgres.url.is_empty(),
+            "postgres.url",
+            String::new(),
+            "store.state is \"postgres\" and no address is given",
+            "set postgres.url (HOOKFLOW_POSTGRES_URL), such as postgres://user@host:5432/database",
+        );
+        expect(
             self.decode.recipient_id_name != self.decode.batch_id_name,
             "decode.batch_id_name",
             self.decode.batch_id_name.clone(),
@@ -295,6 +307,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
         clickhouse: super::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
+        postgres: super::postgres::read(reader),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),
     }
@@ -302,7 +315,10 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
 
 /// Only what is built can be chosen.
 const LIVE: [(&str, Live); 1] = [("stdin", Live::StandardInput)];
-const STATE_STORES: [(&str, StateKind); 1] = [("sqlite", StateKind::Sqlite)];
+const STATE_STORES: [(&str, StateKind); 2] = [
+    ("sqlite", StateKind::Sqlite),
+    ("postgres", StateKind::Postgres),
+];
 const LOG_STORES: [(&str, LogKind); 2] = [
     ("parquet", LogKind::Parquet),
     ("clickhouse", LogKind::ClickHouse),

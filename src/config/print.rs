@@ -30,6 +30,7 @@ pub fn shown(setting: &Setting) -> String {
         return "\"(hidden)\"".to_owned();
     }
     match &setting.value {
+        Value::String(text) if text.contains("password=") => "\"(hidden)\"".to_owned(),
         Value::String(text) => Value::String(without_userinfo(text)).to_string(),
         other => other.to_string(),
     }
@@ -65,6 +66,8 @@ mod tests {
         let address = shown(&setting("servers", "nats://me:hunter2@host:4222"));
         assert_eq!(address, "\"nats://(hidden)@host:4222\"");
         assert_eq!(shown(&setting("dir", "a@b")), "\"a@b\"");
+        let words = shown(&setting("url", "host=h password=hunter2"));
+        assert_eq!(words, "\"(hidden)\"");
     }
 
     #[test]

@@ -56,6 +56,8 @@ points! {
     StoreLoadEnd = "store.load.end",
     /// Positions commit.
     StoreCheckpoint = "store.checkpoint",
+    /// What is kept against messages that end the process commits.
+    StoreAttempts = "store.attempts",
     /// Deadlines are judged.
     StoreDeadline = "store.deadline",
     /// The completion outbox is marked.
@@ -107,6 +109,17 @@ pub enum Moment {
 pub fn pass<T, E>(point: Point, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     reach(point, Moment::Before);
     let done = call()?;
+    reach(point, Moment::After);
+    Ok(done)
+}
+
+/// The same for a call that is awaited.
+pub async fn pass_async<T, E>(
+    point: Point,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    reach(point, Moment::Before);
+    let done = call.await?;
     reach(point, Moment::After);
     Ok(done)
 }

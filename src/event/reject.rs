@@ -51,6 +51,8 @@ pub enum ReasonCode {
     BadIdentity,
     /// A sink refused the row itself.
     Refused,
+    /// The process died while this message was in work, again and again.
+    Poison,
 }
 
 impl ReasonCode {
@@ -66,6 +68,7 @@ impl ReasonCode {
             ReasonCode::NoIdentity => "no_identity",
             ReasonCode::BadIdentity => "bad_identity",
             ReasonCode::Refused => "refused",
+            ReasonCode::Poison => "poison",
         }
     }
 }

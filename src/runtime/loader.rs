@@ -8,7 +8,7 @@ use crate::enrich::arrangement::Feeder;
 use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
-use crate::sink::state::{LoadId, LoadKind, LoadSummary, Loaded, RecipientRow};
+use crate::sink::state::{LoadId, LoadKind, LoadSummary, Loaded, MappingCursor, RecipientRow};
 use crate::sink::writer::StateHandle;
 use crate::source::generator::{SnapshotRow, Tables};
 
@@ -136,7 +136,7 @@ impl Loader {
 
     /// Feeds everything that finished loads left in the store; how many mappings.
     pub fn feed(&self, feeder: &mut Feeder) -> Result<u64, SinkError> {
-        let (mut after, mut fed) = (0, 0);
+        let (mut after, mut fed) = (MappingCursor::default(), 0);
         loop {
             let (mappings, last) = self
                 .state

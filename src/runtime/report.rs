@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::request::{Input, JobRequest, Sinks};
-use super::store::log_dir;
+use super::store::{log_dir, read_state};
+use crate::config::StateKind;
 use crate::error::{Exit, Fatal};
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
 use crate::settle::Lanes;
-use crate::sink::state::sqlite::Reader;
 use crate::sink::state::view::{BatchView, Export, diff};
 
 /// Said when a finished job is run again.
@@ -29,11 +29,11 @@ pub fn name(request: &JobRequest) -> String {
         Input::Files { paths, provider } => format!("{paths:?} {provider:?}"),
         other => other.name().to_owned(),
     };
-    let all = format!(
-        "{source}|{:?}|{}",
-        request.range,
-        request.plan.store_dir.display()
-    );
+    let store = match request.plan.state_store {
+        StateKind::Sqlite => request.plan.store_dir.display().to_string(),
+        StateKind::Postgres => format!("postgres {}", request.plan.postgres.schema),
+    };
+    let all = format!("{source}|{:?}|{store}", request.range);
     let mut name = blake3::hash(all.as_bytes()).to_hex().to_string();
     name.truncate(12);
     name
@@ -112,14 +112,11 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
         return Ok(());
     }
     let dir = &request.plan.store_dir;
-    let mut batches = Reader::open(dir)?.batches()?;
+    let mut batches = read_state(&request.plan)?.batches()?;
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.recipients));
     summary.batches = batches.iter().take(BATCHES).map(line).collect();
     summary.results = vec![
-        Place::new(
-            dir.join("state.db").display().to_string(),
-            "recipients, batches, parked events, dead letters (SQLite)",
-        ),
+        state_place(request),
         Place::new(
             log_dir(dir).join("day=*").display().to_string(),
             "the event log (Parquet)",
@@ -141,6 +138,19 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
         commands.map(|(command, what)| Place::new(format!("hookflow {command}{store}"), what));
     summary.look = look.to_vec();
     Ok(())
+}
+
+fn state_place(request: &JobRequest) -> Place {
+    let plan = &request.plan;
+    let (place, kind) = match plan.state_store {
+        StateKind::Sqlite => (
+            plan.store_dir.join("state.db").display().to_string(),
+            "SQLite",
+        ),
+        StateKind::Postgres => (format!("schema {}", plan.postgres.schema), "Postgres"),
+    };
+    let holds = format!("recipients, batches, parked events, dead letters ({kind})");
+    Place::new(place, holds)
 }
 
 fn line(batch: &BatchView) -> BatchLine {

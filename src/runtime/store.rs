@@ -1,9 +1,9 @@
-//! Where a job's outcomes go: the embedded store, a copy of it that is thrown away, or nowhere.
+//! Where a job's outcomes go: the embedded store or a database, a copy that is thrown away, or nowhere.
 
 use std::path::{Path, PathBuf};
 
 use super::request::{JobRequest, Sinks};
-use crate::config::{LogKind, Plan};
+use crate::config::{LogKind, Plan, StateKind};
 use crate::edge;
 use crate::error::{Exit, Fatal};
 use crate::sink::log::EventLog;
@@ -12,7 +12,9 @@ use crate::sink::log::null::NullLog;
 use crate::sink::log::parquet::ParquetLog;
 use crate::sink::state::StateStore;
 use crate::sink::state::null::NullStore;
-use crate::sink::state::sqlite::SqliteStore;
+use crate::sink::state::postgres::{self, PostgresStore};
+use crate::sink::state::sqlite::{self, SqliteStore};
+use crate::sink::state::view::StateReader;
 
 /// The sinks of a job, open.
 pub struct Store {
@@ -27,6 +29,22 @@ pub struct Store {
 /// The folder of the event log in a store's folder.
 pub fn log_dir(store: &Path) -> PathBuf {
     store.join("log")
+}
+
+/// The state store that the settings name, open for writing.
+pub fn open_state(plan: &Plan) -> Result<Box<dyn StateStore>, Fatal> {
+    Ok(match plan.state_store {
+        StateKind::Sqlite => Box::new(SqliteStore::open(&plan.store_dir)?),
+        StateKind::Postgres => Box::new(PostgresStore::open(plan.postgres.clone())?),
+    })
+}
+
+/// The same store, for reading, also while a job writes to it.
+pub fn read_state(plan: &Plan) -> Result<Box<dyn StateReader>, Fatal> {
+    Ok(match plan.state_store {
+        StateKind::Sqlite => Box::new(sqlite::Reader::open(&plan.store_dir)?),
+        StateKind::Postgres => Box::new(postgres::Reader::open(plan.postgres.clone())?),
+    })
 }
 
 /// A folder that goes away with the job; none for stores that stay.
@@ -46,7 +64,6 @@ impl Drop for Scratch {
 impl Store {
     /// Opens what the request asks for.
     pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
-        let dir = &request.plan.store_dir;
         match request.sinks {
             Sinks::Null => Ok(Self {
                 state: Box::new(NullStore::default()),
@@ -54,21 +71,36 @@ impl Store {
                 scratch: Scratch::default(),
             }),
             Sinks::Durable => Self::durable(&request.plan, request.fresh),
-            Sinks::DryRun => Self::copy_of(dir),
+            Sinks::DryRun => Self::dry(&request.plan),
         }
     }
 
     fn durable(plan: &Plan, fresh: bool) -> Result<Self, Fatal> {
         let dir = &plan.store_dir;
         if fresh {
+            if plan.state_store != StateKind::Sqlite {
+                let message = "only an embedded store can be begun afresh: for Postgres, migrate into another schema (postgres.schema)";
+                return Err(Fatal::new(Exit::Usage, message));
+            }
             remove(dir)?;
         }
-        let state = SqliteStore::open(dir)?;
         Ok(Self {
-            state: Box::new(state),
+            state: open_state(plan)?,
             log: open_log(plan)?,
             scratch: Scratch::default(),
         })
+    }
+
+    /// A store of which nothing stays: a copy of the embedded one, or one transaction of the database that is undone.
+    fn dry(plan: &Plan) -> Result<Self, Fatal> {
+        match plan.state_store {
+            StateKind::Sqlite => Self::copy_of(&plan.store_dir),
+            StateKind::Postgres => Ok(Self {
+                state: Box::new(PostgresStore::open_dry(plan.postgres.clone())?),
+                log: Box::new(NullLog),
+                scratch: Scratch::default(),
+            }),
+        }
     }
 
     /// A copy of a store, to be changed and thrown away.

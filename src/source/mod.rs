@@ -9,6 +9,7 @@
 //! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a lane is
 //!   its contiguous settled prefix, never the maximum ([`low_water`]).
 
+pub mod attempt;
 pub mod bridge;
 pub mod broker;
 pub mod envelope;

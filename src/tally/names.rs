@@ -145,7 +145,7 @@ closed_set! {
 }
 
 /// The reasons of dead letters, in the order of their places.
-pub(super) const REASONS: [ReasonCode; 9] = [
+pub(super) const REASONS: [ReasonCode; 10] = [
     ReasonCode::BadDelivery,
     ReasonCode::UnknownProvider,
     ReasonCode::BadEncoding,
@@ -155,6 +155,7 @@ pub(super) const REASONS: [ReasonCode; 9] = [
     ReasonCode::NoIdentity,
     ReasonCode::BadIdentity,
     ReasonCode::Refused,
+    ReasonCode::Poison,
 ];
 
 /// The place of a reason; exhaustive, so a new reason cannot be forgotten here.
@@ -169,6 +170,7 @@ pub(super) const fn reason_place(code: ReasonCode) -> usize {
         ReasonCode::NoIdentity => 6,
         ReasonCode::BadIdentity => 7,
         ReasonCode::Refused => 8,
+        ReasonCode::Poison => 9,
     }
 }
 

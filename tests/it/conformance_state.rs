@@ -3,10 +3,12 @@
 
 mod apply;
 mod complete;
+mod database;
 mod embedded;
 mod letters;
 mod load;
 mod parked;
 mod prune;
 mod random;
+mod server;
 mod world;

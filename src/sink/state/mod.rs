@@ -1,6 +1,6 @@
 //! The state store: recipients, batches, ledger, parked events, dead letters, jobs.
 //!
-//! Every implementation (memory, SQLite, later Postgres) promises the same, and one conformance suite holds it to it:
+//! Every implementation (memory, SQLite, Postgres) promises the same, and one conformance suite holds it to it:
 //!
 //! * **One transaction a batch.** Ledger, parked rows, recipients, batches and outbox change together or not at all, and
 //!   are locked in that order, each sorted by key.
@@ -11,9 +11,12 @@
 
 mod flags;
 pub mod fold;
+mod hits;
 pub mod memory;
 pub mod null;
+pub mod postgres;
 pub mod sqlite;
+mod standing;
 pub mod view;
 
 use compact_str::CompactString;
@@ -22,6 +25,7 @@ use crate::error::SinkError;
 use crate::event::{BounceClass, Event, Kind, Millis, Reject, User};
 use crate::key::{Bucket, Identity};
 pub use crate::recipient::{BatchRow, Mapping, RecipientRow, RowId};
+pub use crate::source::attempt::LaneAttempt;
 
 /// One event as the state store sees it.
 #[derive(Clone, Debug)]
@@ -113,6 +117,15 @@ pub enum LoadKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadId(pub i64);
 
+/// How far somebody has read the mappings of ended loads; the default is before all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MappingCursor {
+    /// The place of the load among those that ended; 0 in stores of one process, whose numbers are in order by themselves.
+    pub finish: i64,
+    /// The store's number of the last mapping read.
+    pub message: i64,
+}
+
 /// What a finished load changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadSummary {
@@ -178,9 +191,14 @@ pub trait StateStore: Send {
     /// Ends a load: totals, sealing and generations change here, in one transaction.
     fn finish_load(&mut self, load: LoadId) -> Result<LoadSummary, SinkError>;
 
-    /// Every mapping of finished loads with a store number above `after`, at most `limit`, with the number of the last
-    /// one; an empty answer means there are no more.
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError>;
+    /// A page of about `limit` mappings of ended loads behind `after`, and where the next one begins; an empty page means
+    /// there are no more yet. No page ends inside a message of a load, and what commits later comes later, so whoever
+    /// keeps the cursor misses nothing.
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError>;
 
     /// Parked events that match a mapping or a state row now, at most `limit`, by identity after `after`.
     fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError>;
@@ -196,6 +214,12 @@ pub trait StateStore: Send {
 
     /// The checkpoints of a job.
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
+
+    /// What is kept of a job's lanes against messages that end the process, by lane.
+    fn attempts(&mut self, job: &str) -> Result<Vec<LaneAttempt>, SinkError>;
+
+    /// Keeps that, replacing what was kept of the same lanes.
+    fn note_attempts(&mut self, job: &str, lanes: &[LaneAttempt]) -> Result<(), SinkError>;
 
     /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
     ///

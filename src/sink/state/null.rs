@@ -3,8 +3,9 @@
 use super::memory::MemoryStore;
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LateMatch, LoadId, LoadKind, LoadSummary,
-    Loaded, Mapping, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};
@@ -53,7 +54,11 @@ impl StateStore for NullStore {
         self.recipients.finish_load(load)
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         self.recipients.mappings(after, limit)
     }
 
@@ -79,6 +84,14 @@ impl StateStore for NullStore {
 
     fn checkpoints(&mut self, _job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         Ok(Vec::new())
+    }
+
+    fn attempts(&mut self, _job: &str) -> Result<Vec<LaneAttempt>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn note_attempts(&mut self, _job: &str, _lanes: &[LaneAttempt]) -> Result<(), SinkError> {
+        Ok(())
     }
 
     fn relay(&mut self, _deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

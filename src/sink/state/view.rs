@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::fold::{FLAG_COUNT, Flag, RowState, Totals};
+use crate::error::SinkError;
 use crate::event::Millis;
 
 fn rfc3339<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
@@ -249,6 +250,34 @@ impl Export {
         self.completions.clear();
         self
     }
+}
+
+/// A read-only view of a store, for people, programs and oracles. It holds up nobody who writes.
+pub trait StateReader {
+    /// The state rows that a recipient id, an address (without regard to case) or a message id names, with all their
+    /// messages. May ask no index: for people, not for loops.
+    fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError>;
+
+    /// All batches with their counters, by user and id.
+    fn batches(&mut self) -> Result<Vec<BatchView>, SinkError>;
+
+    /// All completions, delivered or not.
+    fn completions(&mut self) -> Result<Vec<CompletionView>, SinkError>;
+
+    /// Everything that can be compared, for oracles and dry runs.
+    fn export(&mut self) -> Result<Export, SinkError>;
+
+    /// Parked events, the longest parked first.
+    fn unmatched(&mut self, limit: u64) -> Result<Vec<UnmatchedView>, SinkError>;
+
+    /// Dead letters without their bytes, the latest first.
+    fn dead_letters(&mut self, limit: u64) -> Result<Vec<DeadLetterView>, SinkError>;
+
+    /// One dead letter with headers and raw bytes, by its id in hexadecimal (or the beginning of it, if that names one).
+    fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError>;
+
+    /// How much of everything there is.
+    fn counts(&mut self) -> Result<Counts, SinkError>;
 }
 
 /// What a run changed, as a dry run reports it.

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use hookflow::error::{Class, Exit};
 use hookflow::event::Kind;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::diff;
-use hookflow::sink::state::{LoadKind, Outcome, StateStore};
+use hookflow::sink::state::view::{StateReader, diff};
+use hookflow::sink::state::{LoadKind, MappingCursor, Outcome, StateStore};
 
 use super::world::*;
 
@@ -39,7 +39,10 @@ fn a_load_that_died_with_its_process_is_closed_by_the_next_start() {
     store.load_recipients(load, &rows("b", 1)).unwrap();
     drop(store);
     let mut store = SqliteStore::open(dir.path()).unwrap();
-    assert_eq!(store.mappings(0, 9).unwrap().0.len(), 1);
+    assert_eq!(
+        store.mappings(MappingCursor::default(), 9).unwrap().0.len(),
+        1
+    );
     assert_eq!(batch(&mut store, "b").sealed_at, None);
     assert_eq!(store.finish_load(load).unwrap().sealed, 0);
 }
@@ -88,7 +91,7 @@ fn readers_see_what_is_committed_while_the_store_is_open() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(Reader::open(dir.path()).unwrap_err().exit, Exit::Input);
     let mut store = SqliteStore::open(dir.path()).unwrap();
-    let reader = Reader::open(dir.path()).unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
     let ids = full(&mut store, "b", 2);
     outcome(&mut store, hit("k", Kind::Bounced, 1, ids[1]));
     outcome(

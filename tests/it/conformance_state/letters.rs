@@ -1,10 +1,13 @@
-//! Dead letters and checkpoints.
+//! Dead letters, checkpoints and attempts.
 
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
 use hookflow::sink::state::memory::MemoryStore;
+use hookflow::sink::state::postgres;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::{Checkpoint, Prune, StateStore};
+use hookflow::sink::state::view::StateReader;
+use hookflow::sink::state::{Checkpoint, LaneAttempt, Prune, StateStore};
 
+use super::database::Database;
 use super::world::*;
 
 fn reject(index: u32, seconds: i64) -> Reject {
@@ -27,7 +30,11 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
     let dir = tempfile::tempdir().unwrap();
     let mut memory = MemoryStore::new();
     let mut embedded = SqliteStore::open(dir.path()).unwrap();
-    for store in [&mut memory as &mut dyn StateStore, &mut embedded] {
+    let database = Database::new("repeated dead letters");
+    let mut server = database.as_ref().map(Database::open);
+    let mut stores: Vec<&mut dyn StateStore> = vec![&mut memory, &mut embedded];
+    stores.extend(server.iter_mut().map(|store| store as &mut dyn StateStore));
+    for store in stores {
         store
             .bury(&[reject(1, 5), reject(0, 5), reject(1, 3)])
             .unwrap();
@@ -40,14 +47,22 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
         };
         store.bury(&[last]).unwrap();
     }
-    let reader = Reader::open(dir.path()).unwrap();
-    let mut letters = reader.dead_letters(10).unwrap();
-    assert!(letters.iter().all(|letter| letter.raw.is_none()));
-    for letter in &mut letters {
-        *letter = reader.dead_letter(&letter.id[..12]).unwrap().unwrap();
+    let mut readers: Vec<Box<dyn StateReader>> = vec![Box::new(Reader::open(dir.path()).unwrap())];
+    readers.extend(database.iter().map(|database| {
+        let reader = postgres::Reader::open(database.settings.clone()).unwrap();
+        Box::new(reader) as Box<dyn StateReader>
+    }));
+    for reader in &mut readers {
+        let mut letters = reader.dead_letters(10).unwrap();
+        assert!(letters.iter().all(|letter| letter.raw.is_none()));
+        for letter in &mut letters {
+            *letter = reader.dead_letter(&letter.id[..12]).unwrap().unwrap();
+        }
+        letters.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!(letters, memory.dead_letters());
+        assert_eq!(reader.dead_letter("").unwrap(), None);
     }
-    letters.sort_by(|a, b| a.id.cmp(&b.id));
-    assert_eq!(letters, memory.dead_letters());
+    let letters = memory.dead_letters();
     let second = letters.iter().find(|letter| letter.index == 1).unwrap();
     assert_eq!(
         (second.attempts, second.first_seen, second.last_seen),
@@ -55,7 +70,6 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
     );
     assert_eq!(second.delivery, "3-77", "of the copy stored last");
     assert_eq!(second.headers.as_deref(), Some(r#"{"x":"y"}"#));
-    assert_eq!(reader.dead_letter("").unwrap(), None);
 }
 
 #[test]
@@ -92,5 +106,28 @@ fn a_checkpoint_replaces_that_of_its_lane() {
             [lane("j", "a", 9), lane("j", "b", 2)]
         );
         assert!(store.checkpoints("none").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_is_kept_of_a_lane_replaces_what_was() {
+    on_every_store(|store| {
+        let lane = |lane: &str, deaths| LaneAttempt {
+            lane: lane.into(),
+            floor: 1 << 40,
+            deaths,
+            running: deaths > 0,
+            named: (deaths > 1).then_some((5, 6)),
+            until: 9,
+            condemned: (deaths > 2).then_some(0),
+        };
+        assert!(store.attempts("j").unwrap().is_empty());
+        store
+            .note_attempts("j", &[lane("b", 3), lane("a", 1)])
+            .unwrap();
+        store.note_attempts("k", &[lane("a", 0)]).unwrap();
+        store.note_attempts("j", &[lane("a", 2)]).unwrap();
+        assert_eq!(store.attempts("j").unwrap(), [lane("a", 2), lane("b", 3)]);
+        assert_eq!(store.attempts("k").unwrap(), [lane("a", 0)]);
     });
 }

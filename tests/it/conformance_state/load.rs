@@ -1,7 +1,7 @@
 //! Loads: mappings, contradictions, chunks.
 
 use hookflow::event::Kind;
-use hookflow::sink::state::{LoadKind, Loaded, Outcome};
+use hookflow::sink::state::{LoadKind, Loaded, MappingCursor, Outcome};
 
 use super::world::*;
 
@@ -49,7 +49,7 @@ fn several_messages_may_lead_to_one_row() {
         let ids: Vec<_> = fates.into_iter().map(|fate| mapping(fate).row_id).collect();
         assert_eq!(ids[0], ids[1]);
         assert_eq!(batch(store, "b").total, Some(1));
-        let (page, last) = store.mappings(0, 1).unwrap();
+        let (page, last) = store.mappings(MappingCursor::default(), 1).unwrap();
         assert_eq!(page.len(), 1);
         assert_eq!(store.mappings(last, 9).unwrap().0.len(), 1);
     });
@@ -98,7 +98,10 @@ fn a_load_that_died_seals_nothing_and_the_next_one_does() {
             .load_batches(dead, &[batch_row("c", Some(1), true, None)])
             .unwrap();
         let next = store.begin_load(LoadKind::Increment).unwrap();
-        assert_eq!(store.mappings(0, 9).unwrap().0.len(), 2);
+        assert_eq!(
+            store.mappings(MappingCursor::default(), 9).unwrap().0.len(),
+            2
+        );
         store.finish_load(next).unwrap();
         assert_eq!(batch(store, "b").total, None);
         assert_eq!(store.export().unwrap().batches.len(), 1);

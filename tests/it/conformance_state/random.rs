@@ -1,6 +1,7 @@
 //! Any set of events, in any order, with any copies, in any batches: every store ends where a plain fold of the set ends.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use hookflow::event::{BounceClass, Event, Kind, Millis};
 use hookflow::key::Bucket;
@@ -13,6 +14,7 @@ use hookflow::sink::state::{
 };
 use proptest::prelude::*;
 
+use super::database::Database;
 use super::world::*;
 
 const ROWS: usize = 7;
@@ -236,6 +238,17 @@ proptest! {
         let same = embedded.export().unwrap();
         prop_assert_eq!(unsealed(same.clone()), unsealed(export));
 
+        if let Some(database) = shared_database() {
+            database.clean();
+            let mut server = database.open();
+            let ids = snapshot_ids(&mut server);
+            prop_assert_eq!(play(&mut server, &ids, &facts, &two), counted);
+            let served = server.export().unwrap();
+            prop_assert_eq!(unsealed(served.clone()), unsealed(same.clone()));
+            prop_assert_eq!(play(&mut server, &ids, &facts, &one), 0, "a replay applies nothing");
+            prop_assert_eq!(server.export().unwrap(), served);
+        }
+
         drop(embedded);
         let mut reopened = SqliteStore::open(dir.path()).unwrap();
         prop_assert_eq!(play(&mut reopened, &ids, &facts, &one), 0, "a replay applies nothing");
@@ -250,6 +263,13 @@ proptest! {
         let mut embedded = SqliteStore::open(dir.path()).unwrap();
         let ids = snapshot_ids(&mut memory);
         prop_assert_eq!(&snapshot_ids(&mut embedded), &ids);
+        let database = shared_database();
+        let mut server = database.as_ref().map(|database| {
+            database.clean();
+            let mut store = database.open();
+            let ids = snapshot_ids(&mut store);
+            (store, ids)
+        });
         for batch in schedule.deliveries(&facts).chunks(schedule.batch) {
             let events: Vec<_> = batch.iter().map(|(fact, known)| state_event(fact, *known, &ids)).collect();
             let (one, two) = (memory.apply(&events).unwrap(), embedded.apply(&events).unwrap());
@@ -257,8 +277,25 @@ proptest! {
             prop_assert_eq!(one.recipients_changed, two.recipients_changed);
             prop_assert_eq!(one.completed, two.completed);
             prop_assert_eq!(memory.parked().unwrap(), embedded.parked().unwrap());
+            if let Some((store, ids)) = &mut server {
+                let events: Vec<_> = batch.iter().map(|(fact, known)| state_event(fact, *known, ids)).collect();
+                let three = store.apply(&events).unwrap();
+                prop_assert_eq!(&one.outcomes, &three.outcomes);
+                prop_assert_eq!(one.recipients_changed, three.recipients_changed);
+                prop_assert_eq!(one.completed, three.completed);
+                prop_assert_eq!(memory.parked().unwrap(), store.parked().unwrap());
+            }
         }
     }
+}
+
+thread_local! {
+    /// One schema for all cases of a property, emptied between them.
+    static DATABASE: Option<Rc<Database>> = Database::new("a property of every store").map(Rc::new);
+}
+
+fn shared_database() -> Option<Rc<Database>> {
+    DATABASE.with(Clone::clone)
 }
 
 /// Comparable, without the moment at which the load sealed.

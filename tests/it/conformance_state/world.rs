@@ -12,6 +12,8 @@ use hookflow::sink::state::{
     StateEvent, StateStore,
 };
 
+use super::database::Database;
+
 /// Ten o'clock on some day; all tests count seconds from here.
 pub const TEN: Millis = Millis(1_772_445_600_000);
 
@@ -24,6 +26,10 @@ pub fn on_every_store(test: impl Fn(&mut dyn StateStore)) {
     test(&mut MemoryStore::new());
     let dir = tempfile::tempdir().unwrap();
     test(&mut SqliteStore::open(dir.path()).unwrap());
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    if let Some(database) = Database::new(&name) {
+        test(&mut database.open());
+    }
 }
 
 pub fn user() -> User {

@@ -3,22 +3,32 @@
 use std::ops::Bound;
 
 use super::super::view::{BatchView, CompletionView, Export, RecipientView};
-use super::super::{LateMatch, Mapping, RowId};
+use super::super::{LateMatch, Mapping, MappingCursor, RowId};
 use super::{Batch, BatchName, MemoryStore, Message, Recipient};
 use crate::event::{Delivery, Event};
 use crate::key::{AddressKey, JoinKey, RowKey};
 
 impl MemoryStore {
-    pub(super) fn page_of_mappings(&self, after: i64, limit: usize) -> (Vec<Mapping>, i64) {
+    pub(super) fn page_of_mappings(
+        &self,
+        mut after: MappingCursor,
+        limit: usize,
+    ) -> (Vec<Mapping>, MappingCursor) {
         let open = self.open_load();
-        let page: Vec<(i64, &Message)> = (1i64..)
+        let mut page: Vec<Mapping> = Vec::new();
+        let start = after.message;
+        let behind = (1i64..)
             .zip(&self.messages)
-            .filter(|(number, message)| *number > after && message.load != open)
-            .take(limit)
-            .collect();
-        let last = page.last().map_or(after, |(number, _)| *number);
-        let mappings = page.into_iter().map(|(_, message)| message.mapping.clone());
-        (mappings.collect(), last)
+            .filter(|(number, message)| *number > start && message.load != open);
+        for (number, message) in behind {
+            let inside = page.last().is_some_and(|m| m.join == message.mapping.join);
+            if page.len() >= limit && !inside {
+                break;
+            }
+            after.message = number;
+            page.push(message.mapping.clone());
+        }
+        (page, after)
     }
 
     pub(super) fn late_match(&self, event: &Event) -> Option<LateMatch> {

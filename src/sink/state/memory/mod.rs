@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::fold::{Deltas, RowState};
 use super::view::{DeadLetterView, Export};
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LateMatch, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, Prune, Pruned, RecipientRow, RowId, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent,
+    StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Event, Millis, Reject, User};
@@ -39,6 +40,7 @@ pub struct MemoryStore {
     outbox: Vec<(Completion, Option<Millis>)>,
     dead_letters: BTreeMap<RejectKey, DeadLetterView>,
     checkpoints: BTreeMap<(String, String), Checkpoint>,
+    attempts: BTreeMap<(String, String), LaneAttempt>,
     /// The load that has not ended.
     load: Option<Load>,
     loads: i64,
@@ -172,7 +174,11 @@ impl StateStore for MemoryStore {
         Ok(self.finish(load))
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         Ok(self.page_of_mappings(after, limit))
     }
 
@@ -215,6 +221,17 @@ impl StateStore for MemoryStore {
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         let all = self.checkpoints.values();
         Ok(all.filter(|lane| lane.job == job).cloned().collect())
+    }
+
+    fn attempts(&mut self, job: &str) -> Result<Vec<LaneAttempt>, SinkError> {
+        let kept = self.attempts.iter().filter(|((of, _), _)| of == job);
+        Ok(kept.map(|(_, lane)| lane.clone()).collect())
+    }
+
+    fn note_attempts(&mut self, job: &str, lanes: &[LaneAttempt]) -> Result<(), SinkError> {
+        let keyed = |lane: &LaneAttempt| ((job.to_owned(), lane.lane.clone()), lane.clone());
+        self.attempts.extend(lanes.iter().map(keyed));
+        Ok(())
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

@@ -2,9 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::super::fold::flag_of;
-use super::super::{Applied, Effect, Outcome, StateEvent};
-use super::ledger::Verdict;
+use super::super::hits::outcomes;
+use super::super::{Applied, StateEvent};
 use super::{batches, begin, commit, ledger, parked, rows};
 use crate::edge::Point;
 use crate::error::SinkError;
@@ -24,24 +23,6 @@ pub(super) fn apply(conn: &Connection, events: &[StateEvent]) -> Result<Applied,
     applied.completed = batches::grow(&tx, &grown)?;
     commit(Point::StoreApply, tx)?;
     Ok(applied)
-}
-
-/// The outcomes as far as the ledger decides them; rows and parked events correct theirs.
-fn outcomes(events: &[StateEvent], verdicts: &[Verdict]) -> Vec<Outcome> {
-    events
-        .iter()
-        .zip(verdicts)
-        .map(|(event, verdict)| match verdict {
-            Verdict::New if counts(event) => Outcome::Applied,
-            Verdict::New => Outcome::LoggedOnly,
-            Verdict::Known | Verdict::Late | Verdict::Parking => Outcome::Duplicate,
-        })
-        .collect()
-}
-
-fn counts(event: &StateEvent) -> bool {
-    matches!(event.effect, Effect::Apply(_))
-        && flag_of(event.kind, event.bounce_class, event.machine).is_some()
 }
 
 /// The wrong design that marks first and writes afterwards: a crash in between loses the batch.

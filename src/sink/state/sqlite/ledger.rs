@@ -2,23 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::super::hits::Verdict;
 use super::super::{Effect, StateEvent};
 use crate::error::SinkError;
 use crate::event::Millis;
 use crate::key::{Bucket, Identity};
-
-/// What the ledger says of one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It was not stored before; it is now.
-    New,
-    /// It was stored before.
-    Known,
-    /// It is older than what was pruned: nobody can tell, and it is not stored.
-    Late,
-    /// It is to be parked, so the ledger takes no note of it.
-    Parking,
-}
 
 /// Stores the identities of all events but those to be parked, in the order of the key.
 pub(super) fn judge(conn: &Connection, events: &[StateEvent]) -> Result<Vec<Verdict>, SinkError> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::{BatchRow, LoadId, LoadKind, Loaded, Mapping, RecipientRow, RowId};
+use super::super::{
+    BatchRow, LoadId, LoadKind, Loaded, Mapping, MappingCursor, RecipientRow, RowId,
+};
 use super::{begin, commit, int};
 use crate::edge::Point;
 use crate::error::SinkError;
@@ -248,26 +250,30 @@ pub(super) fn batch_rows(
     commit(Point::StoreLoad, tx)
 }
 
-/// A page of the mappings of ended loads, and the number of its last one.
+/// A page of the mappings of ended loads, which ends with a message, and the place of its last one.
 pub(super) fn mappings(
     conn: &Connection,
-    after: i64,
+    mut after: MappingCursor,
     limit: usize,
-) -> Result<(Vec<Mapping>, i64), SinkError> {
+) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
     let open = open_load(conn)?;
     let mut read = conn.prepare_cached(
         "SELECT m.id, r.user, m.provider, m.join_key, m.address_key, r.id, r.row_key, r.batch_id, r.recipient_id
          FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
-         WHERE m.id > ?1 AND m.load_id <> ?2 ORDER BY m.id LIMIT ?3",
+         WHERE m.id > ?1 AND m.load_id <> ?2 ORDER BY m.id",
     )?;
-    let mut last = after;
-    let mut rows = read.query((after, open, int(limit as u64)))?;
-    let mut page = Vec::new();
+    let mut rows = read.query((after.message, open))?;
+    let mut page: Vec<Mapping> = Vec::new();
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        page.push(read_mapping(row)?);
+        let mapping = read_mapping(row)?;
+        let inside = page.last().is_some_and(|last| last.join == mapping.join);
+        if page.len() >= limit && !inside {
+            break;
+        }
+        after.message = row.get(0)?;
+        page.push(mapping);
     }
-    Ok((page, last))
+    Ok((page, after))
 }
 
 fn read_mapping(row: &rusqlite::Row<'_>) -> rusqlite::Result<Mapping> {

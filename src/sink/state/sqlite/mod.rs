@@ -6,6 +6,7 @@
 //! commit passes its named point. Reading needs no lock: see [`Reader`].
 
 mod apply;
+mod attempts;
 mod batches;
 mod class;
 mod dead_letters;
@@ -30,8 +31,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LateMatch, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::edge::{self, Point};
 use crate::error::{Fatal, SinkError};
@@ -130,7 +132,11 @@ impl StateStore for SqliteStore {
         seal::finish_load(&self.conn, load)
     }
 
-    fn mappings(&mut self, after: i64, limit: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         load::mappings(&self.conn, after, limit)
     }
 
@@ -152,6 +158,14 @@ impl StateStore for SqliteStore {
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         jobs::checkpoints(&self.conn, job)
+    }
+
+    fn attempts(&mut self, job: &str) -> Result<Vec<LaneAttempt>, SinkError> {
+        attempts::attempts(&self.conn, job)
+    }
+
+    fn note_attempts(&mut self, job: &str, lanes: &[LaneAttempt]) -> Result<(), SinkError> {
+        attempts::note(&self.conn, job, lanes)
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use rusqlite::{Connection, Row, params};
 
+use super::super::hits::Verdict;
 use super::super::{Effect, LateMatch, Outcome, RowId, StateEvent};
-use super::ledger::{self, Verdict};
-use super::{begin, commit, load, millis};
+use super::{begin, commit, ledger, load, millis};
 use crate::edge::Point;
 use crate::error::{Class, SinkError};
 use crate::event::{

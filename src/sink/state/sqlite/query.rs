@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::view::{
     BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
-    UnmatchedView,
+    StateReader, UnmatchedView,
 };
 use super::{count, export, int, millis, open, parked};
 use crate::error::{Fatal, SinkError};
@@ -29,9 +29,24 @@ impl Reader {
         Ok(Self { conn })
     }
 
-    /// The state rows that a recipient id, an address (without regard to case) or a message id names, with all their
-    /// messages. Asks no index: for people, not for loops.
-    pub fn recipient(&self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
+    fn messages(&self, row_id: i64) -> Result<Vec<MessageView>, SinkError> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT provider, message_id, recipient, sent_at FROM messages WHERE row_id = ?1 ORDER BY id",
+        )?;
+        let rows = read.query_map([row_id], |row| {
+            Ok(MessageView {
+                provider: row.get(0)?,
+                message_id: row.get(1)?,
+                recipient: row.get(2)?,
+                sent_at: millis(row, 3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+impl StateReader for Reader {
+    fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         let sql = format!(
             "SELECT {} FROM recipients AS r WHERE r.recipient_id = ?1 OR r.id IN
              (SELECT row_id FROM messages WHERE message_id = ?1 OR address_key = ?2)
@@ -49,38 +64,19 @@ impl Reader {
         Ok(found)
     }
 
-    fn messages(&self, row_id: i64) -> Result<Vec<MessageView>, SinkError> {
-        let mut read = self.conn.prepare_cached(
-            "SELECT provider, message_id, recipient, sent_at FROM messages WHERE row_id = ?1 ORDER BY id",
-        )?;
-        let rows = read.query_map([row_id], |row| {
-            Ok(MessageView {
-                provider: row.get(0)?,
-                message_id: row.get(1)?,
-                recipient: row.get(2)?,
-                sent_at: millis(row, 3)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// All batches with their counters.
-    pub fn batches(&self) -> Result<Vec<BatchView>, SinkError> {
+    fn batches(&mut self) -> Result<Vec<BatchView>, SinkError> {
         export::batches(&self.conn)
     }
 
-    /// All completions, delivered or not.
-    pub fn completions(&self) -> Result<Vec<CompletionView>, SinkError> {
+    fn completions(&mut self) -> Result<Vec<CompletionView>, SinkError> {
         export::completions(&self.conn)
     }
 
-    /// Everything that can be compared, for oracles and dry runs.
-    pub fn export(&self) -> Result<Export, SinkError> {
+    fn export(&mut self) -> Result<Export, SinkError> {
         export::export(&self.conn)
     }
 
-    /// Parked events, the longest parked first.
-    pub fn unmatched(&self, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
+    fn unmatched(&mut self, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
         let mut read = self.conn.prepare_cached(
             "SELECT lower(hex(identity)), provider, user, kind, message_id, recipient, occurred_at, received_at,
              parked_at, attempts, lane || '-' || offset FROM unmatched ORDER BY parked_at, identity LIMIT ?1",
@@ -93,8 +89,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Dead letters without their bytes, the latest first.
-    pub fn dead_letters(&self, limit: u64) -> Result<Vec<DeadLetterView>, SinkError> {
+    fn dead_letters(&mut self, limit: u64) -> Result<Vec<DeadLetterView>, SinkError> {
         let sql = format!(
             "SELECT {DEAD_LETTER}, NULL, NULL FROM dead_letters ORDER BY last_seen DESC, id LIMIT ?1"
         );
@@ -103,8 +98,7 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// One dead letter with headers and raw bytes, by its id in hexadecimal (or the beginning of it, if that names one).
-    pub fn dead_letter(&self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
+    fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
         let sql = format!(
             "SELECT {DEAD_LETTER}, CAST(headers AS TEXT), raw FROM dead_letters
              WHERE substr(lower(hex(id)), 1, length(?1)) = lower(?1)
@@ -114,8 +108,7 @@ impl Reader {
         Ok(read.query_row([id], dead_letter).optional()?)
     }
 
-    /// How much of everything there is.
-    pub fn counts(&self) -> Result<Counts, SinkError> {
+    fn counts(&mut self) -> Result<Counts, SinkError> {
         let sql = "SELECT (SELECT count(*) FROM recipients), (SELECT count(*) FROM messages),
             (SELECT count(*) FROM batches), (SELECT count(*) FROM batches WHERE completed_at IS NOT NULL),
             (SELECT count(*) FROM ledger), (SELECT count(*) FROM unmatched), (SELECT count(*) FROM dead_letters)";

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, Connection};
 
-use super::super::fold::{Deltas, FLAG_COUNT, Flag, Flags, RowState, Status, flag_of};
-use super::super::{Applied, Effect, Outcome, RowId, StateEvent};
-use super::ledger::Verdict;
+use super::super::fold::{Deltas, FLAG_COUNT, Flag, Flags, RowState, Status};
+use super::super::hits::{Hit, Verdict, fold_hit, hits, written_status};
+use super::super::{Applied, RowId, StateEvent};
 use crate::error::{Class, SinkError};
 use crate::event::Millis;
 
@@ -29,15 +29,6 @@ const WRITE: &str = "UPDATE recipients SET flags = ?1, status = ?2,
     last_unsubscribed = ?24, last_complained = ?25, last_machine_opened = ?26
     WHERE id = ?27";
 
-/// One event that reaches a row.
-#[derive(Clone, Copy)]
-struct Hit {
-    row: RowId,
-    index: u32,
-    flag: Flag,
-    verdict: Verdict,
-}
-
 /// Folds all new and late events into their rows, in the order of the rows; returns how batches grow.
 pub(super) fn fold(
     conn: &Connection,
@@ -52,38 +43,6 @@ pub(super) fn fold(
         rows.fold_one(events, group, applied, &mut grown)?;
     }
     Ok(grown)
-}
-
-/// The events that touch rows, sorted by row and then by arrival.
-fn hits(events: &[StateEvent], verdicts: &[Verdict]) -> Vec<Hit> {
-    let mut hits: Vec<Hit> = (0u32..)
-        .zip(events)
-        .zip(verdicts)
-        .filter(|(_, verdict)| touches(**verdict))
-        .filter_map(|((index, event), verdict)| {
-            let Effect::Apply(row) = event.effect else {
-                return None;
-            };
-            let flag = flag_of(event.kind, event.bounce_class, event.machine)?;
-            let verdict = *verdict;
-            Some(Hit {
-                row,
-                index,
-                flag,
-                verdict,
-            })
-        })
-        .collect();
-    hits.sort_unstable_by_key(|hit| (hit.row, hit.index));
-    hits
-}
-
-fn touches(verdict: Verdict) -> bool {
-    #[cfg(feature = "faults")]
-    if verdict == Verdict::Known && faults::counts_every_event() {
-        return true;
-    }
-    matches!(verdict, Verdict::New | Verdict::Late)
 }
 
 /// The two statements, prepared once a batch.
@@ -163,52 +122,4 @@ pub(super) fn read_state(columns: &rusqlite::Row<'_>, at: usize) -> rusqlite::Re
         state.last[index] = Millis(columns.get(at + 1 + FLAG_COUNT + index)?);
     }
     Ok(state)
-}
-
-fn fold_hit(
-    hit: &Hit,
-    events: &[StateEvent],
-    state: &mut RowState,
-    deltas: &mut Deltas,
-    applied: &mut Applied,
-) {
-    let index = hit.index as usize;
-    let changed = state.add(hit.flag, events[index].time);
-    match hit.verdict {
-        Verdict::Late => {
-            applied.late_total_refused += 1;
-            if changed {
-                applied.outcomes[index] = Outcome::Applied;
-            }
-        }
-        _ => deltas.totals.count(hit.flag),
-    }
-}
-
-#[cfg(not(feature = "faults"))]
-fn written_status(state: &RowState, _group: &[Hit]) -> Status {
-    state.flags.status()
-}
-
-#[cfg(feature = "faults")]
-use faults::written_status;
-
-/// Wrong designs that the oracle must catch.
-#[cfg(feature = "faults")]
-mod faults {
-    use super::{Hit, RowState, Status};
-    use crate::edge::faults::{Wrong, wrong};
-
-    /// Totals grow by each copy.
-    pub(super) fn counts_every_event() -> bool {
-        wrong(Wrong::CountEveryEvent)
-    }
-
-    /// The status is that of the last event of the row.
-    pub(super) fn written_status(state: &RowState, group: &[Hit]) -> Status {
-        match group.last() {
-            Some(last) if wrong(Wrong::LastWriteWins) => last.flag.bit().status(),
-            _ => state.flags.status(),
-        }
-    }
 }

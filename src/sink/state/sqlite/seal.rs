@@ -8,6 +8,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::super::standing::{Given, Standing, Wish};
 use super::super::{LoadId, LoadSummary};
 use super::{batches, begin, commit, load, millis};
 use crate::edge::Point;
@@ -49,19 +50,6 @@ fn open(conn: &Connection, load: LoadId) -> Result<Option<(bool, u64)>, SinkErro
     Ok(found.optional()?)
 }
 
-/// What a `batches` row says.
-#[derive(Clone, Copy)]
-struct Given {
-    total: Option<i64>,
-    sealed_at: Option<Millis>,
-    deadline: Option<Millis>,
-}
-
-enum Wish {
-    Given(Given),
-    AtStateRows,
-}
-
 /// The load's `batches` rows in the order of their batches, which are made if missing.
 fn given(conn: &Connection, load: LoadId) -> Result<Vec<(i64, Given)>, SinkError> {
     let mut read = conn.prepare(
@@ -91,41 +79,6 @@ fn undecided(conn: &Connection, load: LoadId) -> Result<Vec<i64>, SinkError> {
         conn.prepare("SELECT id FROM batches WHERE load_id = ?1 AND given = 0 ORDER BY id")?;
     let ids = read.query_map([load.0], |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
-}
-
-/// What decides how a batch stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    given: bool,
-    total: Option<i64>,
-    sealed_at: Option<Millis>,
-    deadline: Option<Millis>,
-}
-
-impl Standing {
-    fn wish(self, wish: &Wish, recipients: i64, now: Millis) -> Standing {
-        let mut next = self;
-        match wish {
-            Wish::AtStateRows => {
-                next.total = Some(recipients);
-                next.sealed_at = self.sealed_at.or(Some(now));
-            }
-            Wish::Given(given) => {
-                next.given = true;
-                next.sealed_at = given.sealed_at.or(self.sealed_at);
-                next.deadline = given.deadline;
-                let counted = next.sealed_at.map(|_| recipients);
-                next.total = given.total.or(counted).or(self.total);
-            }
-        }
-        next
-    }
-
-    /// Whether the total that completion waits for is another one than before.
-    fn is_new_generation(self, before: Standing) -> bool {
-        let sealed = |standing: Standing| standing.sealed_at.and(standing.total);
-        sealed(self).is_some() && sealed(self) != sealed(before)
-    }
 }
 
 fn seal(

@@ -10,8 +10,9 @@ use crate::sink::log::memory::{MemoryLog, Rows};
 use crate::sink::log::{LogRow, Version};
 use crate::sink::state::view::Export;
 use crate::sink::state::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LateMatch, LoadId, LoadKind, LoadSummary,
-    Loaded, Mapping, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::tally::{Counter, Tally};
 
@@ -49,7 +50,11 @@ impl StateStore for Stub {
     fn finish_load(&mut self, _: LoadId) -> Result<LoadSummary, SinkError> {
         Err(error(Class::Bug))
     }
-    fn mappings(&mut self, _: i64, _: usize) -> Result<(Vec<Mapping>, i64), SinkError> {
+    fn mappings(
+        &mut self,
+        _: MappingCursor,
+        _: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         Err(error(Class::Bug))
     }
     fn late_matches(&mut self, _: Identity, _: usize) -> Result<Vec<LateMatch>, SinkError> {
@@ -75,6 +80,12 @@ impl StateStore for Stub {
         Err(error(Class::Bug))
     }
     fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn attempts(&mut self, _: &str) -> Result<Vec<LaneAttempt>, SinkError> {
+        Err(error(Class::Bug))
+    }
+    fn note_attempts(&mut self, _: &str, _: &[LaneAttempt]) -> Result<(), SinkError> {
         Err(error(Class::Bug))
     }
     fn relay(&mut self, _: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

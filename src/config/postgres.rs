@@ -1,0 +1,44 @@
+//! The section `[postgres]`: how the state store of a fleet is reached.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::Reader;
+use crate::sink::state::postgres::{Settings, Tls, is_schema_name};
+
+const LEAST: Duration = Duration::from_millis(100);
+const MOST: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads the section.
+pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
+    let hint = "lower-case letters, digits and _, at most 40, such as \"hookflow\"";
+    let schema = reader.value("postgres.schema", hint, String::new(), |text| {
+        is_schema_name(text).then(|| text.to_owned())
+    });
+    let mut wait = |key: &str, most| reader.duration(&format!("postgres.{key}"), LEAST, most);
+    Settings {
+        connect_timeout: wait("connect_timeout", MOST),
+        statement_timeout: wait("statement_timeout", MOST),
+        lock_timeout: wait("lock_timeout", MOST),
+        idle_in_transaction_timeout: wait("idle_in_transaction_timeout", MOST),
+        tcp_user_timeout: wait("tcp_user_timeout", MOST),
+        call_timeout: wait("call_timeout", MOST),
+        maintenance_timeout: wait("maintenance_timeout", DAY),
+        url: reader.optional_text("postgres.url").unwrap_or_default(),
+        password: reader.optional_text("postgres.password"),
+        schema,
+        tls: read_tls(reader),
+        application_name: format!("hookflow {}", reader.text("source.member")),
+    }
+}
+
+fn read_tls(reader: &mut Reader<'_>) -> Tls {
+    let ca_file = reader.optional_text("postgres.tls_ca_file");
+    match reader.choice("postgres.tls", true, &[("require", true), ("off", false)]) {
+        true => Tls::Require {
+            ca_file: ca_file.map(PathBuf::from),
+        },
+        false => Tls::Off,
+    }
+}

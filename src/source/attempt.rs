@@ -1,0 +1,21 @@
+//! What is kept, durably, of a lane against messages that end the process: one row a lane. See [`super::guard`] for the
+//! rules that change it.
+
+/// The row of one lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneAttempt {
+    /// The lane's name, the same in every run and member.
+    pub lane: String,
+    /// Everything before it was settled when the lane was begun last.
+    pub floor: u64,
+    /// Starts in a row that ended with a dead process and the floor where it was.
+    pub deaths: u32,
+    /// Messages were handed out, and no end of the process was told since: the process runs, or it died.
+    pub running: bool,
+    /// The run of messages (start, and where the next one starts) that was in work alone; none while the lane is trusted.
+    pub named: Option<(u64, u64)>,
+    /// Suspicion ends when the floor has passed this.
+    pub until: u64,
+    /// This message is to be handed out as a dead letter.
+    pub condemned: Option<u64>,
+}
