@@ -15,7 +15,7 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 7] = [
+const NOT_SETTINGS: [&str; 8] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
@@ -23,6 +23,7 @@ const NOT_SETTINGS: [&str; 7] = [
     "HOOKFLOW_STACK_",
     "HOOKFLOW_TEST_",
     "HOOKFLOW_POSTGRES_PASSWORD_URL",
+    "HOOKFLOW_POSTGRES_TLS_URL",
 ];
 
 /// Where a value came from.

@@ -105,6 +105,7 @@ impl StateKind {
     /// What people call it.
     pub const fn name(self) -> &'static str {
         match self {
+            StateKind::Postgres => "Postgres",
             StateKind::Sqlite => "SQLite",
         }
     }

@@ -568,3 +568,34 @@ fn readers_of_the_database_show_what_those_of_the_folder_show() {
     );
     assert!(server("readers").is_some());
 }
+
+#[test]
+fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
+    let variable = |name: &str| std::env::var(name).ok();
+    let (Some(url), Some(ca), Some(other)) = (
+        variable("HOOKFLOW_POSTGRES_TLS_URL"),
+        variable("HOOKFLOW_TEST_CA_FILE"),
+        variable("HOOKFLOW_TEST_OTHER_CA_FILE"),
+    ) else {
+        eprintln!("SKIPPED TLS to Postgres: no POSTGRES with TLS (start one with STACK_TLS=1 scripts/stack)");
+        return;
+    };
+    let settings = |url: &str, tls| Settings {
+        tls,
+        ..Settings::plain(url, format!("test_tls_{}", std::process::id()))
+    };
+    let verified = |file: &str| Tls::Require {
+        ca_file: Some(file.into()),
+    };
+    migrate(settings(&url, verified(&ca))).unwrap();
+    let mut store = PostgresStore::open(settings(&url, verified(&ca))).unwrap();
+    assert_eq!(store.parked().unwrap(), 0);
+    let unknown = refusal(settings(&url, verified(&other)));
+    assert!(unknown.contains("tls_ca_file"), "{unknown}");
+    let wrong_name = refusal(settings(&url.replace("localhost", "127.0.0.1"), verified(&ca)));
+    assert!(wrong_name.contains("certificate"), "{wrong_name}");
+    let plain = refusal(settings(&url, Tls::Off));
+    assert!(!plain.contains("correct-horse"), "{plain}");
+    let no_file = refusal(settings(&url, verified("/nowhere/ca.pem")));
+    assert!(no_file.contains("tls_ca_file"), "{no_file}");
+}
