@@ -55,11 +55,19 @@ fn crash_prune(replay: &Replay<'_>, spec: &str) -> Result<bool, String> {
     Ok(died)
 }
 
-/// Edges towards servers: this suite runs the embedded job, which does not pass them.
-const SERVERS: [Point; 3] = [Point::LogConnect, Point::LogMigrate, Point::LogInsert];
+/// Edges towards servers, and of what is kept for brokers: this suite runs the embedded job, which does not pass them, so
+/// they are not proven here.
+const SERVERS: [Point; 4] = [
+    Point::LogConnect,
+    Point::LogMigrate,
+    Point::LogInsert,
+    Point::StoreAttempts,
+];
 
 #[test]
 fn crash_points() {
+    let left_out: Vec<_> = SERVERS.iter().map(|point| point.name()).collect();
+    eprintln!("SKIPPED crash points of servers: {}", left_out.join(", "));
     let points: Vec<Point> = Point::ALL
         .iter()
         .copied()
