@@ -17,6 +17,7 @@ pub mod generator;
 pub mod ledger;
 pub mod low_water;
 pub mod message;
+pub mod nats;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -111,12 +111,23 @@ impl FieldsWriter {
         let (Some(field), Ok(length)) = (Field::of(name), u32::try_from(value.len())) else {
             return;
         };
-        if self.0.capacity() - self.0.len() < value.len() + 5 {
-            self.0.reserve(CHUNK.max(value.len() + 5));
-        }
+        self.room_for(value.len() + 5);
         self.0.put_u8(field as u8);
         self.0.put_u32_le(length);
         self.0.put_slice(value);
+    }
+
+    /// Copies text that is no header, such as a subject; to be called between two messages.
+    pub fn keep(&mut self, text: &[u8]) -> Bytes {
+        self.room_for(text.len());
+        self.0.put_slice(text);
+        self.0.split().freeze()
+    }
+
+    fn room_for(&mut self, bytes: usize) {
+        if self.0.capacity() - self.0.len() < bytes {
+            self.0.reserve(CHUNK.max(bytes));
+        }
     }
 
     /// Ends the message at hand.
