@@ -17,10 +17,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
 use super::{Decoded, Options, decode};
 use crate::epoch::Epoch;
-use crate::event::{Event, Reject};
+use crate::event::{Delivery, Event, Reject};
 use crate::source::envelope::parse_line;
 use crate::source::ledger::Ledger;
-use crate::source::{EnvelopeDefaults, Record};
+use crate::source::{EnvelopeDefaults, Record, message};
 use crate::tally::{Counter, Counts, Local, Step};
 
 /// What one worker's decoding needs.
@@ -93,24 +93,17 @@ fn decode_all(records: &mut Vec<Record>, settings: &Settings, out: &mut Decoded)
 }
 
 fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut Decoded) {
-    let delivery = match record {
-        Record::Ready(delivery) => delivery,
-        Record::Line(origin, text) => {
-            let limit = settings.options.body_bytes_max;
-            match parse_line(origin, &text, &settings.defaults, limit) {
-                Ok(delivery) => Arc::new(delivery),
-                Err(reject) => {
-                    told(std::slice::from_ref(&*reject));
-                    counts.provider(reject.provider.as_str(), 1);
-                    out.rejects.push(*reject);
-                    return;
-                }
-            }
-        }
-    };
-    counts.provider(delivery.provider.as_str(), 1);
     let before = out.rejects.len();
-    decode(&delivery, &settings.options, out);
+    match read(record, settings, counts) {
+        Ok(delivery) => {
+            counts.provider(delivery.provider.as_str(), 1);
+            decode(&delivery, &settings.options, out);
+        }
+        Err(reject) => {
+            counts.provider(reject.provider.as_str(), 1);
+            out.rejects.push(*reject);
+        }
+    }
     told(out.rejects.get(before..).unwrap_or_default());
 }
 
@@ -123,5 +116,25 @@ fn told(rejects: &[Reject]) {
             reason = %reject.reason,
             "rejected"
         );
+    }
+}
+
+/// Reads a record's envelope, in whatever form it came.
+fn read(
+    record: Record,
+    settings: &Settings,
+    counts: &mut Local,
+) -> Result<Arc<Delivery>, Box<Reject>> {
+    let limit = settings.options.body_bytes_max;
+    match record {
+        Record::Ready(delivery) => Ok(delivery),
+        Record::Line(origin, text) => {
+            parse_line(origin, &text, &settings.defaults, limit).map(Arc::new)
+        }
+        Record::Message(message) => {
+            let parsed = message::parse(&message, &settings.defaults, limit)?;
+            counts.count(Counter::EnvelopeDiffers, u64::from(parsed.differs));
+            Ok(Arc::new(parsed.delivery))
+        }
     }
 }

@@ -17,6 +17,8 @@ pub mod file;
 pub mod generator;
 pub mod ledger;
 pub mod low_water;
+pub mod message;
+pub mod nats;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +33,8 @@ use crate::event::{Delivery, Origin, Provider, User};
 pub enum Record {
     /// A line of JSON that describes a delivery; workers parse it (see [`envelope`]).
     Line(Origin, Bytes),
+    /// A broker's message that describes a delivery; workers read it (see [`message`]).
+    Message(Box<message::Message>),
     /// A delivery whose envelope was read already.
     Ready(Arc<Delivery>),
 }
@@ -40,6 +44,7 @@ impl Record {
     pub fn bytes(&self) -> usize {
         match self {
             Record::Line(_, text) => text.len() + 64,
+            Record::Message(message) => message.bytes(),
             Record::Ready(delivery) => delivery.body.len() + delivery.headers.as_json().len() + 256,
         }
     }

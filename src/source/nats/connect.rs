@@ -1,0 +1,213 @@
+//! A connection to NATS, and why there is none.
+//!
+//! What another attempt cannot mend (a wrong password, a certificate that is not trusted, a server without TLS where TLS was
+//! asked, a server that is too old) is a matter of configuration and ends the program; everything else is waited out.
+//! Texts name no address and no secret.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+
+use super::settings::{Connection, Login};
+use crate::error::{Exit, Fatal};
+use crate::source::message::subject::token_text;
+
+/// The oldest server that knows subject transforms, and the way in which consumers are created.
+const OLDEST: (u32, u32) = (2, 10);
+
+/// Why something that needs the server did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Trying again cannot help.
+    #[error("{0}")]
+    Refused(String),
+    /// Trying again may help.
+    #[error("{0}")]
+    Passing(String),
+}
+
+impl From<Trouble> for Fatal {
+    fn from(trouble: Trouble) -> Self {
+        let exit = match trouble {
+            Trouble::Refused(_) => Exit::Config,
+            Trouble::Passing(_) => Exit::Unfinished,
+        };
+        Fatal::new(exit, trouble.to_string())
+    }
+}
+
+/// Connects once. `told` hears of every later change of the connection, which mends itself for ever.
+pub async fn connect(
+    connection: &Connection,
+    told: impl Fn(Event) + Send + Sync + 'static,
+) -> Result<Client, Trouble> {
+    let servers = addresses(connection)?;
+    let options = options(connection, &servers).await?;
+    let options = options.event_callback(move |event| {
+        told(event);
+        std::future::ready(())
+    });
+    let client = options
+        .connect(servers)
+        .await
+        .map_err(|error| why(&error))?;
+    new_enough(&client.server_info().version)?;
+    match client.server_info().jetstream {
+        true => Ok(client),
+        false => Err(Trouble::Refused(
+            "the NATS server runs without JetStream: start it with -js, or `jetstream {}` in its configuration".into(),
+        )),
+    }
+}
+
+fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, Trouble> {
+    let texts = connection.servers.reveal().split(',');
+    let addresses: Result<Vec<ServerAddr>, _> = texts.map(|text| text.trim().parse()).collect();
+    addresses.map_err(|_| Trouble::Refused(NO_ADDRESS.into()))
+}
+
+const NO_ADDRESS: &str = "nats.servers is no list of addresses such as nats://host:4222";
+
+async fn options(
+    connection: &Connection,
+    servers: &[ServerAddr],
+) -> Result<ConnectOptions, Trouble> {
+    let options = ConnectOptions::new()
+        .name("hookflow")
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(Duration::from_secs(5)))
+        .ping_interval(Duration::from_secs(10))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
+        // Requests bound what may be under way; a full queue would drop messages until the server delivers them again.
+        .subscription_capacity(1 << 20)
+        .client_capacity(16 * 1024)
+        .read_buffer_capacity(u16::MAX)
+        .require_tls(connection.tls_required);
+    let options = match &connection.ca_file {
+        Some(file) => options.add_root_certificates(file.clone()),
+        None => options,
+    };
+    let options = match &connection.certificate {
+        Some((certificate, key)) => {
+            options.add_client_certificate(certificate.clone(), key.clone())
+        }
+        None => options,
+    };
+    login(options, &connection.login, servers).await
+}
+
+async fn login(
+    options: ConnectOptions,
+    login: &Login,
+    servers: &[ServerAddr],
+) -> Result<ConnectOptions, Trouble> {
+    match login {
+        Login::None => Ok(named_by_address(options, servers)),
+        Login::Password(user, password) => {
+            Ok(options.user_and_password(user.clone(), password.reveal().to_owned()))
+        }
+        Login::Token(token) => Ok(options.token(token.reveal().to_owned())),
+        Login::Nkey(file) => match read(file) {
+            Ok(seed) => Ok(options.nkey(seed.trim().to_owned())),
+            Err(error) => Err(unreadable("nats.nkey_seed_file", &error)),
+        },
+        Login::Credentials(file) => options
+            .credentials_file(file)
+            .await
+            .map_err(|error| unreadable("nats.credentials_file", &error)),
+    }
+}
+
+/// The driver does not look at what an address says of the user.
+fn named_by_address(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions {
+    let plain = |text: &str| token_text(text.as_bytes()).map(std::borrow::Cow::into_owned);
+    let named = servers.iter().find_map(|server| server.username());
+    let password = servers.iter().find_map(|server| server.password());
+    match (named.and_then(plain), password.and_then(plain)) {
+        (Some(user), Some(password)) => options.user_and_password(user, password),
+        (Some(token), None) => options.token(token),
+        _ => options,
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "read once, before the first connection"
+)]
+fn read(file: &Path) -> io::Result<String> {
+    std::fs::read_to_string(file)
+}
+
+fn unreadable(setting: &str, error: &io::Error) -> Trouble {
+    Trouble::Refused(format!(
+        "the file that {setting} names cannot be read: {error}"
+    ))
+}
+
+/// What an error of the driver means.
+fn why(error: &async_nats::ConnectError) -> Trouble {
+    let refused = |text: &str| Trouble::Refused(text.to_owned());
+    match error.kind() {
+        ConnectErrorKind::AuthorizationViolation => refused(
+            "the NATS server refuses the user, password or token: see the login settings under [nats]",
+        ),
+        ConnectErrorKind::Authentication => refused(
+            "the nkey or credentials cannot be used to log in to NATS: see the files named under [nats]",
+        ),
+        ConnectErrorKind::ServerParse => refused(NO_ADDRESS),
+        ConnectErrorKind::Tls => refused(TLS),
+        _ if of_tls(error) => refused(TLS),
+        kind => Trouble::Passing(format!("NATS cannot be reached ({kind})")),
+    }
+}
+
+const TLS: &str = "no TLS connection to NATS can be made: the server offers no TLS, its certificate is not trusted, or a \
+                   file of certificates cannot be used (nats.tls_required, nats.ca_file, nats.certificate_file)";
+
+/// The driver reports a failed handshake as any other failure to read or write.
+fn of_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) || error.is::<rustls::Error>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+fn new_enough(version: &str) -> Result<(), Trouble> {
+    let mut parts = version
+        .split(['.', '-'])
+        .map(|part| part.parse::<u32>().ok());
+    let known = parts.next().flatten().zip(parts.next().flatten());
+    match known {
+        Some(version) if version >= OLDEST => Ok(()),
+        _ => Err(Trouble::Refused(format!(
+            "the NATS server has version {version}, and hookflow needs 2.10 or newer: older ones ignore what spreads a stream \
+             over lanes"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_servers_are_refused() {
+        for good in ["2.10.0", "2.10.27", "2.15.1", "3.0.0-beta", "2.11.0-RC.1"] {
+            new_enough(good).unwrap();
+        }
+        for bad in ["2.9.10", "1.4.1", "", "x", "2"] {
+            let text = new_enough(bad).unwrap_err().to_string();
+            assert!(text.contains("2.10 or newer"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Messages that the server dropped before they were delivered: purged, expired, or gone with the stream.
+//!
+//! What waits for a consumer and what it was sent, taken at one moment, only ever grows together: a delivery moves a message
+//! from one to the other, a repeated delivery and a new message add to it. What is missing from the sum was dropped. (New messages that
+//! come between two looks can hide as many dropped ones; the next look that sees fewer does not.)
+
+use std::collections::HashMap;
+
+use async_nats::jetstream::consumer::Info;
+
+/// What was last seen of each lane.
+#[derive(Debug, Default)]
+pub struct Losses(HashMap<u32, Seen>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    created: String,
+    deliveries: u64,
+    sum: u64,
+}
+
+impl Losses {
+    /// How many messages of a lane were dropped since the last look.
+    pub fn since_last(&mut self, lane: u32, info: &Info) -> u64 {
+        let deliveries = info.delivered.consumer_sequence;
+        self.compare(lane, info.created.to_string(), deliveries, info.num_pending)
+    }
+
+    fn compare(&mut self, lane: u32, created: String, deliveries: u64, pending: u64) -> u64 {
+        let now = Seen {
+            created,
+            deliveries,
+            sum: deliveries + pending,
+        };
+        let lost = match self.0.get(&lane) {
+            Some(before) if before.created == now.created && before.deliveries <= deliveries => {
+                before.sum.saturating_sub(now.sum)
+            }
+            // Another consumer, or one that was set back by a crash of its server: nothing to compare with.
+            _ => 0,
+        };
+        self.0.insert(lane, now);
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_dropped_counts() {
+        let mut losses = Losses::default();
+        let mut look = |deliveries, pending| losses.compare(1, "a".into(), deliveries, pending);
+        assert_eq!(look(10, 100), 0);
+        assert_eq!(look(60, 50), 0, "delivered");
+        assert_eq!(look(70, 50), 0, "delivered again");
+        assert_eq!(look(70, 80), 0, "published");
+        assert_eq!(look(80, 30), 40, "purged");
+        assert_eq!(look(80, 30), 0);
+        assert_eq!(look(5, 30), 0, "set back");
+        assert_eq!(losses.compare(1, "b".into(), 5, 0), 0, "another one");
+    }
+}

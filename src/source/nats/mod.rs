@@ -1,0 +1,78 @@
+//! NATS JetStream: a stream spread over lanes, one durable pull consumer a lane.
+//!
+//! * [`settings`], [`assign`]: what is set, and which lanes a member reads;
+//! * [`connect`], [`stream`]: reaching a server, making and checking the stream and its consumers;
+//! * [`lane`], [`pull`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
+//! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
+//! * [`replay`]: the stream's past; [`publisher`]: the other direction.
+//!
+//! Contract (beside that of [`broker`](super::broker)): a message is handed out once while it is open, however often the server delivers
+//! it; a redelivery only replaces the subject by which it is acknowledged. Nothing is acknowledged that is not durable in
+//! every sink. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
+//! disappears is never made anew here.
+
+pub mod assign;
+pub mod connect;
+pub mod lane;
+pub mod losses;
+pub mod publisher;
+pub mod pull;
+mod reader;
+pub mod replay;
+pub mod settings;
+mod start;
+pub mod stream;
+pub mod token;
+mod watch;
+
+pub use settings::Settings;
+
+use super::broker::{BrokerSource, Ends};
+use crate::error::{Exit, Fatal};
+
+/// The live source: reads its lanes for ever.
+#[derive(Debug)]
+pub struct NatsSource {
+    settings: Settings,
+}
+
+impl NatsSource {
+    /// A source that has not connected yet.
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+impl BrokerSource for NatsSource {
+    fn run(self: Box<Self>, ends: Ends) {
+        let condition = ends.condition.clone();
+        let ended = runtime().and_then(|runtime| runtime.block_on(start::run(self.settings, ends)));
+        if let Err(fatal) = ended {
+            condition.fail(fatal);
+        }
+    }
+}
+
+/// The driver and the source share one thread: a message passes no other on its way.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for NATS: {error}")))
+}
+
+/// Creates the stream and its consumers, or checks those that are there. Answers what it did, a sentence each.
+pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
+    runtime()?.block_on(async {
+        let client = connect::connect(&settings.connection, |_| {}).await?;
+        let context = async_nats::jetstream::new(client);
+        let mut done = stream::setup(&context, settings).await?;
+        done.push(format!(
+            "stream {}: {} lanes ready; publish to {}.<provider>.<user>",
+            settings.stream,
+            assign::LANES,
+            settings.subject
+        ));
+        Ok(done)
+    })
+}

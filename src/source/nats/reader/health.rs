@@ -1,0 +1,184 @@
+//! What a look at the server says of the source's health.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::Info;
+
+use super::Reader;
+use crate::error::{Exit, Fatal};
+use crate::source::nats::connect::Trouble;
+use crate::source::nats::lane::Standing;
+use crate::source::nats::watch::{Look, Said};
+use crate::tally::{Counter, Gauge};
+
+/// What earlier looks found.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// When the stream was made, as first seen.
+    created: Option<String>,
+    /// What was done already about lanes that stand still.
+    stalls: u32,
+    /// Messages that were dropped before they were delivered.
+    lost: u64,
+}
+
+impl Reader {
+    /// Judges what a look found.
+    pub(super) async fn looked(&mut self, look: Look) -> Result<(), Fatal> {
+        let asked = look.asked.saturating_duration_since(self.started);
+        match look.said {
+            Ok(said) => {
+                self.condition.well("broker");
+                self.condition.well("stream");
+                self.same_stream(&said)?;
+                self.count_losses(&said);
+                self.hear(&said, asked);
+                self.stalled(&said).await
+            }
+            Err(Trouble::Refused(why)) => {
+                self.condition.trouble("stream", why);
+                Ok(())
+            }
+            Err(Trouble::Passing(why)) => {
+                self.condition.trouble("broker", why);
+                Ok(())
+            }
+        }
+    }
+
+    fn same_stream(&mut self, said: &Said) -> Result<(), Fatal> {
+        let created = said.stream.created.to_string();
+        let first = self.health.created.get_or_insert_with(|| created.clone());
+        match *first == created {
+            true => Ok(()),
+            false => Err(Fatal::new(
+                Exit::Watchdog,
+                "the stream was deleted and made anew: start again",
+            )),
+        }
+    }
+
+    fn hear(&mut self, said: &Said, asked: Duration) {
+        let (mut waiting, mut gone) = (0, 0);
+        for (lane, info) in &said.lanes {
+            let (Some(info), Some(work)) = (info, self.lanes.get_mut(lane)) else {
+                gone += 1;
+                continue;
+            };
+            waiting += info.num_pending;
+            work.lane.heard(&standing(info), asked);
+        }
+        self.tally.set(Gauge::SourceLag, waiting);
+        match gone {
+            0 => self.condition.well("consumer"),
+            _ => self.condition.trouble(
+                "consumer",
+                format!(
+                    "{gone} consumers of the stream are gone: their lanes are not read. Look who deleted them, then create \
+                     them with `hookflow setup`; everything in the stream is then delivered again"
+                ),
+            ),
+        }
+    }
+
+    fn count_losses(&mut self, said: &Said) {
+        let lanes = said.lanes.iter();
+        let lanes = lanes.filter_map(|(lane, info)| Some((*lane, info.as_ref()?)));
+        let lost: u64 = lanes
+            .map(|(lane, info)| self.losses.since_last(lane, info))
+            .sum();
+        if lost == 0 {
+            return;
+        }
+        self.tally.count(Counter::SourceLost, lost);
+        self.health.lost += lost;
+        let all = self.health.lost;
+        tracing::error!(
+            lost,
+            all,
+            "the stream dropped messages before they were read"
+        );
+        self.condition.trouble(
+            "messages",
+            format!(
+                "the stream dropped {all} messages before they were read (purged, or older than it keeps them); this is said \
+                 until the process is started again"
+            ),
+        );
+    }
+
+    /// At the start it cannot be known how many: an earlier process may have acknowledged all but one of them.
+    pub(super) fn warn_of_losses(&self, first_sequence: u64, info: &Info) {
+        let floor = info.ack_floor.stream_sequence;
+        if info.num_ack_pending > 0 && first_sequence > floor + 1 {
+            tracing::error!(
+                consumer = info.name,
+                open = info.num_ack_pending,
+                "the stream no longer holds messages that were delivered and never acknowledged: some may be lost"
+            );
+        }
+    }
+
+    /// Messages wait, they were asked for, and none comes: another subscription, another connection, another process.
+    async fn stalled(&mut self, said: &Said) -> Result<(), Fatal> {
+        let now = self.now();
+        let limit = self.settings.stall_limit;
+        let most = self.settings.ack_pending_max;
+        let mut stalled = 0;
+        for (lane, info) in &said.lanes {
+            let (Some(info), Some(work)) = (info, self.lanes.get_mut(lane)) else {
+                continue;
+            };
+            let waits = info.num_pending > 0 && info.num_ack_pending < most;
+            if !waits || !work.pull.is_waiting() {
+                work.quiet_since = now;
+            }
+            stalled += u32::from(now > work.quiet_since + limit);
+        }
+        if self.link.is_down() || self.is_held_back() || self.feed.is_none() || stalled == 0 {
+            if stalled == 0 {
+                self.health.stalls = 0;
+                self.condition.well("stall");
+            }
+            return Ok(());
+        }
+        self.shake(stalled).await
+    }
+
+    async fn shake(&mut self, stalled: u32) -> Result<(), Fatal> {
+        self.health.stalls += 1;
+        let tried = self.health.stalls;
+        self.condition.trouble(
+            "stall",
+            format!("{stalled} lanes stand still although messages wait in them"),
+        );
+        tracing::error!(stalled, tried, "lanes stand still although messages wait");
+        match tried {
+            1 => self.inboxes.pulls = super::open(&self.client).await?,
+            2 => {
+                let forced = self.client.force_reconnect().await;
+                forced.map_err(|error| super::lost(&error))?;
+            }
+            _ => {
+                return Err(Fatal::new(
+                    Exit::Watchdog,
+                    "messages wait at NATS, and none comes, over any connection: start again",
+                ));
+            }
+        }
+        let now = self.now();
+        for work in self.lanes.values_mut() {
+            work.pull.reset(now);
+            work.quiet_since = now;
+        }
+        Ok(())
+    }
+}
+
+const fn standing(info: &Info) -> Standing {
+    Standing {
+        ack_pending: info.num_ack_pending as u64,
+        acknowledged: info.ack_floor.stream_sequence,
+        delivered: info.delivered.stream_sequence,
+    }
+}

@@ -1,0 +1,331 @@
+//! The running source: one loop that moves messages to the job and acknowledgements to the server.
+//!
+//! Everything happens on one thread, in turn: what came is taken into runs of its lane and handed out as parcels
+//! (`intake`), what settled is acknowledged and what is held long is renewed (`acks`), what a look at the server found is judged
+//! (`health`). Where the job has no room, parcels wait here, and no more is asked for.
+
+mod acks;
+mod health;
+mod intake;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::{Client, Message, Subscriber};
+use crossbeam_channel::{Receiver, TryRecvError};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use self::acks::Flights;
+use self::health::Health;
+use self::intake::Run;
+pub(super) use self::intake::{next_batch, record};
+use super::lane::Lane;
+use super::losses::Losses;
+use super::pull::Pull;
+use super::settings::Settings;
+use super::start::{Link, jetstream};
+use super::stream::Found;
+use super::watch::{Look, watch};
+use crate::error::{Exit, Fatal};
+use crate::source::broker::{Condition, Ends, Settled};
+use crate::source::message::FieldsWriter;
+use crate::source::{Feed, Notice, Parcel};
+use crate::tally::Tally;
+
+/// How often the server is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the last acknowledgements may take when everything else is done.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A source that reads.
+pub struct Reader {
+    settings: Settings,
+    /// None when nothing more is handed out.
+    feed: Option<Feed>,
+    settled: Receiver<Vec<Settled>>,
+    stop: Arc<AtomicBool>,
+    condition: Condition,
+    tally: Arc<Tally>,
+    client: Client,
+    context: Context,
+    link: Link,
+    /// Which connection the lanes' requests belong to.
+    connection: u64,
+    inboxes: Inboxes,
+    reading: Reading,
+    lanes: BTreeMap<u32, Work>,
+    /// Parcels that found no room, in order.
+    ready: VecDeque<Parcel>,
+    /// Messages and bytes that wait here, in parcels and runs.
+    waiting: (usize, usize),
+    fields: FieldsWriter,
+    health: Health,
+    losses: Losses,
+    started: Instant,
+    renewed: Duration,
+}
+
+/// Whether messages are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// They are asked for and handed out.
+    On,
+    /// What is under way is taken, and goes back.
+    Draining,
+    /// None come any more.
+    Ended,
+}
+
+/// One lane at work.
+struct Work {
+    lane: Lane,
+    pull: Pull,
+    run: Run,
+    flights: Flights,
+    /// Since when nothing came.
+    quiet_since: Duration,
+}
+
+/// Where messages and confirmations come in.
+struct Inboxes {
+    pulls: (String, Subscriber),
+    acks: (String, Subscriber),
+}
+
+impl Inboxes {
+    async fn open(client: &Client) -> Result<Self, Fatal> {
+        Ok(Self {
+            pulls: open(client).await?,
+            acks: open(client).await?,
+        })
+    }
+}
+
+async fn open(client: &Client) -> Result<(String, Subscriber), Fatal> {
+    let inbox = client.new_inbox();
+    let subscriber = client.subscribe(format!("{inbox}.>")).await;
+    let subscriber = subscriber.map_err(|error| lost(&error))?;
+    Ok((inbox, subscriber))
+}
+
+/// The driver mends its connection for ever; where it cannot even queue a command, it is gone.
+pub(super) fn lost(error: &dyn std::fmt::Display) -> Fatal {
+    Fatal::new(
+        Exit::Watchdog,
+        format!("the NATS client has ended: {error}"),
+    )
+}
+
+impl Reader {
+    /// A reader that has asked for nothing yet.
+    pub async fn new(
+        settings: Settings,
+        ends: Ends,
+        client: Client,
+        link: Link,
+    ) -> Result<Self, Fatal> {
+        let inboxes = Inboxes::open(&client).await?;
+        let lane = |lane| {
+            let work = Work {
+                lane: Lane::new(Duration::ZERO),
+                pull: Pull::default(),
+                run: Run::default(),
+                flights: Flights::default(),
+                quiet_since: Duration::ZERO,
+            };
+            (lane, work)
+        };
+        Ok(Self {
+            lanes: settings.lanes.iter().map(lane).collect(),
+            context: jetstream(&client),
+            connection: link.number(),
+            feed: Some(ends.feed),
+            settled: ends.settled,
+            stop: ends.stop,
+            condition: ends.condition,
+            tally: ends.tally,
+            settings,
+            client,
+            link,
+            inboxes,
+            reading: Reading::On,
+            ready: VecDeque::new(),
+            waiting: (0, 0),
+            fields: FieldsWriter::default(),
+            health: Health::default(),
+            losses: Losses::default(),
+            started: Instant::now(),
+            renewed: Duration::ZERO,
+        })
+    }
+
+    /// Reads until the job stops, acknowledges until it is over.
+    pub async fn run(mut self, found: &Found) -> Result<(), Fatal> {
+        self.begin(found);
+        let (looks, mut looked) = mpsc::channel(1);
+        let watching = watch(self.context.clone(), self.settings.clone(), LOOK, looks);
+        let watching = tokio::spawn(watching);
+        let ended = self.turns(&mut looked).await;
+        watching.abort();
+        ended
+    }
+
+    async fn turns(&mut self, looked: &mut mpsc::Receiver<Look>) -> Result<(), Fatal> {
+        let (mut batch, mut answers) = (Vec::new(), Vec::new());
+        let mut over: Option<Duration> = None;
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                open = next_batch(&mut self.inboxes.pulls.1, &mut batch), if self.reading != Reading::Ended => {
+                    self.still_reading(open)?;
+                }
+                open = next_batch(&mut self.inboxes.acks.1, &mut answers) => still(open)?,
+                Some(look) = looked.recv() => self.looked(look).await?,
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.take(&mut batch)?;
+            self.take(&mut answers)?;
+            let going_on = self.settle();
+            self.turn().await?;
+            if !going_on {
+                let since = *over.get_or_insert(self.now());
+                let confirmed = self.lanes.values().all(|work| work.lane.is_confirmed());
+                if confirmed || self.now() > since + LAST_WORDS {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// One turn of everything that needs the server.
+    async fn turn(&mut self) -> Result<(), Fatal> {
+        if self.feed.is_some() && self.stop.load(Ordering::Relaxed) {
+            self.feed = None;
+        }
+        self.hand_out();
+        if self.feed.is_none() {
+            self.give_back().await?;
+        }
+        self.reconnected();
+        if self.link.is_down() {
+            return Ok(());
+        }
+        self.ask().await?;
+        self.acknowledge().await?;
+        self.renew().await
+    }
+
+    fn begin(&self, found: &Found) {
+        for lane in self.lanes.keys() {
+            if let Some(info) = found.consumer(&self.settings, *lane) {
+                self.warn_of_losses(found.stream.state.first_sequence, info);
+            }
+            self.tell(Notice::Begins {
+                lane: *lane,
+                name: format!("{} lane {lane}", self.settings.stream),
+                offset: 0,
+                length: None,
+            });
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        let told = self.feed.as_ref().map(|feed| feed.tell(notice));
+        if told.is_some_and(|told| told.is_err()) {
+            tracing::debug!("the job ended before its source began");
+        }
+    }
+
+    /// Takes what the job settled; whether more may come.
+    fn settle(&mut self) -> bool {
+        loop {
+            match self.settled.try_recv() {
+                Ok(floors) => self.settled(&floors),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => {
+                    self.feed = None;
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, floors: &[Settled]) {
+        for floor in floors {
+            if let Some(work) = self.lanes.get_mut(&floor.lane) {
+                work.lane.settled(floor.upto);
+            }
+        }
+    }
+
+    /// The requests and confirmations of an old connection never come.
+    fn reconnected(&mut self) {
+        let number = self.link.number();
+        if number == self.connection {
+            return;
+        }
+        self.connection = number;
+        tracing::warn!("connected to NATS anew");
+        self.condition.well("broker");
+        let now = self.now();
+        for work in self.lanes.values_mut() {
+            work.pull.reset(now);
+            work.quiet_since = now;
+            work.lane.reconnected(now);
+            work.unconfirmed(&self.tally);
+        }
+    }
+
+    fn still_reading(&mut self, open: bool) -> Result<(), Fatal> {
+        match (open, self.reading) {
+            (false, Reading::Draining) => self.reading = Reading::Ended,
+            (open, _) => still(open)?,
+        }
+        Ok(())
+    }
+
+    /// How long to wait when nothing comes.
+    fn pause(&self) -> Duration {
+        let held = |work: &Work| work.lane.open() > 0 || !work.lane.is_confirmed();
+        Duration::from_millis(match () {
+            () if self.waiting.0 > 0 => 1,
+            () if self.lanes.values().any(held) => 2,
+            () => 20,
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    async fn publish(
+        &self,
+        subject: async_nats::Subject,
+        payload: &'static [u8],
+    ) -> Result<(), Fatal> {
+        let sent = self
+            .client
+            .publish(subject, bytes::Bytes::from_static(payload));
+        sent.await.map_err(|error| lost(&error))
+    }
+}
+
+fn still(open: bool) -> Result<(), Fatal> {
+    match open {
+        true => Ok(()),
+        false => Err(lost(&"its subscription was closed")),
+    }
+}
+
+/// What stands behind an inbox in a subject, without the dot between them.
+fn behind<'a>(inbox: &str, message: &'a Message) -> Option<&'a str> {
+    message
+        .subject
+        .as_str()
+        .strip_prefix(inbox)?
+        .strip_prefix('.')
+}

@@ -1,0 +1,58 @@
+//! Looks at the stream and its consumers every few seconds, beside the reading.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{Context, consumer, stream};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::connect::Trouble;
+use super::settings::Settings;
+use super::stream::find;
+
+/// What a look found.
+#[derive(Debug)]
+pub struct Look {
+    /// When the question was asked.
+    pub asked: Instant,
+    /// What the server said.
+    pub said: Result<Said, Trouble>,
+}
+
+/// The stream and the consumers of our lanes; a consumer that is gone is missing.
+#[derive(Debug)]
+pub struct Said {
+    /// The stream.
+    pub stream: stream::Info,
+    /// Lane by lane.
+    pub lanes: Vec<(u32, Option<consumer::Info>)>,
+}
+
+/// Looks until nobody listens any more.
+pub async fn watch(
+    context: Context,
+    settings: Settings,
+    every: Duration,
+    looks: mpsc::Sender<Look>,
+) {
+    let mut due = tokio::time::interval(every);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let asked = Instant::now();
+        let said = look(&context, &settings).await;
+        if looks.send(Look { asked, said }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn look(context: &Context, settings: &Settings) -> Result<Said, Trouble> {
+    let found = find(context, settings).await?;
+    let lanes = settings.lanes.iter();
+    let lanes = lanes.map(|lane| (lane, found.consumer(settings, lane).cloned()));
+    Ok(Said {
+        lanes: lanes.collect(),
+        stream: found.stream,
+    })
+}
