@@ -6,7 +6,7 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::files;
 use super::output::Output;
-use crate::config::{LogKind, Override, Plan, StateKind};
+use crate::config::{Live, LogKind, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
@@ -49,14 +49,16 @@ pub(super) fn live_request(
     args: &LiveArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = match args.generator {
-        true => Input::Generator(Sample {
+    let live = load(common, env, overrides(&args.job))?.plan.live;
+    let input = match (args.generator, live) {
+        (true, _) => Input::Generator(Sample {
             seed: args.seed,
             deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
         }),
-        false => Input::StandardInput {
+        (false, Live::Nats) => Input::Nats,
+        (false, Live::StandardInput) => Input::StandardInput {
             provider: args.provider.as_deref().map(provider),
         },
     };

@@ -17,7 +17,9 @@ mod job;
 mod migrate;
 mod output;
 mod panics;
+mod publish;
 mod settings;
+mod setup;
 mod show;
 pub mod table;
 mod trial;
@@ -78,6 +80,8 @@ pub fn dispatch(
         Command::Run(RunCommand::Live(run)) => job::live(&common, &run, env, output),
         Command::Run(RunCommand::Replay(run)) => job::replay(&common, &run, env, output),
         Command::Run(RunCommand::Throughput(run)) => job::throughput(&common, &run, env, output),
+        Command::Setup => setup::setup(&common, env, output),
+        Command::Publish(what) => publish::publish(&common, &what, env, output),
         Command::Check => settings::check(&common, env, output),
         Command::Migrate => migrate::migrate(&common, env, output),
         Command::Config => settings::print(&common, env, output),

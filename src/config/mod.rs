@@ -12,6 +12,7 @@ mod clickhouse;
 mod complaint;
 mod layers;
 mod legacy;
+mod nats;
 mod plan;
 mod postgres;
 mod print;

@@ -15,6 +15,7 @@ use crate::decode;
 use crate::event::User;
 use crate::sink::log::clickhouse;
 use crate::sink::state::postgres;
+use crate::source::nats;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,6 +65,8 @@ pub struct Plan {
     pub state_store: StateKind,
     /// Where the event log lives.
     pub log_store: LogKind,
+    /// How NATS is reached and read.
+    pub nats: nats::Settings,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
@@ -81,6 +84,8 @@ pub struct Plan {
 pub enum Live {
     /// Lines of deliveries from standard input.
     StandardInput,
+    /// A stream of NATS JetStream.
+    Nats,
 }
 
 /// Where state lives.
@@ -276,11 +281,12 @@ impl Plan {
 }
 
 fn read_all(reader: &mut Reader<'_>) -> Plan {
+    let in_flight_events = reader.count("job.in_flight_events_max");
     Plan {
         workers: read_workers(reader),
         tick: reader.duration("job.tick", MILLISECOND, SECOND),
         in_flight: InFlight {
-            events_max: reader.count("job.in_flight_events_max"),
+            events_max: in_flight_events,
             bytes_max: reader.bytes("job.in_flight_bytes_max"),
         },
         channel_depth: reader.count("job.channel_depth"),
@@ -306,6 +312,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
         member: read_member(reader),
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
+        nats: super::nats::read(reader, in_flight_events.get()),
         clickhouse: super::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
         postgres: super::postgres::read(reader),
@@ -315,7 +322,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
 }
 
 /// Only what is built can be chosen.
-const LIVE: [(&str, Live); 1] = [("stdin", Live::StandardInput)];
+const LIVE: [(&str, Live); 2] = [("stdin", Live::StandardInput), ("nats", Live::Nats)];
 const STATE_STORES: [(&str, StateKind); 2] = [
     ("sqlite", StateKind::Sqlite),
     ("postgres", StateKind::Postgres),

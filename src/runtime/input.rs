@@ -17,6 +17,7 @@ use crate::source::broker::{BrokerSource, Condition, Ends, Settled};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Settings, Spent, Supply, Tables};
+use crate::source::nats::NatsSource;
 use crate::source::{EnvelopeDefaults, Feed};
 use crate::tally::Tally;
 
@@ -29,7 +30,6 @@ pub enum Source {
     Files(FileSource),
     /// A generated world.
     Generator(Box<GeneratorSource>, Option<f64>),
-    #[allow(dead_code, reason = "brokers follow")]
     /// A broker's stream.
     Broker(Box<dyn BrokerSource>),
 }
@@ -91,7 +91,7 @@ impl Brake {
 pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
     let provider: Option<Provider> = match &request.input {
         Input::Files { provider, .. } | Input::StandardInput { provider } => provider.clone(),
-        Input::Demo | Input::Generator(_) => None,
+        Input::Demo | Input::Nats | Input::Generator(_) => None,
     };
     EnvelopeDefaults {
         user: request.plan.default_user.clone(),
@@ -110,6 +110,10 @@ impl Source {
         match &request.input {
             Input::Generator(sample) => Self::generator(sample),
             Input::Files { paths, .. } => Ok(Self::files(request, paths, resume, brake)),
+            Input::Nats => {
+                let source = NatsSource::new(request.plan.nats.clone());
+                Ok(Self::Broker(Box::new(source)))
+            }
             Input::StandardInput { .. } | Input::Demo => {
                 let standard_input = [PathBuf::from("-")];
                 Ok(Self::files(request, &standard_input, resume, brake))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::request::{Input, JobRequest, Sinks};
 use super::store::{log_dir, read_state};
-use crate::config::StateKind;
+use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
 use crate::settle::Lanes;
@@ -106,6 +106,19 @@ fn counter(batch: &BatchView, name: &str) -> u64 {
     }
 }
 
+fn log_place(plan: &Plan) -> Place {
+    match plan.log_store {
+        LogKind::Parquet => Place::new(
+            log_dir(&plan.store_dir).join("day=*").display().to_string(),
+            "the event log (Parquet)",
+        ),
+        LogKind::ClickHouse => Place::new(
+            format!("{}.{}", plan.clickhouse.database, plan.clickhouse.table),
+            "the event log (ClickHouse)",
+        ),
+    }
+}
+
 /// The largest batches, where the results lie, and how to look at them.
 pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal> {
     if request.sinks != Sinks::Durable {
@@ -115,13 +128,7 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
     let mut batches = read_state(&request.plan)?.batches()?;
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.recipients));
     summary.batches = batches.iter().take(BATCHES).map(line).collect();
-    summary.results = vec![
-        state_place(request),
-        Place::new(
-            log_dir(dir).join("day=*").display().to_string(),
-            "the event log (Parquet)",
-        ),
-    ];
+    summary.results = vec![state_place(request), log_place(&request.plan)];
     let store = match dir.as_os_str() == ".hookflow" {
         true => String::new(),
         false => format!(" --store {}", dir.display()),

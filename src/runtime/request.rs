@@ -64,6 +64,8 @@ pub enum Input {
         /// The provider of deliveries that name none.
         provider: Option<Provider>,
     },
+    /// A broker's stream, as the settings describe it.
+    Nats,
     /// A generator, for ever or for a number of deliveries.
     Generator(Sample),
 }
@@ -74,7 +76,7 @@ impl Input {
         match self {
             Input::Demo | Input::Files { .. } => true,
             Input::Generator(sample) => sample.deliveries.is_some(),
-            Input::StandardInput { .. } => false,
+            Input::StandardInput { .. } | Input::Nats => false,
         }
     }
 
@@ -84,6 +86,7 @@ impl Input {
             Input::Demo => "demo",
             Input::Files { .. } => "files",
             Input::StandardInput { .. } => "standard input",
+            Input::Nats => "nats",
             Input::Generator(_) => "generator",
         }
     }

@@ -72,6 +72,10 @@ pub enum Command {
     Run(RunCommand),
     /// Make or check the tables of the stores in use; running it again changes nothing.
     Migrate,
+    /// Make or check what a job needs at the broker that source.live names; running it again changes nothing.
+    Setup,
+    /// Publish deliveries from files to that broker, as an edge would: for tests, demonstrations and measurements.
+    Publish(PublishArgs),
     /// Check the configuration, try what a job would open, and say what each variable of the replaced system does.
     ///
     /// Mistakes in settings are reported all at once. Then the store (if it is there: its schema, and whether another
@@ -110,6 +114,14 @@ pub enum RunCommand {
     Replay(ReplayArgs),
     /// Measure: generated deliveries at a chosen rate, a report at the end.
     Throughput(ThroughputArgs),
+}
+
+/// What to publish.
+#[derive(Args, Clone, Debug)]
+pub struct PublishArgs {
+    /// Files of deliveries, one JSON object a line, such as `hookflow generate` writes.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// One body to explain.

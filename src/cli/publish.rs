@@ -1,0 +1,122 @@
+//! `hookflow publish`: deliveries from files to the broker that `source.live` names, as an edge would publish them.
+//!
+//! The id under which the broker knows a repetition is made of the file's name and the line's place: publishing a file
+//! again within the broker's window adds nothing, while copies within a file stay copies.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::args::{Common, PublishArgs};
+use super::environment::{Environment, load};
+use super::output::Output;
+use crate::config::{Live, Plan};
+use crate::decode;
+use crate::edge::{self, Point};
+use crate::error::{Exit, Fatal};
+use crate::event::{Origin, Provider};
+use crate::observe::numbers::grouped;
+use crate::source::EnvelopeDefaults;
+use crate::source::envelope::parse_line;
+use crate::source::nats::publisher::{Outgoing, publish as publish_to_nats};
+
+/// Publishes every line of the files; returns when the broker has confirmed all of them.
+pub fn publish(
+    common: &Common,
+    what: &PublishArgs,
+    env: &Environment,
+    output: &mut Output<'_>,
+) -> Result<Exit, Fatal> {
+    let plan = load(common, env, Vec::new())?.plan;
+    if plan.live != Live::Nats {
+        let message = "there is nothing to publish to: set source.live to \"nats\"";
+        return Err(Fatal::new(Exit::Config, message));
+    }
+    for path in &what.files {
+        let mut broken = None;
+        let messages = Lines::open(path, &plan)?
+            .map_while(|line| line.map_err(|error| broken = Some(error)).ok());
+        let published = publish_to_nats(&plan.nats.connection, messages)?;
+        if let Some(error) = broken {
+            return Err(unreadable(path, &error));
+        }
+        output.print(&format!(
+            "{}: {} messages, {} of them known to the stream already\n",
+            path.display(),
+            grouped(published.messages),
+            grouped(published.duplicates)
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The lines of a file as messages.
+struct Lines {
+    reader: BufReader<std::fs::File>,
+    defaults: EnvelopeDefaults,
+    body_bytes_max: usize,
+    subject: String,
+    file: String,
+    number: u64,
+}
+
+impl Lines {
+    fn open(path: &Path, plan: &Plan) -> Result<Self, Fatal> {
+        let file = edge::open(Point::SourceOpen, path).map_err(|error| unreadable(path, &error))?;
+        let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+        Ok(Self {
+            reader: BufReader::with_capacity(1 << 20, file),
+            defaults: EnvelopeDefaults {
+                user: plan.default_user.clone(),
+                provider: None,
+                known: decode::providers().map(Provider::new).collect(),
+            },
+            body_bytes_max: plan.decode_options().body_bytes_max,
+            subject: plan.nats.subject.clone(),
+            file: name.chars().take(16).collect(),
+            number: 0,
+        })
+    }
+
+    fn message(&self, mut line: Vec<u8>) -> Outgoing {
+        while line
+            .last()
+            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+        {
+            line.pop();
+        }
+        let id = format!("{}-{}", self.file, self.number);
+        let line = Bytes::from(line);
+        match parse_line(
+            Origin::default(),
+            &line,
+            &self.defaults,
+            self.body_bytes_max,
+        ) {
+            Ok(delivery) => Outgoing::delivery(&self.subject, &id, &delivery),
+            Err(_) => Outgoing::junk(&self.subject, &id, line),
+        }
+    }
+}
+
+impl Iterator for Lines {
+    type Item = std::io::Result<Outgoing>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::with_capacity(2_048);
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => {
+                self.number += 1;
+                Some(Ok(self.message(line)))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fatal {
+    let message = format!("{} cannot be read: {error}", path.display());
+    Fatal::new(Exit::Input, message)
+}
