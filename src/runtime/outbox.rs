@@ -38,7 +38,11 @@ fn append(
 ) -> io::Result<()> {
     let file = match file {
         Some(file) => file,
-        None => file.insert(edge::append(edge::Point::OutboxOpen, path)?),
+        None => {
+            // With state in a database nothing else may have made the folder.
+            path.parent().map_or(Ok(()), edge::create_dir_all)?;
+            file.insert(edge::append(edge::Point::OutboxOpen, path)?)
+        }
     };
     let mut line = json!({
         "user": completion.user.as_str(),

@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod fleet;
 mod full_disk;
 mod judge;
 mod kills;
