@@ -84,7 +84,8 @@ impl Lane {
 
     /// A message was delivered.
     pub fn arrived(&mut self, token: &Token, reply: Subject, now: Duration) -> Arrival {
-        if token.delivery != self.delivery + 1 && self.delivery != 0 {
+        // Also the first one: what was delivered before it, here or to an earlier process, may be open.
+        if token.delivery != self.delivery + 1 {
             self.doubt = Some(now);
         }
         self.delivery = token.delivery;

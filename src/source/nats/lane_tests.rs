@@ -247,6 +247,15 @@ impl World {
     }
 }
 
+#[test]
+fn a_first_delivery_that_is_lost_is_not_acknowledged_with_the_second() {
+    let mut world = World::new();
+    for step in [Step::Ask, Step::Lose, Step::Deliver, Step::Settle(1)] {
+        world.step(&step, true);
+    }
+    assert_eq!(world.lane.up_to(), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
