@@ -106,7 +106,6 @@ impl StateKind {
     pub const fn name(self) -> &'static str {
         match self {
             StateKind::Sqlite => "SQLite",
-            StateKind::Postgres => "Postgres",
         }
     }
 }
