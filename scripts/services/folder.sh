@@ -12,7 +12,7 @@ default_dir() {
 begin_stack() {
     refuse_foreign
     while true; do
-        [ -d "$dir" ] || mkdir -p -m 755 "$dir"
+        mkdir -p "$dir"
         chmod 755 "$dir" # the servers may run as another user
         exec 9> "$dir/lock"
         flock 9
@@ -32,7 +32,7 @@ begin_stack() {
 # refuse_foreign: what is taken down is removed, so a folder with something else in it is not used.
 refuse_foreign() {
     [ -e "$dir" ] || return 0
-    [ -d "$dir" ] && [ ! -L "$dir" ] && [ -O "$dir" ] || die "$dir is not a folder of this user"
+    if [ ! -d "$dir" ] || [ -L "$dir" ] || [ ! -O "$dir" ]; then die "$dir is not a folder of this user"; fi
     [ -e "$dir/kind" ] || [ -z "$(find "$dir" -mindepth 1 -maxdepth 1 ! -name lock)" ] ||
         die "$dir holds something that is not a stack: name another folder"
 }
@@ -44,7 +44,8 @@ lock_stack() {
     flock 9
 }
 
-same_boot() { cmp -s /proc/sys/kernel/random/boot_id "$1/boot"; }
+# Not by cmp: it trusts the size, and files of /proc have none.
+same_boot() { [ "$(cat "$1/boot" 2>/dev/null)" = "$(cat /proc/sys/kernel/random/boot_id)" ]; }
 
 # forget_servers: the machine was restarted since; scratch data does not outlive that.
 forget_servers() {

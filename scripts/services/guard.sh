@@ -14,7 +14,7 @@ run_stack() {
     shift
     begin_stack run
     start_guard
-    if start_services "${names[@]}"; then
+    if start_all "${names[@]}"; then
         exec 9>&-
         run_command "$@" || code=$?
     else

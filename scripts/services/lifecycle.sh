@@ -135,6 +135,7 @@ tear_down() {
     local stack=$1 name pid
     [ -d "$stack" ] || return 0
     : > "$stack/closing"
+    if [ -e "$stack/project" ]; then docker_tear_down "$stack"; fi
     for name in "${all_services[@]}"; do
         if pid=$(pid_in "$stack/starting-$name"); then kill_tree "$pid" || true; fi
     done

@@ -47,7 +47,7 @@ quietly() {
 # debian_archive: the mirror this machine uses; nothing on another system.
 debian_archive() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || return 1
-    cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
+    { cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
         awk '$1 == "URIs:" { print $2; exit } $1 == "deb" { sub(/^deb +(\[[^]]*\] +)?/, ""); print $1; exit }'
 }
 

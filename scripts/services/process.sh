@@ -3,12 +3,13 @@
 # A server's folder holds `pid`, a line "PID START" written by the server's own process (see launch). Pid and start time
 # together name one process for good: a pid that was given to another program is never signalled.
 
-# start_time PID: clock ticks since boot; fails when the process is gone or only a zombie.
+# start_time PID: clock ticks since boot; fails when the process is gone or only a zombie. (A zombie with other threads is
+# still ending: it holds its ports and files.)
 start_time() {
     local stat fields
     { IFS= read -r stat < "/proc/$1/stat"; } 2>/dev/null || return 1
     read -ra fields <<< "${stat##*) }"
-    case ${fields[0]} in Z | X) return 1 ;; esac
+    case ${fields[0]} in Z | X) ((fields[17] > 1)) || return 1 ;; esac
     printf '%s\n' "${fields[19]}"
 }
 

@@ -69,7 +69,7 @@ postgres_tls_sweep() { postgres_sweep "$@"; }
 postgres_tls_prepare() {
     local folder=$1
     postgres_prepare "$folder"
-    sed 's/^ *host /hostssl /' <<< "$postgres_access" > "$folder/pg_hba.conf"
+    echo "${postgres_access//host /hostssl }" > "$folder/pg_hba.conf"
     cp "$dir/tls/server.pem" "$folder/server.pem"
     install -m 600 "$dir/tls/server.key" "$folder/server.key"
     postgres_give "$folder/server.key"
