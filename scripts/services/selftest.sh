@@ -192,8 +192,11 @@ killed_early() {
         kill -KILL "$!"
         wait "$!" 2>/dev/null || true
     done
-    # What had no guard yet is an empty folder.
-    find "$root" -mindepth 1 -maxdepth 1 -empty -delete
-    nothing_left "$root/hookflow-stack-run"'*' || return 1
-    rmdir "$root"
+    # What had no guard yet is an empty folder; the last guard is still at work.
+    delay=$((SECONDS + 5))
+    until find "$root" -mindepth 1 -maxdepth 1 -empty -delete 2>/dev/null && rmdir "$root" 2>/dev/null; do
+        ((SECONDS < delay)) || break
+        sleep 0.1
+    done
+    nothing_left "$root"
 }
