@@ -54,7 +54,10 @@ pub fn text(error: &Error) -> String {
 /// The name of the refusal: the last capitals in brackets, such as `(UNKNOWN_TABLE)`.
 fn name(answer: &str) -> Option<&str> {
     let is_name = |word: &&str| {
-        word.len() > 3 && word.chars().all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '0'..='9'))
+        word.len() > 3
+            && word
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '0'..='9'))
     };
     answer.split(['(', ')']).rfind(is_name)
 }
@@ -74,8 +77,14 @@ mod tests {
     fn codes_are_found_and_have_their_classes() {
         let refused = |answer: &str| Error::BadResponse(answer.to_owned());
         assert_eq!(class(&refused(ANSWER)), Class::Bug);
-        assert_eq!(class(&refused("Code: 241. DB::Exception: full")), Class::Retry);
-        assert_eq!(class(&refused("Code: 210. DB::NetException: x")), Class::Outage);
+        assert_eq!(
+            class(&refused("Code: 241. DB::Exception: full")),
+            Class::Retry
+        );
+        assert_eq!(
+            class(&refused("Code: 210. DB::NetException: x")),
+            Class::Outage
+        );
         assert_eq!(class(&refused("<html>502</html>")), Class::Outage);
         assert_eq!(class(&Error::TimedOut), Class::Outage);
     }

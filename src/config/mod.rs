@@ -16,6 +16,7 @@ mod plan;
 mod postgres;
 mod print;
 mod read;
+mod recipients;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use plan::{
 };
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
+pub use recipients::{RecipientTables, Recipients};
 
 use std::collections::BTreeMap;
 use std::path::Path;

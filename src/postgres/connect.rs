@@ -82,7 +82,9 @@ fn refused(error: &tokio_postgres::Error) -> Refused {
         (Some("28P01" | "28000"), _) => {
             "Postgres refuses this user or password: check both, and that the server's pg_hba.conf lets this user in"
         }
-        (Some("3D000"), _) => "there is no such database on the Postgres server: create it, or correct the url",
+        (Some("3D000"), _) => {
+            "there is no such database on the Postgres server: create it, or correct the url"
+        }
         (_, "error performing TLS handshake") if cause.contains("does not support TLS") => {
             "the Postgres server offers no TLS although it is required: turn TLS on at the server, or off here if the network between is trusted"
         }

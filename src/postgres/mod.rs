@@ -3,4 +3,4 @@
 pub mod class;
 mod connect;
 
-pub use connect::{Tls, connect};
+pub use connect::{Refused, Tls, connect};

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn fields_do_not_run_into_each_other() {
-        let of = |fields: [Option<&str>; 2]| Print::of(&fields.map(|f| f.map(str::to_owned)).to_vec());
+        let of =
+            |fields: [Option<&str>; 2]| Print::of(&fields.map(|f| f.map(str::to_owned)).to_vec());
         assert_ne!(of([Some("ab"), Some("c")]), of([Some("a"), Some("bc")]));
         assert_ne!(of([Some(""), None]), of([None, Some("")]));
     }
