@@ -1,97 +1,101 @@
-//! What an error of ClickHouse asks for: the one place that decides, and the only one that words it.
+//! What a failed call means to the writer: one function.
 //!
-//! Texts name no values: of a server's answer only the code and its name are kept.
+//! The server's messages quote rows and addresses, so only the number and the name of its error are kept.
 
 use clickhouse::error::Error;
 
 use crate::error::{Class, SinkError};
 
-/// The class of an error. Where the server was not reached, or its answer was cut, that is an outage.
-pub fn class(error: &Error) -> Class {
-    match error {
-        Error::BadResponse(answer) => code(answer).map_or(Class::Outage, class_of_code),
-        Error::Network(_) | Error::TimedOut | Error::Compression(_) | Error::Decompression(_) => {
-            Class::Outage
-        }
+/// What an error code of the server asks for. Codes: `system.errors` of the server, or its `ErrorCodes.cpp`.
+const fn class_of(code: u32) -> Class {
+    match code {
+        // Timeouts, network between servers, queries that were cancelled, tables being changed.
+        159 | 164 | 202 | 209 | 210 | 236 | 279 | 319 | 394 | 415 | 439 | 473 | 999 => Class::Retry,
+        // What cannot be parsed or stored of a row.
+        6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 395 | 441
+        | 469 | 691 => Class::Data,
+        // Too many parts, memory, disk, read-only, credentials that were taken away.
+        76 | 192 | 193 | 194 | 241 | 242 | 243 | 252 | 497 | 516 | 572 | 774 => Class::Outage,
         _ => Class::Bug,
     }
 }
 
-/// The number that the server gave its refusal: `Code: 60. DB::Exception: …`.
-pub fn code(answer: &str) -> Option<u32> {
-    let (_, rest) = answer.split_once("Code: ")?;
-    let end = rest.find(|c: char| !c.is_ascii_digit())?;
-    rest.get(..end)?.parse().ok()
-}
-
-const fn class_of_code(code: u32) -> Class {
-    match code {
-        // Timeouts, too many queries or parts, memory for the moment.
-        159 | 202 | 241 | 252 | 285 | 394 => Class::Retry,
-        // Values that do not fit their columns.
-        6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 72 | 117 | 131 | 321 | 349 => Class::Data,
-        // Unknown tables, columns, functions and settings, wrong syntax, types, rights and passwords.
-        16 | 36 | 43 | 46 | 47 | 60 | 62 | 81 | 115 | 192 | 193 | 194 | 497 | 516 => Class::Bug,
-        _ => Class::Outage,
-    }
-}
-
-/// What happened, for a person, without values.
-pub fn text(error: &Error) -> String {
-    match error {
-        Error::BadResponse(answer) => match (code(answer), name(answer)) {
-            (Some(code), Some(name)) => format!("the server refused: {name} (code {code})"),
-            (Some(code), None) => format!("the server refused (code {code})"),
-            (None, _) => "the server's answer is not ClickHouse's".to_owned(),
-        },
-        Error::Network(_) => "the server cannot be reached, or the connection broke".to_owned(),
-        Error::TimedOut => "no answer within the time limit".to_owned(),
-        Error::InvalidParams(_) => "the url is no address of a ClickHouse server".to_owned(),
-        _ => "the answer cannot be read".to_owned(),
-    }
-}
-
-/// The name of the refusal: the last capitals in brackets, such as `(UNKNOWN_TABLE)`.
-fn name(answer: &str) -> Option<&str> {
+/// The code and the name in a message such as `Code: 60. DB::Exception: … (UNKNOWN_TABLE) (version …)`.
+pub fn code_and_name(text: &str) -> Option<(u32, &str)> {
+    let digits = text.split_once("Code: ")?.1;
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    let code = digits.get(..end)?.parse().ok()?;
     let is_name = |word: &&str| {
-        word.len() > 3
+        !word.is_empty()
             && word
-                .chars()
-                .all(|c| c.is_ascii_uppercase() || matches!(c, '_' | '0'..='9'))
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
     };
-    answer.split(['(', ')']).rfind(is_name)
+    let words = text
+        .rsplit('(')
+        .map(|part| part.split(')').next().unwrap_or(""));
+    Some((code, words.into_iter().find(is_name).unwrap_or("unnamed")))
 }
 
-/// The error as a sink's.
-pub fn failed(error: &Error) -> SinkError {
-    SinkError::new("clickhouse", class(error), text(error))
+/// An error as the writer sees it.
+pub fn sink_error(error: &Error) -> SinkError {
+    let outage = |message: &str| SinkError::new("clickhouse", Class::Outage, message);
+    match error {
+        Error::BadResponse(text) => match code_and_name(text) {
+            Some((code, name)) => SinkError::new(
+                "clickhouse",
+                class_of(code),
+                format!("the server answers with code {code} ({name})"),
+            ),
+            None => outage("the server's answer cannot be understood"),
+        },
+        Error::Network(_) => outage("the server cannot be reached, or the connection broke"),
+        Error::TimedOut => outage("the server did not answer in time"),
+        Error::Decompression(_) | Error::NotEnoughData => outage("the server's answer broke off"),
+        Error::InvalidParams(_) => {
+            SinkError::new("clickhouse", Class::Bug, "the url is no HTTP address")
+        }
+        _ => SinkError::new("clickhouse", Class::Bug, "the client refused the call"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "Code: 60. DB::Exception: Table hookflow.sent does not exist. (UNKNOWN_TABLE) (version 26.7.2.1 (official build))";
-
     #[test]
-    fn codes_are_found_and_have_their_classes() {
-        let refused = |answer: &str| Error::BadResponse(answer.to_owned());
-        assert_eq!(class(&refused(ANSWER)), Class::Bug);
-        assert_eq!(
-            class(&refused("Code: 241. DB::Exception: full")),
-            Class::Retry
-        );
-        assert_eq!(
-            class(&refused("Code: 210. DB::NetException: x")),
-            Class::Outage
-        );
-        assert_eq!(class(&refused("<html>502</html>")), Class::Outage);
-        assert_eq!(class(&Error::TimedOut), Class::Outage);
+    fn every_code_asks_for_what_it_should() {
+        for (code, class) in [
+            (159, Class::Retry),
+            (210, Class::Retry),
+            (27, Class::Data),
+            (117, Class::Data),
+            (33, Class::Data),
+            (252, Class::Outage),
+            (241, Class::Outage),
+            (242, Class::Outage),
+            (243, Class::Outage),
+            (516, Class::Outage),
+            (774, Class::Outage),
+            (47, Class::Bug),
+            (62, Class::Bug),
+            (115, Class::Bug),
+        ] {
+            let text = format!(
+                "Code: {code}. DB::Exception: value 'ada@example.org' (SOME_NAME) (version 26.7)"
+            );
+            let error = sink_error(&Error::BadResponse(text));
+            assert_eq!(error.class, class, "{code}");
+            assert!(error.message.contains("SOME_NAME") && !error.message.contains("ada"));
+        }
     }
 
     #[test]
-    fn texts_name_the_refusal_and_nothing_of_the_query() {
-        let text = text(&Error::BadResponse(ANSWER.to_owned()));
-        assert_eq!(text, "the server refused: UNKNOWN_TABLE (code 60)");
+    fn what_is_no_answer_is_an_outage() {
+        assert_eq!(sink_error(&Error::TimedOut).class, Class::Outage);
+        let broken = Error::BadResponse("<html>502</html>".into());
+        assert_eq!(sink_error(&broken).class, Class::Outage);
     }
 }

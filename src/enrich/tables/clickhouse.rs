@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clickhouse::error::Error;
 use clickhouse::query::RowCursor;
 use clickhouse::{Client, Compression, Row};
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use super::cursor::{Cursor, CursorKind};
 use super::given::{Given, Place};
 use super::select::{self, Column};
 use super::{Look, RawRow, Tables, Trouble};
-use crate::clickhouse::class;
+use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::edge::{self, Point};
 use crate::error::{Class, Fatal, SinkError};
 
@@ -174,15 +175,24 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
     columns.collect()
 }
 
-fn failed(error: &clickhouse::error::Error) -> Trouble {
-    class::failed(error).into()
+fn failed(error: &Error) -> Trouble {
+    sink_error(error).into()
 }
 
-/// What the server does not understand, or does not allow, is for a person to change.
-fn wrong_or_failed(error: &clickhouse::error::Error, given: &Given) -> Trouble {
-    let failure = class::failed(error);
-    match failure.class {
-        Class::Bug => Trouble::Config(format!("{}: {}", given.setting, failure.message)),
+/// What the server does not understand, does not have or does not allow is for a person to change.
+fn wrong_or_failed(error: &Error, given: &Given) -> Trouble {
+    let code = match error {
+        Error::BadResponse(text) => code_and_name(text).map(|(code, _)| code),
+        _ => None,
+    };
+    let failure = sink_error(error);
+    match (failure.class, code) {
+        (_, Some(192..=194 | 516)) => Trouble::Config(
+            "recipients.url: ClickHouse refuses the user or the password: see recipients.user and recipients.password".into(),
+        ),
+        (Class::Bug, _) | (_, Some(497)) => {
+            Trouble::Config(format!("{}: {}", given.setting, failure.message))
+        }
         _ => failure.into(),
     }
 }
