@@ -2,7 +2,6 @@
 //!
 //! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -14,8 +13,8 @@ use crate::error::{Exit, Fatal};
 use crate::runtime::store::{log_dir, open_state, read_state};
 use crate::sink::log::clickhouse;
 use crate::sink::log::parquet::{Filter, events as logged};
-use crate::sink::state::view::DeadLetterView;
 use crate::sink::state::Prune;
+use crate::sink::state::view::DeadLetterView;
 use crate::source::generator::{Settings, SnapshotFormat, write_to};
 
 /// Rows for people or programs.

@@ -109,6 +109,7 @@ impl StateKind {
     pub const fn name(self) -> &'static str {
         match self {
             StateKind::Sqlite => "SQLite",
+            StateKind::Postgres => "Postgres",
         }
     }
 }

@@ -97,6 +97,17 @@ pub fn failed(error: &Error) -> SinkError {
     SinkError::new("postgres", class(error), text(error))
 }
 
+impl From<Error> for SinkError {
+    fn from(error: Error) -> Self {
+        failed(&error)
+    }
+}
+
+/// Our own mistake.
+pub fn bug(message: &str) -> SinkError {
+    SinkError::new("postgres", Class::Bug, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,8 +89,13 @@ impl<'a, T: Row> Chunks<'a, T> {
         Ok((!chunk.rows.is_empty() || !chunk.bad.is_empty()).then_some(chunk))
     }
 
+    /// What was seen so far.
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// What was seen, all in all.
-    pub fn seen(self) -> Seen {
+    pub fn into_seen(self) -> Seen {
         self.seen
     }
 

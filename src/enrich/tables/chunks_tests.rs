@@ -71,7 +71,7 @@ fn read(mut rows: Rows, recent: &Recent, limits: &Limits) -> (Vec<Vec<RecipientR
     while let Some(chunk) = chunks.next_chunk().unwrap() {
         all.push(chunk.rows);
     }
-    (all, chunks.seen())
+    (all, chunks.into_seen())
 }
 
 proptest! {

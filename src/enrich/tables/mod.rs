@@ -31,7 +31,7 @@ mod postgres_sql;
 mod recent;
 mod select;
 
-pub use chunks::{Chunks, Limits};
+pub use chunks::{Chunks, Limits, Seen};
 pub use cursor::{Cursor, CursorKind, Overlap};
 pub use given::{Given, Place, Relation, Server};
 pub use recent::{Print, Recent};

@@ -4,7 +4,8 @@ use super::memory::MemoryStore;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};

@@ -52,4 +52,3 @@ impl Standing {
         sealed(self).is_some() && sealed(self) != sealed(before)
     }
 }
-

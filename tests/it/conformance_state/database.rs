@@ -51,7 +51,8 @@ impl Database {
 
     /// Empties all tables, which is much quicker than another schema.
     pub fn clean(&self) {
-        let tables = "ledger recipients messages batches outbox unmatched dead_letters loads load_touched
+        let tables =
+            "ledger recipients messages batches outbox unmatched dead_letters loads load_touched
             load_batches checkpoints attempts";
         let mut words = String::from("UPDATE meta SET dropped_before = 0;");
         for table in tables.split_whitespace() {

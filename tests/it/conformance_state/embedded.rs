@@ -39,7 +39,10 @@ fn a_load_that_died_with_its_process_is_closed_by_the_next_start() {
     store.load_recipients(load, &rows("b", 1)).unwrap();
     drop(store);
     let mut store = SqliteStore::open(dir.path()).unwrap();
-    assert_eq!(store.mappings(MappingCursor::default(), 9).unwrap().0.len(), 1);
+    assert_eq!(
+        store.mappings(MappingCursor::default(), 9).unwrap().0.len(),
+        1
+    );
     assert_eq!(batch(&mut store, "b").sealed_at, None);
     assert_eq!(store.finish_load(load).unwrap().sealed, 0);
 }

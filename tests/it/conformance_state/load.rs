@@ -98,7 +98,10 @@ fn a_load_that_died_seals_nothing_and_the_next_one_does() {
             .load_batches(dead, &[batch_row("c", Some(1), true, None)])
             .unwrap();
         let next = store.begin_load(LoadKind::Increment).unwrap();
-        assert_eq!(store.mappings(MappingCursor::default(), 9).unwrap().0.len(), 2);
+        assert_eq!(
+            store.mappings(MappingCursor::default(), 9).unwrap().0.len(),
+            2
+        );
         store.finish_load(next).unwrap();
         assert_eq!(batch(store, "b").total, None);
         assert_eq!(store.export().unwrap().batches.len(), 1);

@@ -78,10 +78,23 @@ fn nothing_matches_an_open_load() {
         let load = store.begin_load(LoadKind::Full).unwrap();
         store.load_recipients(load, &rows("b", 1)).unwrap();
         assert!(store.late_matches(Identity(0), 10).unwrap().is_empty());
-        assert!(store.mappings(MappingCursor::default(), 10).unwrap().0.is_empty());
+        assert!(
+            store
+                .mappings(MappingCursor::default(), 10)
+                .unwrap()
+                .0
+                .is_empty()
+        );
         store.finish_load(load).unwrap();
         assert_eq!(store.late_matches(Identity(0), 10).unwrap().len(), 3);
-        assert_eq!(store.mappings(MappingCursor::default(), 10).unwrap().0.len(), 1);
+        assert_eq!(
+            store
+                .mappings(MappingCursor::default(), 10)
+                .unwrap()
+                .0
+                .len(),
+            1
+        );
     });
 }
 

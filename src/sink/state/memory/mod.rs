@@ -14,7 +14,8 @@ use super::fold::{Deltas, RowState};
 use super::view::{DeadLetterView, Export};
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent,
+    StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Event, Millis, Reject, User};

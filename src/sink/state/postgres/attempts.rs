@@ -32,7 +32,17 @@ pub(super) async fn note(
             .client
             .execute(
                 &statement,
-                &[&job, &lane.lane, &floor, &deaths, &lane.running, &from, &to, &until, &condemned],
+                &[
+                    &job,
+                    &lane.lane,
+                    &floor,
+                    &deaths,
+                    &lane.running,
+                    &from,
+                    &to,
+                    &until,
+                    &condemned,
+                ],
             )
             .await?;
     }

@@ -26,7 +26,8 @@ pub(super) static GROW: LazyLock<String> = LazyLock::new(|| {
         write!(arrays, ", ${place}::bigint[]").unwrap_or_default();
         write!(columns, ", {name}").unwrap_or_default();
     }
-    let edge = "b.completed_at IS NULL AND b.sealed_at IS NOT NULL AND b.finished + a.finished >= b.total";
+    let edge =
+        "b.completed_at IS NULL AND b.sealed_at IS NOT NULL AND b.finished + a.finished >= b.total";
     format!(
         "WITH locked AS MATERIALIZED (
             SELECT id, completed_at IS NULL AS waits FROM batches
@@ -66,7 +67,10 @@ pub(super) async fn grow(
             totals.clicks,
             totals.machine_opens,
         ];
-        for (column, value) in growth.iter_mut().zip(fixed.into_iter().chain(deltas.unique)) {
+        for (column, value) in growth
+            .iter_mut()
+            .zip(fixed.into_iter().chain(deltas.unique))
+        {
             column.push(int(value));
         }
     }

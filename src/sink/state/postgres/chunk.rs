@@ -51,7 +51,8 @@ const GROW_BATCHES: &str = "WITH locked AS MATERIALIZED (
 
 const TOUCH: &str = "INSERT INTO load_touched (load_id, batch) SELECT $1, unnest($2::bigint[]) ON CONFLICT DO NOTHING";
 
-const COUNT: &str = "UPDATE loads SET accepted = accepted + $2, contradictions = contradictions + $3 WHERE id = $1";
+const COUNT: &str =
+    "UPDATE loads SET accepted = accepted + $2, contradictions = contradictions + $3 WHERE id = $1";
 
 /// Stores one chunk of recipients; each row's fate in the order given.
 pub(super) async fn recipients(
@@ -206,6 +207,7 @@ fn mapping(row: &RecipientRow, id: RowId) -> Mapping {
         row: row.row,
         batch_id: row.batch_id.clone(),
         recipient_id: row.recipient_id.clone(),
+        sent_at: row.sent_at,
     }
 }
 
@@ -251,7 +253,10 @@ async fn state_rows(
     let make = connection.statement(MAKE_ROWS).await?;
     let made = connection
         .client
-        .query(&make, &[&load.0, &numbers, &keys, &users, &names, &recipients])
+        .query(
+            &make,
+            &[&load.0, &numbers, &keys, &users, &names, &recipients],
+        )
         .await?;
     let of: HashMap<Key, Option<i64>> = keys.iter().copied().zip(numbers.iter().copied()).collect();
     let mut gained: BTreeMap<i64, i64> = batches.values().map(|id| (*id, 0)).collect();
@@ -289,7 +294,14 @@ async fn messages(
     let recipients: Vec<&str> = new.iter().map(|(row, _)| row.recipient.as_str()).collect();
     let statement = connection.statement(MAKE_MESSAGES).await?;
     let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
-        &load.0, &row_ids, &sent, &joins, &addresses, &providers, &messages, &recipients,
+        &load.0,
+        &row_ids,
+        &sent,
+        &joins,
+        &addresses,
+        &providers,
+        &messages,
+        &recipients,
     ];
     let stored = connection.client.execute(&statement, &columns).await?;
     if stored == judged.new.len() as u64 {
@@ -331,7 +343,10 @@ pub(super) async fn batch_rows(
     rows: &[BatchRow],
 ) -> Result<(), SinkError> {
     let mut last: BTreeMap<(&str, &str), &BatchRow> = BTreeMap::new();
-    last.extend(rows.iter().map(|row| ((row.user.as_str(), row.id.as_str()), row)));
+    last.extend(
+        rows.iter()
+            .map(|row| ((row.user.as_str(), row.id.as_str()), row)),
+    );
     let (users, ids): (Vec<&str>, Vec<&str>) = last.keys().copied().unzip();
     let totals: Vec<Option<i64>> = last.values().map(|row| row.total.map(int)).collect();
     let sealed: Vec<Option<Stamp>> = last.values().map(|r| r.sealed_at.map(Stamp)).collect();
@@ -341,7 +356,10 @@ pub(super) async fn batch_rows(
     let statement = connection.statement(KEEP).await?;
     connection
         .client
-        .execute(&statement, &[&load.0, &users, &ids, &totals, &sealed, &deadlines])
+        .execute(
+            &statement,
+            &[&load.0, &users, &ids, &totals, &sealed, &deadlines],
+        )
         .await?;
     connection.commit(Point::StoreLoad).await
 }

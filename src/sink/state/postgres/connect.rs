@@ -199,9 +199,8 @@ fn verifying(ca_file: Option<&Path>) -> Result<MakeRustlsConnect, Trouble> {
             Trouble::config("this system has no certificates to verify the server with: name a file in postgres.tls_ca_file")
         });
     };
-    let unusable = |_| {
-        Trouble::config("postgres.tls_ca_file is no readable file of certificates in PEM form")
-    };
+    let unusable =
+        |_| Trouble::config("postgres.tls_ca_file is no readable file of certificates in PEM form");
     let mut roots = RootCertStore::empty();
     let file = edge::open(Point::StoreOpen, path).map_err(|_| unusable(()))?;
     for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {

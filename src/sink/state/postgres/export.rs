@@ -75,9 +75,10 @@ pub(super) fn recipient(row: &Row) -> Result<RecipientView, SinkError> {
 
 /// All batches by user and id.
 pub(super) async fn batches(connection: &Connection) -> Result<Vec<BatchView>, SinkError> {
-    let mut read = r#"SELECT "user", batch_id, total, sealed_at, deadline, generation, recipients, finished,
+    let mut read =
+        r#"SELECT "user", batch_id, total, sealed_at, deadline, generation, recipients, finished,
         completed_at, cause, opens, clicks, machine_opens"#
-        .to_owned();
+            .to_owned();
     for flag in Flag::ALL {
         write!(read, ", {}", flag.name()).unwrap_or_default();
     }
@@ -112,9 +113,7 @@ fn batch(row: &Row) -> Result<BatchView, SinkError> {
 }
 
 /// All completions by batch and generation.
-pub(super) async fn completions(
-    connection: &Connection,
-) -> Result<Vec<CompletionView>, SinkError> {
+pub(super) async fn completions(connection: &Connection) -> Result<Vec<CompletionView>, SinkError> {
     let read = r#"SELECT b."user", b.batch_id, o.generation, o.cause, o.completed_at, o.delivered_at
         FROM outbox AS o JOIN batches AS b ON b.id = o.batch
         ORDER BY b."user" COLLATE "C", b.batch_id COLLATE "C", o.generation"#;

@@ -173,5 +173,7 @@ pub(super) async fn ended(
 
 /// What is said to a load that somebody else has closed meanwhile.
 pub(super) fn closed() -> SinkError {
-    bug("the load was closed by another process while this one was cut off from the server; load again")
+    bug(
+        "the load was closed by another process while this one was cut off from the server; load again",
+    )
 }

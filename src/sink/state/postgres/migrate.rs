@@ -5,12 +5,12 @@
 
 use super::connect::{Connection, Lock, Mode};
 use super::locks::What;
+use super::partitions;
 use super::schema::{self, VERSION};
 use super::session::Session;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use super::values::Key;
-use super::partitions;
 use crate::edge::Point;
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::Millis;
@@ -42,7 +42,10 @@ pub fn migrate(settings: Settings) -> Result<Migrated, Fatal> {
     let mut there = (false, String::new());
     session
         .connect_and(async |connection, schema| {
-            there = (schema::check_server(connection, schema).await?, schema.to_owned());
+            there = (
+                schema::check_server(connection, schema).await?,
+                schema.to_owned(),
+            );
             Ok(())
         })
         .map_err(Trouble::fatal)?;
@@ -64,7 +67,9 @@ pub fn migrate(settings: Settings) -> Result<Migrated, Fatal> {
     let migrated = migrated.map_err(explain)?;
     let now = Millis::now();
     session
-        .within(limits.1, async |c| partitions::make(c, partitions_lock, now).await)
+        .within(limits.1, async |c| {
+            partitions::make(c, partitions_lock, now).await
+        })
         .map_err(explain)?;
     Ok(migrated)
 }
@@ -89,7 +94,8 @@ async fn run(
     let mut from = None;
     loop {
         connection.begin().await?;
-        let words = format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {PATIENCE_MILLIS}");
+        let words =
+            format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {PATIENCE_MILLIS}");
         connection.client.batch_execute(&words).await?;
         connection.lock(lock).await?;
         let words = format!("SET LOCAL lock_timeout = {lock_timeout_millis}");
@@ -99,7 +105,10 @@ async fn run(
         let Some(step) = usize::try_from(version).ok().and_then(|n| STEPS.get(n)) else {
             connection.roll_back().await?;
             return match version {
-                VERSION => Ok(Migrated { from: first, to: version }),
+                VERSION => Ok(Migrated {
+                    from: first,
+                    to: version,
+                }),
                 other => Err(schema::refuse(other)),
             };
         };

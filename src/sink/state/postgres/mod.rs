@@ -17,7 +17,6 @@ mod apply;
 mod attempts;
 mod batches;
 mod chunk;
-mod class;
 mod connect;
 mod dead_letters;
 mod deadline;
@@ -50,6 +49,7 @@ use super::{
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::key::{Bucket, Identity};
+use crate::postgres::class;
 use connect::Mode;
 use locks::What;
 use session::Session;
@@ -230,7 +230,8 @@ impl StateStore for PostgresStore {
     }
 
     fn checkpoint(&mut self, lanes: &[Checkpoint]) -> Result<(), SinkError> {
-        self.session.call(async |c| jobs::checkpoint(c, lanes).await)
+        self.session
+            .call(async |c| jobs::checkpoint(c, lanes).await)
     }
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {

@@ -90,7 +90,10 @@ pub(super) async fn settle(
     let mut distinct: HashMap<Identity, bool> = HashMap::with_capacity(touched.len());
     distinct.extend(touched.iter().copied());
     touched.dedup_by_key(|(identity, _)| *identity);
-    let identities: Vec<Key> = touched.iter().map(|(identity, _)| Key(identity.0)).collect();
+    let identities: Vec<Key> = touched
+        .iter()
+        .map(|(identity, _)| Key(identity.0))
+        .collect();
     let gone: Vec<bool> = touched
         .iter()
         .map(|(identity, _)| distinct.get(identity).copied().unwrap_or(false))
@@ -103,11 +106,8 @@ pub(super) async fn settle(
         return Ok(Settled::default());
     }
     let park = connection.statement(PARK).await?;
-    let (deleted, parked) = futures_util::future::join(
-        deleting,
-        insert(connection, &park, &parks, now),
-    )
-    .await;
+    let (deleted, parked) =
+        futures_util::future::join(deleting, insert(connection, &park, &parks, now)).await;
     deleted?;
     parked
 }
@@ -196,14 +196,19 @@ impl<'a> Columns<'a> {
         all.add(parks, |p| p.event.message_id.as_str());
         all.add(parks, |p| p.event.event_key.as_str());
         all.add(parks, |p| p.event.recipient.as_deref());
-        all.add(parks, |p| p.event.ids.as_ref().map(|ids| ids.batch_id.as_str()));
-        all.add(parks, |p| p.event.ids.as_ref().map(|ids| ids.recipient_id.as_str()));
+        all.add(parks, |p| {
+            p.event.ids.as_ref().map(|ids| ids.batch_id.as_str())
+        });
+        all.add(parks, |p| {
+            p.event.ids.as_ref().map(|ids| ids.recipient_id.as_str())
+        });
         all.add(parks, |p| p.event.raw.as_deref());
         all
     }
 
     fn add<T: ToSql + Sync + 'a>(&mut self, parks: &'a [Park<'a>], of: impl Fn(&'a Park<'a>) -> T) {
-        self.0.push(Box::new(parks.iter().map(of).collect::<Vec<T>>()));
+        self.0
+            .push(Box::new(parks.iter().map(of).collect::<Vec<T>>()));
     }
 
     fn parameters<'b>(&'b self, now: &'b Stamp) -> Vec<&'b (dyn ToSql + Sync)> {
@@ -224,7 +229,9 @@ fn named_row(event: &Event) -> Option<RowKey> {
 
 /// How many events are parked.
 pub(super) async fn size(connection: &Connection) -> Result<u64, SinkError> {
-    let statement = connection.statement("SELECT count(*) FROM unmatched").await?;
+    let statement = connection
+        .statement("SELECT count(*) FROM unmatched")
+        .await?;
     let row = connection.client.query_one(&statement, &[]).await?;
     Ok(count(&row, 0)?)
 }
@@ -293,7 +300,9 @@ fn text(row: &Row, column: usize) -> Result<CompactString, SinkError> {
 fn event(row: &Row) -> Result<Event, SinkError> {
     let delivery = delivery(row)?;
     let name = |column: usize| -> Result<Option<CompactString>, SinkError> {
-        Ok(row.try_get::<_, Option<&str>>(column)?.map(CompactString::new))
+        Ok(row
+            .try_get::<_, Option<&str>>(column)?
+            .map(CompactString::new))
     };
     let ids = match (name(17)?, name(18)?) {
         (Some(batch_id), Some(recipient_id)) => Some(PayloadIds {

@@ -57,7 +57,8 @@ impl Day {
 
 /// The names of all day partitions there are.
 pub(super) async fn days(connection: &Connection) -> Result<Vec<Day>, SinkError> {
-    let read = "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+    let read =
+        "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger'::regclass";
     let rows = connection.client.query(read, &[]).await?;
     let mut days = Vec::new();

@@ -90,11 +90,7 @@ async fn hours(
 }
 
 /// Bucket 0 goes by the date of storing; it is walked in the order of its key, one bounded range after the other.
-async fn no_time(
-    connection: &Connection,
-    before: Millis,
-    rows_max: i64,
-) -> Result<u64, SinkError> {
+async fn no_time(connection: &Connection, before: Millis, rows_max: i64) -> Result<u64, SinkError> {
     let range_end = "SELECT identity FROM (SELECT identity FROM ledger
         WHERE bucket = 0 AND identity >= $1 ORDER BY identity LIMIT $2) AS range ORDER BY identity DESC LIMIT 1";
     let delete = "DELETE FROM ledger

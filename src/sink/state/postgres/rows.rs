@@ -26,7 +26,8 @@ static READ: LazyLock<String> = LazyLock::new(|| {
     let times = |which: &str| {
         let mut sql = "CASE a.flag".to_owned();
         for flag in Flag::ALL {
-            write!(sql, " WHEN {} THEN r.{which}_{}", flag.index(), flag.name()).unwrap_or_default();
+            write!(sql, " WHEN {} THEN r.{which}_{}", flag.index(), flag.name())
+                .unwrap_or_default();
         }
         sql.push_str(" END");
         sql
@@ -67,8 +68,11 @@ pub(super) static WRITE_ANY: LazyLock<String> = LazyLock::new(|| {
     for (which, base) in [("first", 4), ("last", 4 + FLAG_COUNT)] {
         for flag in Flag::ALL {
             let (name, place) = (flag.name(), base + flag.index());
-            write!(set, ", {which}_{name} = coalesce(a.{which}_{name}, r.{which}_{name})")
-                .unwrap_or_default();
+            write!(
+                set,
+                ", {which}_{name} = coalesce(a.{which}_{name}, r.{which}_{name})"
+            )
+            .unwrap_or_default();
             write!(arrays, ", ${place}::timestamptz[]").unwrap_or_default();
             write!(names, ", {which}_{name}").unwrap_or_default();
         }
@@ -114,7 +118,9 @@ impl Folding {
         if rows.len() == self.ids.len() {
             return Ok(rows);
         }
-        Err(bug("an event names a state row that the store does not hold"))
+        Err(bug(
+            "an event names a state row that the store does not hold",
+        ))
     }
 
     /// Folds the events into the rows that were read.
@@ -167,7 +173,8 @@ impl Found {
         let flag: i16 = line.try_get(1)?;
         let times: (Option<Stamp>, Option<Stamp>) = (line.try_get(4)?, line.try_get(5)?);
         if let (Ok(at), (Some(first), Some(last))) = (usize::try_from(flag), times)
-            && let (Some(slot), Some(end)) = (self.state.first.get_mut(at), self.state.last.get_mut(at))
+            && let (Some(slot), Some(end)) =
+                (self.state.first.get_mut(at), self.state.last.get_mut(at))
         {
             (*slot, *end) = (first.0, last.0);
         }
@@ -231,7 +238,12 @@ impl Changed {
             return Ok(());
         }
         let columns: [&(dyn ToSql + Sync); 6] = [
-            &one.ids, &one.flags, &one.status, &one.flag, &one.first, &one.last,
+            &one.ids,
+            &one.flags,
+            &one.status,
+            &one.flag,
+            &one.first,
+            &one.last,
         ];
         connection.client.execute(statement, &columns).await?;
         Ok(())

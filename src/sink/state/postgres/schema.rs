@@ -55,10 +55,7 @@ pub(super) async fn check(connection: &Connection, schema: &str) -> Result<(), T
 }
 
 /// Checks the server; answers whether there is a store in the schema.
-pub(super) async fn check_server(
-    connection: &Connection,
-    schema: &str,
-) -> Result<bool, Trouble> {
+pub(super) async fn check_server(connection: &Connection, schema: &str) -> Result<bool, Trouble> {
     let row = connection.client.query_one(SERVER, &[&schema]).await?;
     let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
     if version < SERVER_LEAST {
@@ -76,7 +73,9 @@ pub(super) async fn check_server(
         return Err(SinkError::new("postgres", Class::Outage, message).into());
     }
     if !row.try_get::<_, bool>(3)? {
-        tracing::warn!("the server runs with fsync = off: what it calls durable is lost in a power cut");
+        tracing::warn!(
+            "the server runs with fsync = off: what it calls durable is lost in a power cut"
+        );
     }
     let (schema_there, store_there): (bool, bool) = (row.try_get(4)?, row.try_get(5)?);
     Ok(schema_there && store_there)
@@ -99,9 +98,13 @@ async fn check_tables(connection: &Connection, schema: &str) -> Result<(), Troub
     };
     let (name, missing): (String, bool) = (first.try_get(0)?, first.try_get(1)?);
     Err(Trouble::config(if missing {
-        format!("table {name} is missing from schema {schema} in Postgres: restore it from a copy, or migrate into another schema")
+        format!(
+            "table {name} is missing from schema {schema} in Postgres: restore it from a copy, or migrate into another schema"
+        )
     } else {
-        format!("this Postgres user may not read and write table {schema}.{name}: grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema")
+        format!(
+            "this Postgres user may not read and write table {schema}.{name}: grant it SELECT, INSERT, UPDATE and DELETE on all tables of the schema"
+        )
     }))
 }
 
@@ -118,10 +121,10 @@ pub(super) fn refuse(found: i32) -> Trouble {
 }
 
 /// The secret and the incarnation.
-pub(super) async fn cache_keys(
-    connection: &Connection,
-) -> Result<([u8; 32], [u8; 16]), SinkError> {
-    let read = connection.statement("SELECT secret, incarnation FROM meta").await?;
+pub(super) async fn cache_keys(connection: &Connection) -> Result<([u8; 32], [u8; 16]), SinkError> {
+    let read = connection
+        .statement("SELECT secret, incarnation FROM meta")
+        .await?;
     let row: Row = connection.client.query_one(&read, &[]).await?;
     let secret: Vec<u8> = row.try_get(0)?;
     let secret = secret

@@ -20,7 +20,8 @@ use crate::event::Millis;
 const OPEN: &str =
     "SELECT kind = 'full', contradictions FROM loads WHERE id = $1 AND ended_at IS NULL FOR UPDATE";
 
-const GIVEN: &str = r#"SELECT "user", batch_id, total, sealed_at, deadline FROM load_batches WHERE load_id = $1"#;
+const GIVEN: &str =
+    r#"SELECT "user", batch_id, total, sealed_at, deadline FROM load_batches WHERE load_id = $1"#;
 
 const TOUCHED: &str = "SELECT batch FROM load_touched WHERE load_id = $1";
 
@@ -87,7 +88,10 @@ async fn wishes(
     for row in &rows {
         given.insert((row.try_get(0)?, row.try_get(1)?), read_given(row)?);
     }
-    let names: Vec<(&str, &str)> = given.keys().map(|(u, b)| (u.as_str(), b.as_str())).collect();
+    let names: Vec<(&str, &str)> = given
+        .keys()
+        .map(|(u, b)| (u.as_str(), b.as_str()))
+        .collect();
     for (name, batch) in chunk::batch_numbers(connection, &names).await? {
         if let Some(given) = given.get(&name) {
             wishes.insert(batch, Some(Wish::Given(*given)));
@@ -156,7 +160,8 @@ impl Changes {
             self.anew.push(anew);
         }
         self.summary.sealed += u64::from(anew);
-        self.summary.total_too_small += u64::from(next.total.is_some_and(|total| total < recipients));
+        self.summary.total_too_small +=
+            u64::from(next.total.is_some_and(|total| total < recipients));
         if anew && next.total.is_some_and(|total| finished >= total) {
             self.whole.push(id);
         }
@@ -170,7 +175,8 @@ impl Changes {
         let given: Vec<bool> = self.next.iter().map(|next| next.given).collect();
         let totals: Vec<Option<i64>> = self.next.iter().map(|next| next.total).collect();
         let sealed: Vec<Option<Stamp>> = self.next.iter().map(|n| n.sealed_at.map(Stamp)).collect();
-        let deadlines: Vec<Option<Stamp>> = self.next.iter().map(|n| n.deadline.map(Stamp)).collect();
+        let deadlines: Vec<Option<Stamp>> =
+            self.next.iter().map(|n| n.deadline.map(Stamp)).collect();
         let columns: [&(dyn ToSql + Sync); 6] =
             [&self.ids, &given, &totals, &sealed, &deadlines, &self.anew];
         let statement = connection.statement(WRITE).await?;

@@ -63,7 +63,11 @@ impl Session {
         &mut self,
         look: impl AsyncFnOnce(&Connection, &str) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
-        if self.connection.as_ref().is_some_and(|c| c.client.is_closed()) {
+        if self
+            .connection
+            .as_ref()
+            .is_some_and(|c| c.client.is_closed())
+        {
             self.discard();
         }
         if self.connection.is_some() {
@@ -79,7 +83,9 @@ impl Session {
             look(&connection, &settings.schema).await?;
             Ok::<_, Trouble>(connection)
         };
-        let opened = self.runtime.block_on(async { timeout(limit, opening).await });
+        let opened = self
+            .runtime
+            .block_on(async { timeout(limit, opening).await });
         self.connection = Some(opened.map_err(|_| too_slow())??);
         self.connections += 1;
         Ok(())
@@ -101,7 +107,10 @@ impl Session {
     ) -> Result<T, SinkError> {
         self.connect()?;
         let limit = self.settings.maintenance_timeout;
-        let (slow, usual) = (limit.as_millis(), self.settings.statement_timeout.as_millis());
+        let (slow, usual) = (
+            limit.as_millis(),
+            self.settings.statement_timeout.as_millis(),
+        );
         self.within(limit, async |connection| {
             let words = format!("SET statement_timeout = {slow}");
             connection.client.batch_execute(&words).await?;

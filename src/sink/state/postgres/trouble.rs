@@ -41,7 +41,11 @@ impl From<SinkError> for Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         let state = error.code().map(|code| code.code().to_owned());
-        match state.as_deref().and_then(advice).or_else(|| tls_advice(&error)) {
+        match state
+            .as_deref()
+            .and_then(advice)
+            .or_else(|| tls_advice(&error))
+        {
             Some(advice) => Self::config(advice),
             None => Self::Sink(error.into()),
         }
@@ -54,7 +58,9 @@ fn advice(state: &str) -> Option<&'static str> {
         "28P01" | "28000" => {
             "Postgres refuses this user or password: check postgres.url and postgres.password, and that the server's pg_hba.conf lets this user in"
         }
-        "3D000" => "there is no such database on the Postgres server: create it, or correct postgres.url",
+        "3D000" => {
+            "there is no such database on the Postgres server: create it, or correct postgres.url"
+        }
         "42501" => {
             "this Postgres user lacks rights: grant it USAGE on the schema, SELECT, INSERT, UPDATE, DELETE on its tables, or run `hookflow migrate` as the owner"
         }
@@ -71,9 +77,9 @@ fn tls_advice(error: &Error) -> Option<&'static str> {
         "error performing TLS handshake" if cause.contains("certificate") => Some(
             "the certificate of the Postgres server cannot be verified: name its authority in postgres.tls_ca_file, and check that the host in postgres.url is the one in the certificate",
         ),
-        "authentication error" | "invalid configuration" => Some(
-            "Postgres asks for a password and none is set: set postgres.password",
-        ),
+        "authentication error" | "invalid configuration" => {
+            Some("Postgres asks for a password and none is set: set postgres.password")
+        }
         _ => None,
     }
 }
@@ -96,5 +102,7 @@ pub(super) fn too_slow() -> SinkError {
 
 /// A dry run that lost its transaction.
 pub(super) fn dry_run_lost() -> SinkError {
-    class::bug("the dry run lost the connection that held its changes; nothing was written, run it again")
+    class::bug(
+        "the dry run lost the connection that held its changes; nothing was written, run it again",
+    )
 }

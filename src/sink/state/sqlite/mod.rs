@@ -32,7 +32,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::edge::{self, Point};
 use crate::error::{Fatal, SinkError};

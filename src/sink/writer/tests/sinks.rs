@@ -11,7 +11,8 @@ use crate::sink::log::{LogRow, Version};
 use crate::sink::state::view::Export;
 use crate::sink::state::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::tally::{Counter, Tally};
 
