@@ -17,6 +17,11 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether waiting may mend it.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Class::Retry | Class::Outage)
+    }
+
     /// The name used in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

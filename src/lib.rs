@@ -51,6 +51,10 @@ pub mod edge;
 
 pub mod json;
 
+pub mod postgres;
+
+pub mod clickhouse;
+
 pub mod source;
 
 pub mod decode;

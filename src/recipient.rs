@@ -83,4 +83,6 @@ pub struct Mapping {
     pub batch_id: CompactString,
     /// Its recipient id.
     pub recipient_id: CompactString,
+    /// When it was sent, if known: what is old need not be held in memory.
+    pub sent_at: Option<Millis>,
 }

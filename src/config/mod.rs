@@ -17,6 +17,7 @@ mod plan;
 mod postgres;
 mod print;
 mod read;
+mod recipients;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use plan::{
 };
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
+pub use recipients::{RecipientTables, Recipients};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::complaint::{Complaint, Complaints};
 use super::layers::Layers;
 use super::read::Reader;
+use super::recipients::Recipients;
 use crate::decode;
 use crate::event::User;
 use crate::sink::log::clickhouse;
@@ -77,6 +78,8 @@ pub struct Plan {
     pub metrics_listen: Listen,
     /// Text logs.
     pub logs: Logs,
+    /// How recipients become known while a job runs.
+    pub recipients: Recipients,
 }
 
 /// What `run live` reads.
@@ -218,6 +221,7 @@ impl Plan {
         let mut reader = Reader::new(layers, complaints);
         let plan = read_all(&mut reader);
         plan.check_whole(complaints);
+        plan.recipients.check(complaints);
         plan
     }
 
@@ -318,6 +322,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
         postgres: super::postgres::read(reader),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),
+        recipients: super::recipients::read(reader),
     }
 }
 

@@ -36,9 +36,9 @@ points! {
     SourceOpen = "source.open",
     /// A source reads from a file.
     SourceRead = "source.read",
-    /// The loader opens a snapshot file.
+    /// The loader opens a snapshot file, or a table of recipients.
     SnapshotOpen = "snapshot.open",
-    /// The loader reads from a snapshot file.
+    /// The loader reads from a snapshot file, or a table of recipients.
     SnapshotRead = "snapshot.read",
     /// The state store is opened (or made).
     StoreOpen = "store.open",

@@ -1,6 +1,7 @@
 //! Who an event is about: the recipients that the sender knows, and the join of events with them.
 //!
 //! * [`snapshot`]: recipients and batches from files, in chunks that never end inside a message;
+//! * [`tables`]: the same from the user's own tables in Postgres or ClickHouse;
 //! * [`directory`]: the decision to which state row an event belongs;
 //! * [`arrangement`]: what is known of recipients as differential arrangements;
 //! * [`lookup`]: the half join of events with them.
@@ -13,5 +14,6 @@ pub mod directory;
 pub mod lookup;
 pub mod snapshot;
 mod table;
+pub mod tables;
 
 pub use crate::recipient::{Mapping, RowId};

@@ -205,6 +205,11 @@ pub trait Row: Sized {
 
     /// Whether a chunk must not end between the two.
     fn same_message(&self, next: &Self) -> bool;
+
+    /// When it was sent, if that is known.
+    fn sent_at(&self) -> Option<Millis> {
+        None
+    }
 }
 
 impl Row for RecipientRow {
@@ -236,6 +241,10 @@ impl Row for RecipientRow {
 
     fn same_message(&self, next: &Self) -> bool {
         self.join == next.join
+    }
+
+    fn sent_at(&self) -> Option<Millis> {
+        self.sent_at
     }
 }
 

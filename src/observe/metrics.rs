@@ -89,7 +89,7 @@ fn events(page: &mut Page, counts: &Snapshot) {
     }
 }
 
-const PLAIN_COUNTERS: [(Counter, &str, &str); 14] = [
+const PLAIN_COUNTERS: [(Counter, &str, &str); 20] = [
     (
         Counter::ReceivedBytes,
         "webhooks_received_bytes_total",
@@ -160,6 +160,36 @@ const PLAIN_COUNTERS: [(Counter, &str, &str); 14] = [
         "webhook_source_lost_total",
         "Messages that the broker dropped before they were acknowledged.",
     ),
+    (
+        Counter::RecipientsRead,
+        "webhook_recipients_read_total",
+        "Rows read from the user's own tables, those of the overlap again and again.",
+    ),
+    (
+        Counter::RecipientsLoaded,
+        "webhook_recipients_loaded_total",
+        "Recipients from the user's own tables that the store accepted as new.",
+    ),
+    (
+        Counter::RecipientsRefused,
+        "webhook_recipients_refused_total",
+        "Rows of the user's own tables that were refused: unreadable, or contradicting an accepted one.",
+    ),
+    (
+        Counter::RecipientPolls,
+        "webhook_recipient_polls_total",
+        "Looks at the user's own tables.",
+    ),
+    (
+        Counter::RecipientPollsFailed,
+        "webhook_recipient_polls_failed_total",
+        "Looks at the user's own tables that failed; they are repeated.",
+    ),
+    (
+        Counter::RecipientsFed,
+        "webhook_recipients_fed_total",
+        "Mappings handed to the workers, whoever loaded them.",
+    ),
 ];
 
 fn sinks(page: &mut Page, counts: &Snapshot) {
@@ -194,7 +224,7 @@ fn sinks(page: &mut Page, counts: &Snapshot) {
 }
 
 fn memory(page: &mut Page, counts: &Snapshot) {
-    const FAMILIES: [(Gauge, &str, &str); 7] = [
+    const FAMILIES: [(Gauge, &str, &str); 8] = [
         (
             Gauge::OpenBytes,
             "webhook_queue_bytes",
@@ -229,6 +259,11 @@ fn memory(page: &mut Page, counts: &Snapshot) {
             Gauge::LogParts,
             "webhook_log_parts",
             "Active parts of the event log's table.",
+        ),
+        (
+            Gauge::RecipientPollAge,
+            "webhook_recipient_poll_age_seconds",
+            "Seconds since the user's own tables were last read to their end; 0 where there are none.",
         ),
     ];
     for (gauge, name, help) in FAMILIES {

@@ -2,7 +2,7 @@
 //!
 //! * [`metrics`], [`http`]: the tally for Prometheus, health and readiness for supervisors;
 //! * [`health`], [`watchdog`]: pure judgements: ready or not and why; moving or standing still;
-//! * [`logs`], [`progress`], [`summary`]: text for people, and JSON for programs.
+//! * [`logs`], [`progress`], [`loading`], [`summary`]: text for people, and JSON for programs.
 //!
 //! Contract: everything here reads the [`Tally`](crate::tally::Tally) and the [`Board`]; nothing here can slow or stop a
 //! job. No address, payload or secret appears in any output of this room.
@@ -10,6 +10,7 @@
 mod board;
 pub mod health;
 pub mod http;
+pub mod loading;
 pub mod logs;
 pub mod metrics;
 pub mod numbers;

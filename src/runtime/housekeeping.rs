@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::loader::Loader;
+use super::loader::{Fed, Loader};
 use super::outbox;
 use super::sweeper::Sweeper;
 use crate::config::Sweep;
@@ -25,6 +25,12 @@ pub struct Parts {
     pub loader: Loader,
     /// The way of accepted rows to the workers.
     pub feeder: Feeder,
+    /// How far the store's mappings went that way.
+    pub fed: Fed,
+    /// How often mappings are looked for that somebody else loaded.
+    pub feed_every: Duration,
+    /// Says that this process loaded recipients elsewhere.
+    pub woken: Receiver<()>,
     /// Rows that become known while the job runs.
     pub new_rows: Receiver<NewRows>,
     /// Where completions are delivered.
@@ -32,6 +38,9 @@ pub struct Parts {
     /// How long to wait between passes.
     pub waits: Sweep,
 }
+
+/// How often parked events are counted, whether or not there was a sweep.
+const PARKED_EVERY: Duration = Duration::from_secs(10);
 
 /// The thread.
 pub struct Housekeeping {
@@ -62,14 +71,45 @@ impl Housekeeping {
     }
 }
 
+/// When what is due next.
+struct Times {
+    feed: Instant,
+    sweep: Instant,
+    /// How long the sweeper waits after a pass that matched nothing.
+    backoff: Duration,
+    parked: Instant,
+}
+
+impl Times {
+    fn new(parts: &Parts) -> Self {
+        let now = Instant::now();
+        Self {
+            feed: now + parts.feed_every,
+            sweep: now + parts.waits.first,
+            backoff: parts.waits.first,
+            parked: now + PARKED_EVERY,
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let next = self.feed.min(self.sweep);
+        next.saturating_duration_since(Instant::now())
+    }
+}
+
 fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
-    let mut wait = parts.waits.first;
+    let mut times = Times::new(&parts);
     let mut new_rows = std::mem::replace(&mut parts.new_rows, crossbeam_channel::never());
+    let mut woken = std::mem::replace(&mut parts.woken, crossbeam_channel::never());
     loop {
         select! {
             recv(new_rows) -> rows => match rows {
                 Ok(rows) => take(&mut parts, &rows)?,
                 Err(_) => new_rows = crossbeam_channel::never(),
+            },
+            recv(woken) -> loaded => match loaded {
+                Ok(()) => feed(&mut parts, &mut times),
+                Err(_) => woken = crossbeam_channel::never(),
             },
             recv(stopped) -> _ => {
                 for rows in new_rows.try_iter() {
@@ -77,9 +117,40 @@ fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
                 }
                 return Ok(());
             }
-            default(wait) => wait = pass(&parts, wait),
+            default(times.wait()) => due(&mut parts, &mut times),
         }
     }
+}
+
+/// Does what is due.
+fn due(parts: &mut Parts, times: &mut Times) {
+    let now = Instant::now();
+    if now >= times.feed {
+        feed(parts, times);
+    }
+    if now >= times.sweep {
+        times.backoff = pass(parts, times.backoff);
+        times.sweep = Instant::now() + times.backoff;
+    }
+    if now >= times.parked {
+        times.parked = now + PARKED_EVERY;
+        if let Err(error) = parts.sweeper.look() {
+            tracing::debug!(%error, "parked events could not be counted");
+        }
+    }
+}
+
+/// Hands on what was loaded, by whomever, and sweeps soon if there was anything.
+fn feed(parts: &mut Parts, times: &mut Times) {
+    match parts.loader.feed(&mut parts.feeder, &mut parts.fed) {
+        Ok(0) => {}
+        Ok(fed) => {
+            parts.sweeper.tally.count(Counter::RecipientsFed, fed);
+            times.sweep = Instant::now();
+        }
+        Err(error) => tracing::warn!(%error, "new recipients could not be handed on yet"),
+    }
+    times.feed = Instant::now() + parts.feed_every;
 }
 
 fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
@@ -89,7 +160,8 @@ fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
     };
     let report = parts.loader.generated(kind, &rows.tables)?;
     tracing::info!(rows = report.accepted, "more recipients are known");
-    parts.loader.feed(&mut parts.feeder)?;
+    let fed = parts.loader.feed(&mut parts.feeder, &mut parts.fed)?;
+    parts.sweeper.tally.count(Counter::RecipientsFed, fed);
     parts.sweeper.sweep()?;
     Ok(())
 }

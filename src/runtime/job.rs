@@ -7,24 +7,28 @@ use std::time::{Duration, Instant};
 
 use super::housekeeping::{self, Housekeeping};
 use super::input::{self, Brake, Source, Start};
-use super::loader::Loader;
+use super::loader::{Fed, Horizon, Loader, Report};
+use super::polls::{Looks, Polls};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
-use super::running::Running;
+use super::running::{Running, Tables};
 use super::settlement::{self, Settlement};
 use super::signals::Stop;
 use super::sinks::{Sinks, Writers};
 use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
+use super::tables::TableLoader;
 use super::watch::Watch;
 use super::workers::{self, Program, Shared};
 use super::{outbox, report, sample};
 use crate::decode;
 use crate::enrich::arrangement::Feeder;
+use crate::enrich::tables::Trouble;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::Fatal;
 use crate::event::{Millis, Provider};
 use crate::observe::{
     Board, http,
+    loading::Loading,
     progress::{Progress, Unit},
     summary::Summary,
     usage::Usage,
@@ -73,6 +77,10 @@ struct Job {
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
+    /// Whose turn it is to load.
+    turn: Arc<Mutex<()>>,
+    /// Which rows are recent.
+    horizon: Horizon,
 }
 
 impl Job {
@@ -90,6 +98,8 @@ impl Job {
             spent: Spent::default(),
             notes: Vec::new(),
             scratch,
+            turn: Arc::default(),
+            horizon: Horizon::new(request.plan.recipients.age_max),
             request,
             clock,
             tally,
@@ -106,8 +116,8 @@ impl Job {
         let running = self.spread(source, &brake, stopped)?;
         match self.supervise(&running, stop, brake) {
             Ok(()) => {
-                let lanes = running.end(self.request.plan.drain_deadline)?;
-                self.conclude(&lanes, stop.is_raised())
+                let (lanes, tables) = running.end(self.request.plan.drain_deadline)?;
+                self.conclude(&lanes, tables, stop.is_raised())
             }
             Err(fatal) => {
                 // Threads may hang, which may be why this ends: they must not be waited for.
@@ -130,6 +140,7 @@ impl Job {
         Loader {
             state: self.sinks().state(),
             default_user: self.request.plan.default_user.clone(),
+            turn: Arc::clone(&self.turn),
         }
     }
 
@@ -203,16 +214,21 @@ impl Job {
             draining: brake.flag(),
             settled,
         })?;
-        if let Err(fatal) = self.load(&source, &mut feeder) {
-            // The workers are waited for when they are dropped, so they must know that nothing will come.
-            brake.flag().store(true, Ordering::Relaxed);
-            return Err(fatal);
-        }
+        let mut fed = Fed::new(self.horizon);
+        let tables = self.load(&source, &mut feeder, &mut fed);
+        // The workers are waited for when they are dropped, so they must know that nothing will come.
+        let tables = tables.inspect_err(|_| brake.flag().store(true, Ordering::Relaxed))?;
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let interval = self.request.plan.recipients.poll_interval;
+        let polls = tables.map(|(tables, looks)| Polls::start(tables, looks, interval, wake));
         let (rows, new_rows) = crossbeam_channel::unbounded();
         let housekeeping = Housekeeping::start(housekeeping::Parts {
             sweeper: self.sweeper(),
             loader: self.loader(),
             feeder,
+            fed,
+            feed_every: interval,
+            woken,
             new_rows,
             outbox: self.outbox(),
             waits: self.request.plan.sweep,
@@ -232,22 +248,29 @@ impl Job {
             workers,
             settlement,
             housekeeping,
+            polls: polls.transpose()?,
             reading,
             condition,
         })
     }
 
-    /// Recipients from files or from the source itself; then everything the store knows goes to the workers.
-    fn load(&mut self, source: &Source, feeder: &mut Feeder) -> Result<(), Fatal> {
+    /// Recipients from files, the user's own tables or the source itself; then everything the store knows goes to the
+    /// workers.
+    fn load(
+        &mut self,
+        source: &Source,
+        feeder: &mut Feeder,
+        fed: &mut Fed,
+    ) -> Result<Tables, Fatal> {
         let loader = self.loader();
         let snapshot = &self.request.snapshot;
         if !snapshot.recipients.is_empty() || snapshot.batches.is_some() {
-            let told = |rows| tracing::debug!(rows, "recipients loaded");
+            let mut loading = Loading::new(self.request.quiet);
             let report = loader.files(
                 LoadKind::Full,
                 &snapshot.recipients,
                 snapshot.batches.as_ref(),
-                told,
+                |rows| loading.show(rows),
             )?;
             self.notes.extend(report.notes());
         }
@@ -255,10 +278,43 @@ impl Job {
             let report = loader.generated(LoadKind::Full, tables)?;
             self.notes.extend(report.notes());
         }
-        let known = loader.feed(feeder)?;
+        let tables = self.load_tables()?;
+        let known = loader.feed(feeder, fed)?;
+        self.tally.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
         feeder.loaded();
-        Ok(())
+        Ok(tables)
+    }
+
+    /// The first look at the user's own tables. A live job that has read them before goes on from what the store knows and
+    /// looks later. One that cannot reach them goes on too, since its events are parked; a finite job would only park.
+    fn load_tables(&mut self) -> Result<Tables, Fatal> {
+        let plan = &self.request.plan.recipients;
+        let Some(plan) = &plan.tables else {
+            return Ok(None);
+        };
+        let durable = self.request.sinks == SinkChoice::Durable;
+        let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
+        let after = u32::try_from(plan.trouble_after.get()).unwrap_or(u32::MAX);
+        let looks = Looks::new(Arc::clone(&self.tally), Arc::clone(&self.board), after);
+        let finite = self.request.input.is_finite();
+        let looked = match tables.probe() {
+            Ok(()) if finite || tables.is_new() => {
+                let mut loading = Loading::new(self.request.quiet);
+                looks.make(&mut tables, |rows| loading.show(rows)).map(Some)
+            }
+            Ok(()) => Ok(None),
+            Err(trouble) => {
+                looks.failed(&trouble);
+                Err(trouble)
+            }
+        };
+        match looked {
+            Ok(report) => self.notes.extend(report.iter().flat_map(Report::notes)),
+            Err(Trouble::Failed(error)) if !finite && error.class.is_passing() => {}
+            Err(trouble) => return Err(trouble.into()),
+        }
+        Ok(Some((tables, looks)))
     }
 
     fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
@@ -288,10 +344,14 @@ impl Job {
     }
 
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
-    fn conclude(mut self, lanes: &Lanes, stopped: bool) -> Result<Summary, Fatal> {
+    fn conclude(mut self, lanes: &Lanes, tables: Tables, stopped: bool) -> Result<Summary, Fatal> {
         let (ran, used) = (self.started.0.elapsed(), self.usage());
         if !stopped {
             self.late_snapshot()?;
+            if let Some((mut tables, looks)) = tables {
+                let report = looks.make(&mut tables, |_| {})?;
+                self.notes.extend(report.notes());
+            }
             self.sweeper().sweep()?;
             self.deadlines()?;
         }

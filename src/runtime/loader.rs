@@ -1,14 +1,19 @@
 //! Recipients: from snapshot files into the store, and from the store into the arrangements.
 //!
-//! The store judges each row; the arrangements are fed only from what it committed.
+//! The store judges each row; the arrangements are fed only from what it committed. A store has one load at a time from each
+//! process, so loads of one process take turns.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::enrich::arrangement::Feeder;
 use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
-use crate::sink::state::{LoadId, LoadKind, LoadSummary, Loaded, MappingCursor, RecipientRow};
+use crate::sink::state::{
+    BatchRow, LoadId, LoadKind, LoadSummary, Loaded, Mapping, MappingCursor, RecipientRow,
+};
 use crate::sink::writer::StateHandle;
 use crate::source::generator::{SnapshotRow, Tables};
 
@@ -32,11 +37,25 @@ pub struct Report {
     pub contradictions: u64,
     /// Rows that could not be read.
     pub bad: u64,
+    /// Rows that were read, those of the overlap included; only counted where there is an overlap.
+    pub read: u64,
+    /// Rows that were left out because they were sent too long ago.
+    pub old: u64,
     /// What the end of the load changed.
     pub summary: LoadSummary,
 }
 
 impl Report {
+    /// Counts bad rows; the first of them are told one by one.
+    pub fn tell(&mut self, bad: &[BadRow]) {
+        for row in bad {
+            self.bad += 1;
+            if self.bad <= BAD_ROWS_TOLD {
+                tracing::warn!("{row}");
+            }
+        }
+    }
+
     /// Sentences for the summary; none if all went well.
     pub fn notes(&self) -> Vec<String> {
         let said = [
@@ -60,12 +79,70 @@ impl Report {
     }
 }
 
+/// From which time on rows count as recent: it moves with a monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    age_max: Option<Duration>,
+    started: (Millis, Instant),
+}
+
+impl Horizon {
+    /// What was sent longer ago than `age_max` is too old; nothing is if there is none.
+    pub fn new(age_max: Option<Duration>) -> Self {
+        Self {
+            age_max,
+            started: (Millis::now(), Instant::now()),
+        }
+    }
+
+    /// The least time that is recent now.
+    pub fn since(&self) -> Option<Millis> {
+        let (at, start) = self.started;
+        let age = self.age_max?;
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let now = at.0.saturating_add(millis(start.elapsed()));
+        Some(Millis(now.saturating_sub(millis(age))))
+    }
+
+    /// How old rows may be.
+    pub const fn age_max(&self) -> Option<Duration> {
+        self.age_max
+    }
+}
+
+/// How far the store's mappings were handed to the workers, whoever loaded them.
+#[derive(Debug)]
+pub struct Fed {
+    after: MappingCursor,
+    horizon: Horizon,
+}
+
+impl Fed {
+    /// Nothing was; what is too old never will be.
+    pub fn new(horizon: Horizon) -> Self {
+        Self {
+            after: MappingCursor::default(),
+            horizon,
+        }
+    }
+}
+
 /// Loads recipients and batches into a store.
+#[derive(Clone)]
 pub struct Loader {
     /// The store.
     pub state: StateHandle,
     /// The tenant of rows that name none.
     pub default_user: User,
+    /// Whose turn it is to load.
+    pub turn: Arc<Mutex<()>>,
+}
+
+/// A load that has begun. Dropped before its end it has died, and the next one closes it.
+pub struct Load<'a> {
+    loader: &'a Loader,
+    id: LoadId,
+    _turn: MutexGuard<'a, ()>,
 }
 
 impl Loader {
@@ -86,20 +163,19 @@ impl Loader {
         for path in recipients {
             for chunk in snapshot::recipients(path, &options)? {
                 let Chunk { rows, bad } = chunk?;
-                tell(&bad, &mut report);
-                self.chunk(load, rows, &mut report)?;
+                report.tell(&bad);
+                load.recipients(rows, &mut report)?;
                 progress(report.accepted + report.known);
             }
         }
         if let Some(path) = batches {
             for chunk in snapshot::batches(path, &options)? {
                 let Chunk { rows, bad } = chunk?;
-                tell(&bad, &mut report);
-                self.state
-                    .call_until_done(move |store| store.load_batches(load, &rows))?;
+                report.tell(&bad);
+                load.batches(rows)?;
             }
         }
-        report.summary = self.end(load)?;
+        report.summary = load.end()?;
         Ok(report)
     }
 
@@ -109,12 +185,10 @@ impl Loader {
         let mut report = Report::default();
         for chunk in tables.recipients.chunks(CHUNK_ROWS) {
             let rows = chunk.iter().map(|row| self.row(row)).collect();
-            self.chunk(load, rows, &mut report)?;
+            load.recipients(rows, &mut report)?;
         }
-        let batches = tables.batches.clone();
-        self.state
-            .call_until_done(move |store| store.load_batches(load, &batches))?;
-        report.summary = self.end(load)?;
+        load.batches(tables.batches.clone())?;
+        report.summary = load.end()?;
         Ok(report)
     }
 
@@ -134,39 +208,50 @@ impl Loader {
         })
     }
 
-    /// Feeds everything that finished loads left in the store; how many mappings.
-    pub fn feed(&self, feeder: &mut Feeder) -> Result<u64, SinkError> {
-        let (mut after, mut fed) = (MappingCursor::default(), 0);
+    /// Feeds what finished loads left in the store since the last time; how many mappings.
+    pub fn feed(&self, feeder: &mut Feeder, fed: &mut Fed) -> Result<u64, SinkError> {
+        let since = fed.horizon.since();
+        let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
+        let mut count = 0;
         loop {
-            let (mappings, last) = self
+            let after = fed.after;
+            let (mut mappings, last) = self
                 .state
                 .call_until_done(move |store| store.mappings(after, FEED_ROWS))?;
-            if mappings.is_empty() {
-                return Ok(fed);
+            if mappings.is_empty() && last == after {
+                return Ok(count);
             }
-            fed += mappings.len() as u64;
+            fed.after = last;
+            mappings.retain(|mapping| !old(mapping));
+            count += mappings.len() as u64;
             feeder.feed(&mappings);
-            after = last;
         }
     }
 
-    fn begin(&self, kind: LoadKind) -> Result<LoadId, SinkError> {
-        self.state
-            .call_until_done(move |store| store.begin_load(kind))
+    /// Begins a load when it is this one's turn.
+    pub fn begin(&self, kind: LoadKind) -> Result<Load<'_>, SinkError> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = self
+            .state
+            .call_until_done(move |store| store.begin_load(kind))?;
+        Ok(Load {
+            loader: self,
+            id,
+            _turn: turn,
+        })
     }
+}
 
-    fn end(&self, load: LoadId) -> Result<LoadSummary, SinkError> {
-        self.state
-            .call_until_done(move |store| store.finish_load(load))
-    }
-
-    fn chunk(
+impl Load<'_> {
+    /// Loads one chunk of recipients.
+    pub fn recipients(
         &self,
-        load: LoadId,
         rows: Vec<RecipientRow>,
         report: &mut Report,
     ) -> Result<(), SinkError> {
+        let load = self.id;
         let loaded = self
+            .loader
             .state
             .call_until_done(move |store| store.load_recipients(load, &rows))?;
         for one in &loaded {
@@ -178,13 +263,18 @@ impl Loader {
         }
         Ok(())
     }
-}
 
-fn tell(bad: &[BadRow], report: &mut Report) {
-    for row in bad {
-        report.bad += 1;
-        if report.bad <= BAD_ROWS_TOLD {
-            tracing::warn!("{row}");
-        }
+    /// Loads one chunk of batches; they count at the end.
+    pub fn batches(&self, rows: Vec<BatchRow>) -> Result<(), SinkError> {
+        let load = self.id;
+        let state = &self.loader.state;
+        state.call_until_done(move |store| store.load_batches(load, &rows))
+    }
+
+    /// Ends the load: totals, sealing and generations change.
+    pub fn end(self) -> Result<LoadSummary, SinkError> {
+        let load = self.id;
+        let state = &self.loader.state;
+        state.call_until_done(move |store| store.finish_load(load))
     }
 }

@@ -15,6 +15,7 @@ mod input;
 mod job;
 mod loader;
 mod outbox;
+mod polls;
 mod report;
 pub mod request;
 mod running;
@@ -24,6 +25,7 @@ pub mod signals;
 pub mod sinks;
 pub mod store;
 mod sweeper;
+mod tables;
 mod watch;
 mod workers;
 

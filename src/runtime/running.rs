@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::housekeeping::Housekeeping;
 use super::input::Reading;
+use super::polls::{Looks, Polls};
 use super::settlement::Settlement;
+use super::tables::TableLoader;
 use super::workers::Workers;
 use crate::error::{Exit, Fatal};
 use crate::settle::Lanes;
@@ -18,23 +20,31 @@ pub struct Running {
     pub settlement: Settlement,
     /// What is done now and then.
     pub housekeeping: Housekeeping,
+    /// Who looks at the user's own tables, if there are any.
+    pub polls: Option<Polls>,
     /// The source.
     pub reading: Reading,
     /// How the source is.
     pub condition: Condition,
 }
 
+/// What looks at the user's own tables, once nobody else does.
+pub type Tables = Option<(TableLoader, Looks)>;
+
 impl Running {
     /// Waits for all of it; to be called once the workers have ended. A source that acknowledges gets `wait` for its last
     /// acknowledgements; what it did not get through is delivered again, so that is an unfinished end and no loss.
-    pub fn end(self, wait: Duration) -> Result<Lanes, Fatal> {
+    pub fn end(self, wait: Duration) -> Result<(Lanes, Tables), Fatal> {
         drop(self.workers);
+        let tables = self.polls.and_then(Polls::end);
         self.housekeeping.end()?;
         let lanes = self.settlement.end()?;
         if !self.reading.ended_within(wait) {
             let message = "the broker did not confirm the last acknowledgements in time; start again to go on";
             return Err(Fatal::new(Exit::Unfinished, message));
         }
-        self.condition.take_failure().map_or(Ok(lanes), Err)
+        self.condition
+            .take_failure()
+            .map_or(Ok((lanes, tables)), Err)
     }
 }

@@ -43,9 +43,15 @@ impl Sweeper {
             matched += matches.len() as u64;
             self.apply(matches)?;
         }
+        self.look()?;
+        Ok(matched)
+    }
+
+    /// Shows how many events are parked.
+    pub fn look(&self) -> Result<(), SinkError> {
         let parked = self.state.call_until_done(|store| store.parked())?;
         self.tally.set(Gauge::Parked, parked);
-        Ok(matched)
+        Ok(())
     }
 
     fn apply(&self, matches: Vec<LateMatch>) -> Result<(), SinkError> {

@@ -40,6 +40,9 @@ impl Watch {
             Some(why) => Component::troubled("source", why),
             None => Component::ready("source"),
         });
+        if let Some(polls) = &running.polls {
+            polls.looks().show();
+        }
         for status in self.sinks.statuses() {
             self.board.post(component(status));
         }

@@ -73,6 +73,18 @@ closed_set! {
         EnvelopeDiffers = "envelope_differs",
         /// Messages that the broker dropped before they were acknowledged.
         SourceLost = "source_lost",
+        /// Rows read from the user's own tables, those of the overlap again and again.
+        RecipientsRead = "recipients_read",
+        /// Recipients from there that the store accepted as new.
+        RecipientsLoaded = "recipients_loaded",
+        /// Rows from there that were refused: unreadable, or contradicting an accepted one.
+        RecipientsRefused = "recipients_refused",
+        /// Looks at the user's own tables.
+        RecipientPolls = "recipient_polls",
+        /// Looks that failed; they are repeated.
+        RecipientPollsFailed = "recipient_polls_failed",
+        /// Mappings handed to the workers, whoever loaded them.
+        RecipientsFed = "recipients_fed",
     }
 }
 
@@ -95,6 +107,8 @@ closed_set! {
         SourceLag = "source_lag",
         /// Active parts of the event log's table.
         LogParts = "log_parts",
+        /// Seconds since the user's own tables were last read to their end; 0 where there are none.
+        RecipientPollAge = "recipient_poll_age",
     }
 }
 

@@ -126,6 +126,7 @@ fn mapping(user: &str, n: i64, message: &str, address: &str) -> Mapping {
         provider,
         batch_id: "b".into(),
         recipient_id: recipient_id.into(),
+        sent_at: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clickhouse::error::Error;
 use clickhouse::{Client, Compression};
 
-use super::class::{code_and_name, sink_error};
 use super::settings::Settings;
+use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::error::{Class, Exit, Fatal, SinkError};
 
 /// A client that blocks the thread that calls it.

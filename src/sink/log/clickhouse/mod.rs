@@ -15,7 +15,6 @@
 //! keeps neighbours alike, which compresses. A call that is cut off by its deadline may have been carried out; the writer
 //! repeats it with the same rows.
 
-mod class;
 mod client;
 mod encode;
 mod pace;
@@ -35,6 +34,7 @@ pub use settings::{Settings, is_name};
 use self::client::Blocking;
 use super::pace::Pace;
 use super::{EventLog, LogRow};
+use crate::clickhouse::class::sink_error;
 use crate::edge::{self, Point};
 use crate::error::{Fatal, SinkError};
 
@@ -162,7 +162,7 @@ impl EventLog for ClickHouseLog {
         self.check()?;
         for rows in inserts(rows) {
             edge::pass(Point::LogInsert, || self.insert(&rows))
-                .map_err(|error| class::sink_error(&error))?;
+                .map_err(|error| sink_error(&error))?;
         }
         self.look_at_parts();
         Ok(())

@@ -36,6 +36,7 @@ impl MemoryStore {
             row: row.row,
             batch_id: row.batch_id.clone(),
             recipient_id: row.recipient_id.clone(),
+            sent_at: row.sent_at,
         };
         self.by_key
             .insert((row.join, row.address), self.messages.len());

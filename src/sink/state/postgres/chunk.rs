@@ -207,6 +207,7 @@ fn mapping(row: &RecipientRow, id: RowId) -> Mapping {
         row: row.row,
         batch_id: row.batch_id.clone(),
         recipient_id: row.recipient_id.clone(),
+        sent_at: row.sent_at,
     }
 }
 

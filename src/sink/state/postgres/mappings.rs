@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use super::super::{Mapping, MappingCursor, RowId};
 use super::connect::Connection;
-use super::values::{Key, int};
+use super::values::{Key, Stamp, int};
 use crate::error::SinkError;
 use crate::event::{Provider, User};
 use crate::key::{AddressKey, JoinKey, RowKey};
@@ -19,7 +19,7 @@ const BEYOND: usize = 64;
 const ENDED: &str = "SELECT id, finish FROM loads WHERE finish >= $1 ORDER BY finish LIMIT $2";
 
 const PAGE: &str = r#"SELECT m.id, r."user", m.provider, m.join_key, m.address_key, r.id, r.row_key, r.batch_id,
-        r.recipient_id
+        r.recipient_id, m.sent_at
     FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
     WHERE m.load_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"#;
 
@@ -100,5 +100,6 @@ fn mapping(row: &Row) -> Result<Mapping, SinkError> {
         row: RowKey(key(6)?),
         batch_id: CompactString::new(text(7)?),
         recipient_id: CompactString::new(text(8)?),
+        sent_at: row.try_get::<_, Option<Stamp>>(9)?.map(|sent| sent.0),
     })
 }

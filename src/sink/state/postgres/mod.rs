@@ -17,7 +17,6 @@ mod apply;
 mod attempts;
 mod batches;
 mod chunk;
-mod class;
 mod connect;
 mod dead_letters;
 mod deadline;
@@ -50,6 +49,7 @@ use super::{
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::key::{Bucket, Identity};
+use crate::postgres::class;
 use connect::Mode;
 use locks::What;
 use session::Session;

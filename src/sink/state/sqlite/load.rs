@@ -227,6 +227,7 @@ fn mapping(row: &RecipientRow, id: RowId) -> Mapping {
         row: row.row,
         batch_id: row.batch_id.clone(),
         recipient_id: row.recipient_id.clone(),
+        sent_at: row.sent_at,
     }
 }
 
@@ -258,8 +259,8 @@ pub(super) fn mappings(
 ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
     let open = open_load(conn)?;
     let mut read = conn.prepare_cached(
-        "SELECT m.id, r.user, m.provider, m.join_key, m.address_key, r.id, r.row_key, r.batch_id, r.recipient_id
-         FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
+        "SELECT m.id, r.user, m.provider, m.join_key, m.address_key, r.id, r.row_key, r.batch_id, r.recipient_id,
+         m.sent_at FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
          WHERE m.id > ?1 AND m.load_id <> ?2 ORDER BY m.id",
     )?;
     let mut rows = read.query((after.message, open))?;
@@ -287,5 +288,6 @@ fn read_mapping(row: &rusqlite::Row<'_>) -> rusqlite::Result<Mapping> {
         row: RowKey::from_bytes(row.get(6)?),
         batch_id: CompactString::new(text(7)?),
         recipient_id: CompactString::new(text(8)?),
+        sent_at: row.get::<_, Option<i64>>(9)?.map(Millis),
     })
 }

@@ -21,7 +21,7 @@ const fn class_of(code: u32) -> Class {
 }
 
 /// The code and the name in a message such as `Code: 60. DB::Exception: … (UNKNOWN_TABLE) (version …)`.
-pub(super) fn code_and_name(text: &str) -> Option<(u32, &str)> {
+pub fn code_and_name(text: &str) -> Option<(u32, &str)> {
     let digits = text.split_once("Code: ")?.1;
     let end = digits
         .find(|c: char| !c.is_ascii_digit())
@@ -40,7 +40,7 @@ pub(super) fn code_and_name(text: &str) -> Option<(u32, &str)> {
 }
 
 /// An error as the writer sees it.
-pub(super) fn sink_error(error: &Error) -> SinkError {
+pub fn sink_error(error: &Error) -> SinkError {
     let outage = |message: &str| SinkError::new("clickhouse", Class::Outage, message);
     match error {
         Error::BadResponse(text) => match code_and_name(text) {

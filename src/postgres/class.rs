@@ -14,7 +14,7 @@ use crate::error::{Class, SinkError};
 ///
 /// Where the server was not reached or the connection broke, the outcome is unknown: that is an outage, and whatever was
 /// asked is asked again. A failed CHECK is a bug: those constraints are alarms on our own counters.
-pub(super) fn class(error: &Error) -> Class {
+pub fn class(error: &Error) -> Class {
     match error.as_db_error() {
         Some(refusal) => class_of_state(refusal.code().code()),
         None if is_broken(error) => Class::Outage,
@@ -61,7 +61,7 @@ fn is_broken(error: &Error) -> bool {
 }
 
 /// What happened, for a person, without values.
-pub(super) fn text(error: &Error) -> String {
+pub fn text(error: &Error) -> String {
     match error.as_db_error() {
         Some(refusal) => refusal_text(refusal),
         None => match error.source().and_then(|c| c.downcast_ref::<io::Error>()) {
@@ -92,14 +92,19 @@ fn refusal_text(refusal: &DbError) -> String {
     text
 }
 
+/// The error as a sink's.
+pub fn failed(error: &Error) -> SinkError {
+    SinkError::new("postgres", class(error), text(error))
+}
+
 impl From<Error> for SinkError {
     fn from(error: Error) -> Self {
-        SinkError::new("postgres", class(&error), text(&error))
+        failed(&error)
     }
 }
 
 /// Our own mistake.
-pub(super) fn bug(message: &str) -> SinkError {
+pub fn bug(message: &str) -> SinkError {
     SinkError::new("postgres", Class::Bug, message)
 }
 

@@ -1,0 +1,261 @@
+//! The section `[recipients]`: whether there is a table of recipients, where, and how it is watched.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::complaint::{Complaint, Complaints};
+use super::read::{Reader, parse_duration};
+use crate::enrich::snapshot::Row;
+use crate::enrich::tables::{Given, Overlap, Place, Relation, Server};
+use crate::postgres::Tls;
+use crate::recipient::{BatchRow, RecipientRow};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// How recipients become known while a job runs.
+#[derive(Clone, Debug)]
+pub struct Recipients {
+    /// The user's own tables, if there are any.
+    pub tables: Option<RecipientTables>,
+    /// How often new rows are looked for.
+    pub poll_interval: Duration,
+    /// What was sent longer ago is left out.
+    pub age_max: Option<Duration>,
+}
+
+/// The user's own tables.
+#[derive(Clone, Debug)]
+pub struct RecipientTables {
+    /// Where they are.
+    pub place: Place,
+    /// Recipients.
+    pub recipients: Given,
+    /// Batches.
+    pub batches: Option<Given>,
+    /// How far back each look begins.
+    pub overlap: Overlap,
+    /// Rows of a page and of a transaction.
+    pub chunk_rows: NonZeroUsize,
+    /// Failed looks in a row before they are trouble.
+    pub trouble_after: NonZeroUsize,
+    /// The first look seals batches.
+    pub complete: bool,
+}
+
+/// Reads the section.
+pub(super) fn read(reader: &mut Reader<'_>) -> Recipients {
+    let servers = [
+        ("none", None),
+        ("postgres", Some(Server::Postgres)),
+        ("clickhouse", Some(Server::ClickHouse)),
+    ];
+    let server = reader.choice("recipients.source", None, &servers);
+    // All of it is read, so that mistakes are found before the section is switched on.
+    let tables = read_tables(reader, server.unwrap_or(Server::Postgres));
+    Recipients {
+        tables: server.map(|_| tables),
+        poll_interval: reader.duration("recipients.poll_interval", SECOND / 10, HOUR),
+        age_max: read_age_max(reader),
+    }
+}
+
+fn read_tables(reader: &mut Reader<'_>, server: Server) -> RecipientTables {
+    let cursor = reader.optional_text("recipients.cursor");
+    let recipients = read_given(reader, "recipients.", RecipientRow::COLUMNS.names, cursor);
+    let cursor = reader.optional_text("recipients.batches_cursor");
+    let batches = read_given(
+        reader,
+        "recipients.batches_",
+        BatchRow::COLUMNS.names,
+        cursor,
+    );
+    RecipientTables {
+        place: read_place(reader, server),
+        recipients,
+        batches: Some(batches).filter(|given| !is_nothing(given)),
+        overlap: Overlap {
+            time: reader.duration("recipients.overlap", Duration::ZERO, 31 * 24 * HOUR),
+            number: reader.count("recipients.overlap_number").get() as u64,
+        },
+        chunk_rows: reader.count("recipients.chunk_rows"),
+        trouble_after: reader.count("recipients.trouble_after"),
+        complete: reader.switch("recipients.complete"),
+    }
+}
+
+fn read_place(reader: &mut Reader<'_>, server: Server) -> Place {
+    let ca_file = reader.optional_text("recipients.tls_ca_file");
+    let ca_file = ca_file.map(PathBuf::from);
+    let tls = [("off", false), ("require", true)];
+    let required = reader.choice("recipients.tls", false, &tls);
+    Place {
+        server,
+        url: reader.optional_text("recipients.url").unwrap_or_default(),
+        user: reader.optional_text("recipients.user"),
+        password: reader.optional_text("recipients.password"),
+        tls: match required {
+            true => Tls::Require { ca_file },
+            false => Tls::Off,
+        },
+        connect_timeout: reader.duration("recipients.connect_timeout", SECOND / 10, HOUR),
+        statement_timeout: reader.duration("recipients.statement_timeout", SECOND, 24 * HOUR),
+    }
+}
+
+fn read_given(
+    reader: &mut Reader<'_>,
+    prefix: &'static str,
+    ours: &[&'static str],
+    cursor: Option<String>,
+) -> Given {
+    let table = reader.optional_text(&format!("{prefix}table"));
+    let query = reader.optional_text(&format!("{prefix}query"));
+    let hint = format!(
+        "\"ours = theirs, ours = theirs\", where ours are {}",
+        ours.join(", ")
+    );
+    let renamed = reader.value(
+        &format!("{prefix}columns"),
+        &hint,
+        BTreeMap::new(),
+        |text| renamed(text, ours),
+    );
+    Given {
+        setting: match (prefix, &query) {
+            ("recipients.", None) => "recipients.table",
+            ("recipients.", Some(_)) => "recipients.query",
+            (_, None) => "recipients.batches_table",
+            (_, Some(_)) => "recipients.batches_query",
+        },
+        relation: match (table, query) {
+            (Some(_), Some(_)) => Relation::Both,
+            (_, Some(query)) => Relation::Query(query),
+            (table, None) => Relation::Table(table.unwrap_or_default()),
+        },
+        renamed,
+        cursor,
+    }
+}
+
+fn is_nothing(given: &Given) -> bool {
+    given.relation == Relation::Table(String::new())
+}
+
+/// `ours = theirs, …`.
+fn renamed(text: &str, ours: &[&'static str]) -> Option<BTreeMap<String, String>> {
+    let pairs = text.split(',').filter(|pair| !pair.trim().is_empty());
+    let pairs = pairs.map(|pair| {
+        let (one, theirs) = pair.split_once('=')?;
+        let (one, theirs) = (one.trim(), theirs.trim());
+        let known = ours.contains(&one) && !theirs.is_empty();
+        known.then(|| (one.to_owned(), theirs.to_owned()))
+    });
+    pairs.collect()
+}
+
+fn read_age_max(reader: &mut Reader<'_>) -> Option<Duration> {
+    let hint = "\"none\" or a duration from \"1h\", such as \"90d\"";
+    reader.value("recipients.age_max", hint, None, |text| match text {
+        "none" => Some(None),
+        time => parse_duration(time)
+            .filter(|time| (HOUR..=CENTURY).contains(time))
+            .map(Some),
+    })
+}
+
+impl Recipients {
+    /// What is right in each setting and wrong in their sum.
+    pub(super) fn check(&self, complaints: &mut Complaints) {
+        let Some(tables) = &self.tables else { return };
+        let mut expect = |holds: bool, key: &str, problem: &str, hint: &str| {
+            if !holds {
+                complaints.push(Complaint {
+                    key: key.to_owned(),
+                    value: None,
+                    problem: problem.to_owned(),
+                    hint: hint.to_owned(),
+                });
+            }
+        };
+        let Place { url, tls, .. } = &tables.place;
+        let one = "give one of them";
+        expect(
+            !url.is_empty(),
+            "recipients.url",
+            "it is needed where recipients.source is not \"none\"",
+            "\"postgres://user@host:5432/database\" or \"http://host:8123\"",
+        );
+        expect(
+            !is_nothing(&tables.recipients) && tables.recipients.relation != Relation::Both,
+            "recipients.table",
+            "there must be recipients.table or recipients.query, and not both",
+            one,
+        );
+        let batches = tables.batches.as_ref();
+        expect(
+            batches.is_none_or(|given| given.relation != Relation::Both),
+            "recipients.batches_table",
+            "there cannot be both recipients.batches_table and recipients.batches_query",
+            one,
+        );
+        expect(
+            tables.recipients.cursor.is_some(),
+            "recipients.cursor",
+            "the table is read in the order of a column that grows",
+            "name one, such as \"id\" or \"created_at\"",
+        );
+        let plain = tables.place.server == Server::ClickHouse && !url.starts_with("https://");
+        expect(
+            !plain || *tls == Tls::Off,
+            "recipients.tls",
+            "TLS is required and recipients.url is plain",
+            "write https:// in recipients.url",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FileText, load};
+
+    fn complaints(text: &str) -> String {
+        let file = FileText {
+            name: "f".into(),
+            text: format!("[recipients]\n{text}"),
+        };
+        match load(Some(&file), &BTreeMap::new(), &[]) {
+            Ok(_) => String::new(),
+            Err(complaints) => complaints.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_said_at_once() {
+        assert_eq!(complaints(""), "");
+        let nothing = complaints("source = \"postgres\"");
+        assert!(nothing.contains("recipients.url") && nothing.contains("recipients.table"));
+        let both = complaints(
+            "source = \"clickhouse\"\nurl = \"http://h\"\ntls = \"require\"\ntable = \"t\"\nquery = \"SELECT 1\"\ncursor = \"\"",
+        );
+        for key in ["recipients.table", "recipients.tls", "recipients.cursor"] {
+            assert!(both.contains(key), "{both}");
+        }
+        assert!(complaints("columns = \"mesage_id = x\"").contains("message_id"));
+    }
+
+    #[test]
+    fn columns_are_renamed() {
+        let renamed = renamed(
+            " user_id = tenant,message_id=smtp_id ,",
+            RecipientRow::COLUMNS.names,
+        );
+        let renamed = renamed.unwrap();
+        assert_eq!(renamed["user_id"], "tenant");
+        assert_eq!(renamed["message_id"], "smtp_id");
+    }
+}

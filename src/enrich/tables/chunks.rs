@@ -1,0 +1,154 @@
+//! The rows of one table of a look, checked and cut into chunks.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use super::cursor::Cursor;
+use super::recent::{Print, Recent};
+use super::{RawRow, Tables, Trouble};
+use crate::enrich::snapshot::{BadRow, Chunk, Options, Row};
+use crate::event::Millis;
+
+/// What bounds a look.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How rows are read, and how many make a chunk.
+    pub options: Options,
+    /// Rows sent before this time are left out.
+    pub sent_since: Option<Millis>,
+    /// How many rows are remembered as judged.
+    pub recent_max: usize,
+}
+
+/// The chunks of the table that is open.
+pub struct Chunks<'a, T> {
+    tables: &'a mut dyn Tables,
+    recent: &'a Recent,
+    limits: &'a Limits,
+    /// What bad rows are said to be rows of.
+    name: &'static str,
+    page: std::vec::IntoIter<RawRow>,
+    /// The row that begins the next chunk.
+    held: Option<T>,
+    ended: bool,
+    seen: Seen,
+}
+
+/// What was seen on the way.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How many rows were read.
+    pub rows: u64,
+    /// How many of them were too old.
+    pub old: u64,
+    /// The greatest place.
+    pub reached: Option<Cursor>,
+    /// The last rows that are to be judged.
+    pub prints: VecDeque<(Cursor, Print)>,
+}
+
+impl<'a, T: Row> Chunks<'a, T> {
+    /// Of the table that was opened last.
+    pub fn new(
+        tables: &'a mut dyn Tables,
+        recent: &'a Recent,
+        limits: &'a Limits,
+        name: &'static str,
+    ) -> Self {
+        Self {
+            tables,
+            recent,
+            limits,
+            name,
+            page: Vec::new().into_iter(),
+            held: None,
+            ended: false,
+            seen: Seen::default(),
+        }
+    }
+
+    /// The next chunk of rows that nobody judged yet; none at the end.
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk<T>>, Trouble> {
+        let mut chunk = Chunk {
+            rows: Vec::from_iter(self.held.take()),
+            bad: Vec::new(),
+        };
+        let full = self.limits.options.chunk_rows.max(1);
+        while chunk.bad.len() < full {
+            let Some(raw) = self.next_row()? else { break };
+            match self.read(raw) {
+                None => {}
+                Some(Err(bad)) => chunk.bad.push(bad),
+                Some(Ok(row)) if chunk.rows.len() >= full && !continues(&chunk.rows, &row) => {
+                    self.held = Some(row);
+                    break;
+                }
+                Some(Ok(row)) => chunk.rows.push(row),
+            }
+        }
+        Ok((!chunk.rows.is_empty() || !chunk.bad.is_empty()).then_some(chunk))
+    }
+
+    /// What was seen so far.
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// What was seen, all in all.
+    pub fn into_seen(self) -> Seen {
+        self.seen
+    }
+
+    fn next_row(&mut self) -> Result<Option<RawRow>, Trouble> {
+        if self.page.len() == 0 && !self.ended {
+            let page = self.tables.page(self.limits.options.chunk_rows.max(1))?;
+            self.ended = page.is_empty();
+            self.page = page.into_iter();
+        }
+        Ok(self.page.next())
+    }
+
+    /// A row that is new and not too old.
+    fn read(&mut self, raw: RawRow) -> Option<Result<T, BadRow>> {
+        self.seen.rows += 1;
+        self.seen.reached = self.seen.reached.max(raw.cursor);
+        let print = Print::of(&raw.fields);
+        if self.recent.holds(print) {
+            return None;
+        }
+        self.remember(raw.cursor, print);
+        let row = T::read(raw.fields, &self.limits.options);
+        let old = |row: &T| {
+            let since = self.limits.sent_since;
+            since
+                .zip(row.sent_at())
+                .is_some_and(|(since, sent)| sent < since)
+        };
+        if row.as_ref().is_ok_and(old) {
+            self.seen.old += 1;
+            return None;
+        }
+        Some(row.map_err(|reason| BadRow {
+            file: PathBuf::from(self.name),
+            line: self.seen.rows,
+            reason,
+        }))
+    }
+
+    fn remember(&mut self, cursor: Option<Cursor>, print: Print) {
+        // Tables without a cursor are read as a whole each time: any place will do.
+        let place = cursor.unwrap_or(Cursor::Number(0));
+        self.seen.prints.push_back((place, print));
+        if self.seen.prints.len() > self.limits.recent_max {
+            self.seen.prints.pop_front();
+        }
+    }
+}
+
+fn continues<T: Row>(rows: &[T], row: &T) -> bool {
+    rows.last().is_some_and(|last| last.same_message(row))
+}
+
+#[cfg(test)]
+#[path = "chunks_tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! Tables in ClickHouse: a table of a look is one query that streams; the server waits while nobody takes the next page.
+
+use std::time::Duration;
+
+use clickhouse::error::Error;
+use clickhouse::query::RowCursor;
+use clickhouse::{Client, Compression, Row};
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+
+use super::clickhouse_sql::ClickHouse;
+use super::cursor::{Cursor, CursorKind};
+use super::given::{Given, Place};
+use super::select::{self, Column};
+use super::{Look, RawRow, Tables, Trouble};
+use crate::clickhouse::class::{code_and_name, sink_error};
+use crate::edge::{self, Point};
+use crate::error::{Class, Fatal, SinkError};
+
+/// How long the server waits for us to take more, in seconds: as long as the store may be out of order for a while.
+const SEND_TIMEOUT: &str = "300";
+
+/// How long a description of columns may take at least.
+const DESCRIBE_MIN: Duration = Duration::from_secs(5);
+
+/// Tables in a ClickHouse server.
+pub(super) struct ClickHouseTables {
+    place: Place,
+    client: Client,
+    runtime: Runtime,
+    open: Option<Open>,
+}
+
+/// A query under way.
+struct Open {
+    rows: RowCursor<Line>,
+    kind: Option<CursorKind>,
+}
+
+#[derive(Row, Deserialize)]
+struct Line {
+    all_fields: Vec<Option<String>>,
+    cursor_value: Option<i64>,
+}
+
+/// One line of DESCRIBE.
+#[derive(Deserialize)]
+struct Described {
+    name: String,
+    r#type: String,
+}
+
+impl ClickHouseTables {
+    pub(super) fn new(place: Place) -> Result<Self, Fatal> {
+        // Another part of the process may have chosen a provider already, which is as good.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .unwrap_or_default();
+        Ok(Self {
+            client: client(&place),
+            place,
+            runtime: super::runtime()?,
+            open: None,
+        })
+    }
+
+    /// Waits for the server, but not for ever.
+    fn wait<T>(
+        runtime: &Runtime,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let waiting = async { tokio::time::timeout(limit, call).await };
+        runtime.block_on(waiting).unwrap_or_else(|_| {
+            let message = "no answer within the time limit; the connection is given up";
+            Err(SinkError::new("clickhouse", Class::Outage, message).into())
+        })
+    }
+}
+
+impl Tables for ClickHouseTables {
+    /// ClickHouse has no transactions over several queries; the first page will show whether the server is there.
+    fn begin(&mut self) -> Result<(), Trouble> {
+        self.end();
+        Ok(())
+    }
+
+    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
+        self.open = None;
+        let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
+        let has = edge::pass(Point::SnapshotOpen, || {
+            Self::wait(&self.runtime, limit, describe(&self.client, look.given))
+        })?;
+        let (sql, kind) = select::select(&ClickHouse, look, &has)?;
+        let rows = self
+            .client
+            .query_raw(&sql)
+            .fetch::<Line>()
+            .map_err(|error| wrong_or_failed(&error, look.given))?;
+        self.open = Some(Open { rows, kind });
+        Ok(())
+    }
+
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+        let Some(open) = self.open.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let limit = self.place.statement_timeout;
+        edge::pass(Point::SnapshotRead, || {
+            Self::wait(&self.runtime, limit, open.take(rows.max(1)))
+        })
+    }
+
+    fn end(&mut self) {
+        self.open = None;
+    }
+}
+
+impl Open {
+    async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+        let mut page = Vec::with_capacity(rows.min(100_000));
+        while page.len() < rows {
+            let line = self.rows.next().await.map_err(|error| failed(&error))?;
+            let Some(line) = line else { break };
+            let value = self.kind.zip(line.cursor_value);
+            let texts = line.all_fields.into_iter();
+            page.push(RawRow {
+                fields: texts.map(|text| text.filter(|t| !t.is_empty())).collect(),
+                cursor: value.map(|(kind, value)| Cursor::new(kind, value)),
+            });
+        }
+        Ok(page)
+    }
+}
+
+fn client(place: &Place) -> Client {
+    let mut client = Client::default()
+        .with_url(&place.url)
+        .with_compression(Compression::Lz4)
+        .with_product_info("hookflow-recipients", env!("CARGO_PKG_VERSION"))
+        .with_setting("send_timeout", SEND_TIMEOUT)
+        .with_setting("http_send_timeout", SEND_TIMEOUT);
+    if let Some(user) = &place.user {
+        client = client.with_user(user);
+    }
+    if let Some(password) = &place.password {
+        client = client.with_password(password);
+    }
+    client
+}
+
+/// The columns of what was given, without running it.
+async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble> {
+    let source = select::source(&ClickHouse, &given.relation);
+    let sql = format!("DESCRIBE TABLE (SELECT * FROM {source} AS given)");
+    let answer = client.query_raw(&sql).fetch_bytes("JSONEachRow");
+    let mut answer = answer.map_err(|error| wrong_or_failed(&error, given))?;
+    let lines = answer.collect().await;
+    let lines = lines.map_err(|error| wrong_or_failed(&error, given))?;
+    let columns = lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let described: Described = serde_json::from_slice(line).map_err(|_| {
+                Trouble::Config(
+                    "recipients.url: the answer is not that of a ClickHouse server".into(),
+                )
+            })?;
+            Ok(Column {
+                kind: ClickHouse::kind(&described.r#type),
+                name: described.name,
+                of: described.r#type,
+            })
+        });
+    columns.collect()
+}
+
+fn failed(error: &Error) -> Trouble {
+    sink_error(error).into()
+}
+
+/// What the server does not understand, does not have or does not allow is for a person to change.
+fn wrong_or_failed(error: &Error, given: &Given) -> Trouble {
+    let code = match error {
+        Error::BadResponse(text) => code_and_name(text).map(|(code, _)| code),
+        _ => None,
+    };
+    let failure = sink_error(error);
+    match (failure.class, code) {
+        (_, Some(192..=194 | 516)) => Trouble::Config(
+            "recipients.url: ClickHouse refuses the user or the password: see recipients.user and recipients.password".into(),
+        ),
+        (Class::Bug, _) | (_, Some(497)) => {
+            Trouble::Config(format!("{}: {}", given.setting, failure.message))
+        }
+        _ => failure.into(),
+    }
+}

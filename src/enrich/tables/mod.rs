@@ -1,0 +1,119 @@
+//! Recipients and batches from the user's own tables, in Postgres or ClickHouse.
+//!
+//! | table or query | columns (those after the semicolon may be missing) |
+//! |---|---|
+//! | recipients | `provider`, `message_id`, `recipient`, `user_id`, `batch_id`, `recipient_id`; `sent_at` |
+//! | batches | `id`, `user`, `total`, `sealed_at`; `deadline` |
+//!
+//! Columns may have other names. Values mean what they mean in [files](super::snapshot). A *look* reads what lies at or
+//! behind a place in a monotone column, in its order, page by page:
+//!
+//! * **One look, one snapshot.** In Postgres a look is one read-only transaction (repeatable read), in ClickHouse one
+//!   query that streams. Pages that are queries of their own would let a commit fall between two of them, and half a
+//!   message be seen; here every message that was committed as a whole is read as a whole. There is no OFFSET.
+//! * **Bounded memory**: a page, and what one message has.
+//! * **No chunk ends inside a message**, where the rows of one message follow each other in the order of the cursor
+//!   (rows of equal cursor are ordered by message). Where they do not, the look as a whole holds them all.
+//! * **Late rows**: a row may become visible after rows with a greater cursor. The next look begins so much earlier
+//!   ([`Overlap`]); what comes later than that is never seen. Rows whose cursor is NULL are never read.
+//! * **Old rows**: what was sent before a given time is left out, in the server where its column is a time.
+//!
+//! What is wrong with names, rights or types is a sentence for a person ([`Trouble::Config`]); everything else has the
+//! class that its driver's one function gives it.
+
+mod chunks;
+mod clickhouse;
+mod clickhouse_sql;
+mod cursor;
+mod given;
+mod postgres;
+mod postgres_sql;
+mod recent;
+mod select;
+
+pub use chunks::{Chunks, Limits, Seen};
+pub use cursor::{Cursor, CursorKind, Overlap};
+pub use given::{Given, Place, Relation, Server};
+pub use recent::{Print, Recent};
+
+use super::table::{Columns, Fields};
+use crate::error::{Exit, Fatal, SinkError};
+use crate::event::Millis;
+
+/// What stands in the way of a look.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Something a person has to change.
+    #[error("{0}")]
+    Config(String),
+    /// The server, the network, the driver.
+    #[error(transparent)]
+    Failed(#[from] SinkError),
+}
+
+impl From<Trouble> for Fatal {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Config(advice) => Fatal::new(Exit::Config, advice),
+            Trouble::Failed(error) => error.into(),
+        }
+    }
+}
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Of what.
+    pub given: &'a Given,
+    /// Our names of its columns.
+    pub columns: Columns,
+    /// From this place on; from the beginning if there is none.
+    pub from: Option<Cursor>,
+    /// Only rows sent at or after this time, or at no known time.
+    pub sent_since: Option<Millis>,
+}
+
+/// One row as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRow {
+    /// The text of each column.
+    pub fields: Fields,
+    /// Its place; none where the table has no cursor.
+    pub cursor: Option<Cursor>,
+}
+
+/// A database that holds such tables. Calls block, each for a bounded time.
+pub trait Tables: Send {
+    /// Begins a look: what is opened from here to the end is seen at one moment, where the database can do that.
+    fn begin(&mut self) -> Result<(), Trouble>;
+
+    /// Opens one table of the look, in place of the one before.
+    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble>;
+
+    /// The next rows of it, at most so many; none means that there are no more.
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble>;
+
+    /// Ends the look, or gives it up.
+    fn end(&mut self);
+}
+
+/// A database, not yet reached.
+pub fn open(place: &Place) -> Result<Box<dyn Tables>, Fatal> {
+    Ok(match place.server {
+        Server::Postgres => Box::new(postgres::PostgresTables::new(place.clone())?),
+        Server::ClickHouse => Box::new(clickhouse::ClickHouseTables::new(place.clone())?),
+    })
+}
+
+/// A runtime for one thread that waits for one database.
+fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Fatal::new(
+                Exit::Watchdog,
+                format!("no runtime for recipients: {error}"),
+            )
+        })
+}

@@ -1,0 +1,196 @@
+//! Tables in Postgres: a look is one read-only transaction over one connection, a table of it a server-side cursor.
+
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, Row};
+
+use super::cursor::{Cursor, CursorKind};
+use super::given::{Given, Place};
+use super::postgres_sql::Postgres;
+use super::select::{self, Column};
+use super::{Look, RawRow, Tables, Trouble};
+use crate::edge::{self, Point};
+use crate::error::{Class, Fatal, SinkError};
+use crate::postgres::{self, Refused, class};
+
+/// How much longer than the server's limit is waited for an answer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the transaction may stand idle while the store takes a page.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// Tables in a Postgres database.
+pub(super) struct PostgresTables {
+    place: Place,
+    runtime: Runtime,
+    look: Option<Connection>,
+}
+
+/// A connection, and the kind of cursor of the table that is open on it.
+struct Connection {
+    client: Client,
+    task: JoinHandle<()>,
+    kind: Option<CursorKind>,
+}
+
+impl PostgresTables {
+    pub(super) fn new(place: Place) -> Result<Self, Fatal> {
+        Ok(Self {
+            place,
+            runtime: super::runtime()?,
+            look: None,
+        })
+    }
+
+    /// Waits for the server, but not for ever.
+    fn wait<T>(&self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        let limit = self.place.statement_timeout + GRACE;
+        let waiting = async { tokio::time::timeout(limit, call).await };
+        self.runtime.block_on(waiting).unwrap_or_else(|_| {
+            let message = "no answer within the time limit; the connection is given up";
+            Err(SinkError::new("postgres", Class::Outage, message).into())
+        })
+    }
+
+    fn connection(&self) -> Result<&Connection, Trouble> {
+        self.look.as_ref().ok_or_else(|| {
+            SinkError::new("postgres", Class::Outage, "the connection was given up").into()
+        })
+    }
+}
+
+impl Tables for PostgresTables {
+    fn begin(&mut self) -> Result<(), Trouble> {
+        self.end();
+        let config = config(&self.place)?;
+        let words = words(&self.place);
+        let (client, task) = self.wait(async {
+            let (client, task) = postgres::connect(config, &self.place.tls, Point::SnapshotOpen)
+                .await
+                .map_err(refused)?;
+            client.batch_execute(&words).await.map_err(failed)?;
+            Ok((client, task))
+        })?;
+        self.look = Some(Connection {
+            client,
+            task,
+            kind: None,
+        });
+        Ok(())
+    }
+
+    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
+        let client = &self.connection()?.client;
+        let kind = self.wait(async {
+            let has = describe(client, look.given).await?;
+            let (sql, kind) = select::select(&Postgres, look, &has)?;
+            let declare = format!("CLOSE ALL; DECLARE look NO SCROLL CURSOR FOR {sql}");
+            let declared = client.batch_execute(&declare).await;
+            declared.map_err(|error| wrong_or_failed(&error, look.given))?;
+            Ok(kind)
+        })?;
+        if let Some(connection) = self.look.as_mut() {
+            connection.kind = kind;
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+        let Connection { client, kind, .. } = self.connection()?;
+        let fetch = format!("FETCH FORWARD {} FROM look", rows.clamp(1, 1_000_000));
+        let fetching = edge::pass_async(Point::SnapshotRead, client.query(&fetch, &[]));
+        let page = self.wait(async { fetching.await.map_err(failed) })?;
+        page.iter().map(|row| raw(row, *kind)).collect()
+    }
+
+    /// The server undoes the transaction when the connection goes, and there is nothing in it to keep.
+    fn end(&mut self) {
+        if let Some(connection) = self.look.take() {
+            connection.task.abort();
+        }
+    }
+}
+
+fn config(place: &Place) -> Result<Config, Trouble> {
+    let mut config: Config = place.url.parse().map_err(|_| {
+        Trouble::Config("recipients.url is no address of a Postgres database: write postgres://user@host:5432/database (password in recipients.password)".into())
+    })?;
+    if let (None, Some(user)) = (config.get_user(), &place.user) {
+        config.user(user);
+    }
+    if let (None, Some(password)) = (config.get_password(), &place.password) {
+        config.password(password);
+    }
+    config
+        .application_name("hookflow recipients")
+        .connect_timeout(place.connect_timeout)
+        .tcp_user_timeout(place.statement_timeout)
+        .keepalives_idle(place.statement_timeout);
+    Ok(config)
+}
+
+/// What a look's session is told first. JIT costs more than it saves for a plain scan.
+fn words(place: &Place) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
+         SET jit = off; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        place.statement_timeout.as_millis(),
+        place.statement_timeout.as_millis(),
+        IDLE_MAX.as_millis(),
+    )
+}
+
+/// The columns of what was given, without running it.
+async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble> {
+    let sql = format!(
+        "SELECT * FROM {} AS given",
+        select::source(&Postgres, &given.relation)
+    );
+    let statement = client.prepare(&sql).await;
+    let statement = statement.map_err(|error| wrong_or_failed(&error, given))?;
+    let columns = statement.columns().iter().map(|column| Column {
+        name: column.name().to_owned(),
+        of: column.type_().name().to_owned(),
+        kind: Postgres::kind(column.type_().name()),
+    });
+    Ok(columns.collect())
+}
+
+fn raw(row: &Row, kind: Option<CursorKind>) -> Result<RawRow, Trouble> {
+    let last = row.len().saturating_sub(1);
+    let texts = (0..last).map(|at| {
+        let text: Option<&str> = row.try_get(at)?;
+        Ok(text.filter(|text| !text.is_empty()).map(str::to_owned))
+    });
+    let fields: Result<Vec<_>, tokio_postgres::Error> = texts.collect();
+    let value: Option<i64> = row.try_get(last).map_err(failed)?;
+    Ok(RawRow {
+        fields: fields.map_err(failed)?,
+        cursor: kind
+            .zip(value)
+            .map(|(kind, value)| Cursor::new(kind, value)),
+    })
+}
+
+fn failed(error: tokio_postgres::Error) -> Trouble {
+    class::failed(&error).into()
+}
+
+/// What the server does not understand is for a person to change.
+fn wrong_or_failed(error: &tokio_postgres::Error, given: &Given) -> Trouble {
+    let failure = class::failed(error);
+    match failure.class {
+        Class::Bug => Trouble::Config(format!("{}: {}", given.setting, failure.message)),
+        _ => failure.into(),
+    }
+}
+
+fn refused(refused: Refused) -> Trouble {
+    match refused {
+        Refused::Config(advice) => Trouble::Config(format!("recipients.url: {advice}")),
+        Refused::Failed(error) => error.into(),
+    }
+}

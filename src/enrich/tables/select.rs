@@ -1,0 +1,184 @@
+//! The one SELECT of a look, for any dialect.
+
+use super::cursor::{Cursor, CursorKind};
+use super::given::{Given, Relation};
+use super::{Look, Trouble};
+use crate::event::Millis;
+
+/// What a column holds, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Time,
+    Other,
+}
+
+/// A column of what was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// The database's name of its type.
+    pub(super) of: String,
+    pub(super) kind: Kind,
+}
+
+/// How a database writes things.
+pub(super) trait Dialect {
+    /// A name, quoted.
+    fn quoted(&self, name: &str) -> String;
+    /// A column as text; times as RFC 3339 in UTC.
+    fn text(&self, column: &Column) -> String;
+    /// NULL as text.
+    fn no_text(&self) -> &'static str;
+    /// A cursor as a 64-bit number: itself, or microseconds since 1970.
+    fn number(&self, column: &Column, kind: CursorKind) -> String;
+    /// No cursor.
+    fn no_number(&self) -> &'static str;
+    /// A time that can be compared with a column of times, from microseconds.
+    fn time(&self, micros: i64, column: &Column) -> String;
+    /// The list of all fields and the cursor.
+    fn list(&self, fields: &[String], cursor: &str) -> String;
+}
+
+/// What stands behind FROM.
+pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
+    match from {
+        Relation::Both => String::new(),
+        Relation::Table(name) => name
+            .split('.')
+            .map(|part| dialect.quoted(part))
+            .collect::<Vec<_>>()
+            .join("."),
+        // The line break ends a comment that the query may end with.
+        Relation::Query(query) => format!("({}\n)", query.trim().trim_end_matches(';')),
+    }
+}
+
+/// The statement, and the kind of its cursor.
+pub(super) fn select(
+    dialect: &dyn Dialect,
+    look: &Look<'_>,
+    has: &[Column],
+) -> Result<(String, Option<CursorKind>), Trouble> {
+    let columns = columns(look, has)?;
+    let cursor = cursor(look.given, has)?;
+    let fields: Vec<String> = columns
+        .iter()
+        .map(|column| column.map_or_else(|| dialect.no_text().to_owned(), |c| dialect.text(c)))
+        .collect();
+    let number = cursor.map_or_else(
+        || dialect.no_number().to_owned(),
+        |(column, kind)| dialect.number(column, kind),
+    );
+    let mut sql = format!(
+        "SELECT {} FROM {} AS given",
+        dialect.list(&fields, &number),
+        source(dialect, &look.given.relation)
+    );
+    let conditions = conditions(dialect, look, cursor, has);
+    if !conditions.is_empty() {
+        sql += &format!(" WHERE {}", conditions.join(" AND "));
+    }
+    if let Some((column, _)) = cursor {
+        // Rows of one message that share a cursor follow each other.
+        let message = look
+            .columns
+            .names
+            .iter()
+            .find(|name| **name == "message_id");
+        let order: Vec<String> = [column.name.as_str()]
+            .into_iter()
+            .chain(message.map(|name| look.given.name(name)))
+            .map(|name| dialect.quoted(name))
+            .collect();
+        sql += &format!(" ORDER BY {}", order.join(", "));
+    }
+    Ok((sql, cursor.map(|(_, kind)| kind)))
+}
+
+/// For each of our columns theirs; those that may be missing may be missing.
+fn columns<'a>(look: &Look<'_>, has: &'a [Column]) -> Result<Vec<Option<&'a Column>>, Trouble> {
+    let found: Vec<Option<&Column>> = look
+        .columns
+        .names
+        .iter()
+        .map(|ours| find(has, look.given.name(ours)))
+        .collect();
+    let missing: Vec<&str> = look
+        .columns
+        .names
+        .iter()
+        .zip(&found)
+        .enumerate()
+        .filter(|(index, (ours, found))| {
+            let required =
+                *index < look.columns.required || look.given.renamed.contains_key(**ours);
+            required && found.is_none()
+        })
+        .map(|(_, (ours, _))| look.given.name(ours))
+        .collect();
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let advice = format!(
+        "{}: no column {}; name the right ones in {}, or use a query that gives them, even if they are empty",
+        look.given.setting,
+        missing.join(", "),
+        look.given.setting.replace("table", "columns"),
+    );
+    Err(Trouble::Config(advice))
+}
+
+fn find<'a>(has: &'a [Column], name: &str) -> Option<&'a Column> {
+    has.iter().find(|column| column.name == name)
+}
+
+fn cursor<'a>(
+    given: &Given,
+    has: &'a [Column],
+) -> Result<Option<(&'a Column, CursorKind)>, Trouble> {
+    let Some(name) = &given.cursor else {
+        return Ok(None);
+    };
+    let setting = given.setting.replace("table", "cursor");
+    let Some(column) = find(has, name) else {
+        return Err(Trouble::Config(format!(
+            "{setting}: there is no column {name}"
+        )));
+    };
+    match column.kind {
+        Kind::Number => Ok(Some((column, CursorKind::Number))),
+        Kind::Time => Ok(Some((column, CursorKind::Time))),
+        Kind::Other => Err(Trouble::Config(format!(
+            "{setting}: {name} is of type {}; it must be a whole number of at most 64 bits or a time",
+            column.of
+        ))),
+    }
+}
+
+fn conditions(
+    dialect: &dyn Dialect,
+    look: &Look<'_>,
+    cursor: Option<(&Column, CursorKind)>,
+    has: &[Column],
+) -> Vec<String> {
+    let mut conditions = Vec::new();
+    if let Some((column, kind)) = cursor {
+        let name = dialect.quoted(&column.name);
+        conditions.push(format!("{name} IS NOT NULL"));
+        if let Some(from) = look.from.filter(|from| from.kind() == kind) {
+            let least = match from {
+                Cursor::Number(value) => value.to_string(),
+                Cursor::Time(micros) => dialect.time(micros, column),
+            };
+            conditions.push(format!("{name} >= {least}"));
+        }
+    }
+    let sent = find(has, look.given.name("sent_at")).filter(|sent| sent.kind == Kind::Time);
+    if let (Some(sent), Some(Millis(since))) = (sent, look.sent_since) {
+        let name = dialect.quoted(&sent.name);
+        let since = dialect.time(since.saturating_mul(1_000), sent);
+        conditions.push(format!("({name} IS NULL OR {name} >= {since})"));
+    }
+    conditions
+}

@@ -1,0 +1,186 @@
+//! The thread that looks at the user's own tables again and again. A look that fails is counted and told, and holds back nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::loader::Report;
+use super::tables::TableLoader;
+use crate::enrich::tables::Trouble;
+use crate::error::{Exit, Fatal};
+use crate::observe::Board;
+use crate::observe::health::Component;
+use crate::tally::{Counter, Gauge, Tally};
+
+/// The longest wait after failures.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How long a look that is under way may take at the end of a job.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// How looking goes; cheap to clone.
+#[derive(Clone)]
+pub struct Looks {
+    tally: Arc<Tally>,
+    board: Arc<Board>,
+    trouble_after: u32,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    succeeded: Option<Instant>,
+    failures: u32,
+}
+
+impl Looks {
+    /// None were made yet.
+    pub fn new(tally: Arc<Tally>, board: Arc<Board>, trouble_after: u32) -> Self {
+        Self {
+            tally,
+            board,
+            trouble_after,
+            state: Arc::default(),
+        }
+    }
+
+    /// Makes one; answers what it loaded, or the trouble it had.
+    pub fn make(&self, tables: &mut TableLoader, told: impl FnMut(u64)) -> Result<Report, Trouble> {
+        self.tally.count(Counter::RecipientPolls, 1);
+        let looked = tables.look(told);
+        match &looked {
+            Ok(report) => self.succeeded(report),
+            Err(trouble) => self.failed(trouble),
+        }
+        looked
+    }
+
+    fn succeeded(&self, report: &Report) {
+        let refused = report.bad + report.contradictions;
+        for (counter, count) in [
+            (Counter::RecipientsRead, report.read),
+            (Counter::RecipientsLoaded, report.accepted),
+            (Counter::RecipientsRefused, refused),
+            (Counter::Completions, report.summary.completed),
+        ] {
+            self.tally.count(counter, count);
+        }
+        if report.accepted + refused > 0 {
+            tracing::info!(
+                accepted = report.accepted,
+                known = report.known,
+                refused,
+                "recipients were loaded from their table"
+            );
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.failures >= self.trouble_after {
+            tracing::info!("the table of recipients can be read again");
+        }
+        *state = State {
+            succeeded: Some(Instant::now()),
+            failures: 0,
+        };
+        self.board.post(Component::ready("recipients"));
+    }
+
+    /// Notes a failure, also one that stands before the first look.
+    pub fn failed(&self, trouble: &Trouble) {
+        self.tally.count(Counter::RecipientPollsFailed, 1);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failures = state.failures.saturating_add(1);
+        let failures = state.failures;
+        tracing::warn!(%trouble, failures, "the table of recipients could not be read; events go on and are matched later");
+        if failures >= self.trouble_after {
+            let why = format!("{failures} looks in a row failed: {trouble}");
+            self.board.post(Component::troubled("recipients", why));
+        }
+    }
+
+    /// Shows how long ago the last good look was.
+    pub fn show(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = state.succeeded.map_or(0, |at| at.elapsed().as_secs());
+        self.tally.set(Gauge::RecipientPollAge, age);
+    }
+
+    /// How long to wait for the next: longer after failures.
+    fn wait(&self, interval: Duration) -> Duration {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = interval.saturating_mul(1 << state.failures.min(10));
+        wait.min(WAIT_MAX.max(interval))
+    }
+}
+
+/// The thread.
+pub struct Polls {
+    stop: Sender<()>,
+    ended: Receiver<TableLoader>,
+    looks: Looks,
+    _thread: JoinHandle<()>,
+}
+
+impl Polls {
+    /// Starts it; `woken` hears of every look that loaded something.
+    pub fn start(
+        tables: TableLoader,
+        looks: Looks,
+        interval: Duration,
+        woken: Sender<()>,
+    ) -> Result<Self, Fatal> {
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let (end, ended) = crossbeam_channel::bounded(1);
+        let of_thread = looks.clone();
+        let thread = std::thread::Builder::new()
+            .name("recipients".into())
+            .spawn(move || {
+                let tables = run(tables, &of_thread, interval, &woken, &stopped);
+                // Nobody waits for it any more: then it is dropped.
+                end.try_send(tables).unwrap_or_default();
+            });
+        let thread = thread.map_err(|error| {
+            let message = format!("no thread for recipients: {error}");
+            Fatal::new(Exit::Watchdog, message)
+        })?;
+        Ok(Self {
+            stop,
+            ended,
+            looks,
+            _thread: thread,
+        })
+    }
+
+    /// How looking goes.
+    pub const fn looks(&self) -> &Looks {
+        &self.looks
+    }
+
+    /// Asks it to end and waits a moment. A look that takes longer is left alone: what it committed stands, the rest is
+    /// discarded by the next start.
+    pub fn end(self) -> Option<(TableLoader, Looks)> {
+        drop(self.stop);
+        let tables = self.ended.recv_timeout(END_WAIT).ok()?;
+        Some((tables, self.looks))
+    }
+}
+
+fn run(
+    mut tables: TableLoader,
+    looks: &Looks,
+    interval: Duration,
+    woken: &Sender<()>,
+    stopped: &Receiver<()>,
+) -> TableLoader {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(looks.wait(interval)) {
+        if looks
+            .make(&mut tables, |_| {})
+            .is_ok_and(|report| report.accepted > 0)
+        {
+            // Full: it is woken already. Disconnected: the job ends.
+            woken.try_send(()).unwrap_or_default();
+        }
+    }
+    tables
+}

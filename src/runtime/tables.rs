@@ -1,0 +1,289 @@
+//! Looks at the user's own tables: what is new in them goes into the store, and how far they were read is stored with it.
+//!
+//! A look is one load of the store. It begins a load only when there is something to load, so that a quiet table costs the
+//! store nothing. A look that fails is given up as a whole and made again from where it began: rows that it committed
+//! stand and are known then, and the next load closes its load, without sealing anything. The place up to which a table
+//! was read belongs to the store, not to a job: whoever loads into that store, goes on from there.
+
+use super::loader::{Horizon, Load, Loader, Report};
+use crate::config::RecipientTables;
+use crate::enrich::snapshot::{Options, Row};
+use crate::enrich::tables::{
+    self, Chunks, Cursor, Given, Limits, Look, Overlap, Place, Recent, Seen, Tables, Trouble,
+};
+use crate::error::{Fatal, SinkError};
+use crate::event::Millis;
+use crate::recipient::{BatchRow, RecipientRow};
+use crate::sink::state::{Checkpoint, LoadKind};
+
+/// The job under whose name the places are stored.
+const JOB: &str = "recipients of tables";
+
+/// Rows of the overlap that are remembered as judged; of what does not fit, the store is asked again. About 100 bytes each.
+const RECENT_MAX: usize = 200_000;
+
+/// Reads the user's own tables into a store.
+pub struct TableLoader {
+    tables: Box<dyn Tables>,
+    loader: Loader,
+    limits: Limits,
+    horizon: Horizon,
+    overlap: Overlap,
+    /// The first look seals.
+    complete: bool,
+    recipients: Watched,
+    batches: Option<Watched>,
+    /// Whether places are stored.
+    durable: bool,
+}
+
+/// A table, and how far it was read.
+struct Watched {
+    given: Given,
+    lane: String,
+    reached: Option<Cursor>,
+    /// Whether it was ever read to its end.
+    read: bool,
+    recent: Recent,
+    /// Rows read so far, over all runs.
+    rows: u64,
+}
+
+impl TableLoader {
+    /// Prepares it and finds out how far an earlier run came; reaches the store, but not yet the tables.
+    pub fn prepare(
+        plan: &RecipientTables,
+        loader: Loader,
+        horizon: Horizon,
+        durable: bool,
+    ) -> Result<Self, Fatal> {
+        let limits = Limits {
+            options: Options {
+                default_user: loader.default_user.clone(),
+                chunk_rows: plan.chunk_rows.get(),
+            },
+            sent_since: None,
+            recent_max: RECENT_MAX,
+        };
+        let watched = |given: &Given| Watched::new(given.clone(), &plan.place, &horizon);
+        let mut all = Self {
+            tables: tables::open(&plan.place)?,
+            limits,
+            overlap: plan.overlap,
+            complete: plan.complete,
+            recipients: watched(&plan.recipients),
+            batches: plan.batches.as_ref().map(watched),
+            loader,
+            horizon,
+            durable,
+        };
+        if durable {
+            all.restore()?;
+        }
+        Ok(all)
+    }
+
+    fn restore(&mut self) -> Result<(), SinkError> {
+        let state = &self.loader.state;
+        let stored = state.call_until_done(|store| store.checkpoints(JOB))?;
+        for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
+            if let Some(found) = stored.iter().find(|one| one.lane == watched.lane) {
+                watched.reached = Cursor::parse(&found.proof);
+                (watched.read, watched.rows) = (found.finished, found.offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the recipients were never read to their end.
+    pub const fn is_new(&self) -> bool {
+        !self.recipients.read
+    }
+
+    /// Looks whether the tables are there and have their columns, and reads nothing.
+    pub fn probe(&mut self) -> Result<(), Trouble> {
+        let probed = self.try_probe();
+        self.tables.end();
+        probed
+    }
+
+    fn try_probe(&mut self) -> Result<(), Trouble> {
+        self.tables.begin()?;
+        let from = self.recipients.from(self.overlap);
+        self.tables
+            .open(&self.recipients.look::<RecipientRow>(from, None))?;
+        if let Some(batches) = &self.batches {
+            let from = batches.from(self.overlap);
+            self.tables.open(&batches.look::<BatchRow>(from, None))?;
+        }
+        Ok(())
+    }
+
+    /// Looks once, to the end of both tables; `told` hears how many rows were read so far.
+    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, Trouble> {
+        let report = self.try_look(&mut told);
+        self.tables.end();
+        report
+    }
+
+    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, Trouble> {
+        self.tables.begin()?;
+        let kind = match self.complete && self.is_new() {
+            true => LoadKind::Full,
+            false => LoadKind::Increment,
+        };
+        let mut into = Into {
+            loader: &self.loader,
+            kind,
+            load: None,
+            report: Report::default(),
+        };
+        let tables = &mut *self.tables;
+        // Batches first: what they seal was sent before, so its recipients are in what is read after.
+        let batches = match &self.batches {
+            None => None,
+            Some(batches) => Some(batches.read(
+                tables,
+                self.overlap,
+                &self.limits,
+                |rows, into: &mut Into<'_>| into.load()?.batches(rows),
+                &mut into,
+                told,
+            )?),
+        };
+        let limits = Limits {
+            sent_since: self.horizon.since(),
+            ..self.limits.clone()
+        };
+        let seen = self.recipients.read(
+            tables,
+            self.overlap,
+            &limits,
+            |rows, into: &mut Into<'_>| into.recipients(rows),
+            &mut into,
+            told,
+        )?;
+        let report = into.end()?;
+        self.recipients.judged(seen, self.overlap);
+        if let Some((watched, seen)) = self.batches.as_mut().zip(batches) {
+            watched.judged(seen, self.overlap);
+        }
+        self.store()?;
+        Ok(report)
+    }
+
+    /// Stores how far the tables were read.
+    fn store(&self) -> Result<(), SinkError> {
+        if !self.durable {
+            return Ok(());
+        }
+        let all = self.batches.iter().chain([&self.recipients]);
+        let lanes: Vec<Checkpoint> = all.map(Watched::checkpoint).collect();
+        let state = &self.loader.state;
+        state.call_until_done(move |store| store.checkpoint(&lanes))
+    }
+}
+
+/// What a look loads into; the load begins with the first rows.
+struct Into<'a> {
+    loader: &'a Loader,
+    kind: LoadKind,
+    load: Option<Load<'a>>,
+    report: Report,
+}
+
+impl<'a> Into<'a> {
+    fn load(&mut self) -> Result<&Load<'a>, SinkError> {
+        let load = match self.load.take() {
+            Some(load) => load,
+            None => self.loader.begin(self.kind)?,
+        };
+        Ok(self.load.insert(load))
+    }
+
+    fn recipients(&mut self, rows: Vec<RecipientRow>) -> Result<(), SinkError> {
+        let mut report = self.report;
+        self.load()?.recipients(rows, &mut report)?;
+        self.report = report;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Report, SinkError> {
+        if let Some(load) = self.load {
+            self.report.summary = load.end()?;
+        }
+        Ok(self.report)
+    }
+}
+
+impl Watched {
+    fn new(given: Given, place: &Place, horizon: &Horizon) -> Self {
+        // With another limit of age other rows are left out, so what was read with the old one does not count.
+        let lane = format!("{} {:?}", given.fingerprint(place), horizon.age_max());
+        Self {
+            given,
+            lane,
+            reached: None,
+            read: false,
+            recent: Recent::new(RECENT_MAX),
+            rows: 0,
+        }
+    }
+
+    fn from(&self, overlap: Overlap) -> Option<Cursor> {
+        self.reached.map(|reached| reached.less(overlap))
+    }
+
+    const fn look<T: Row>(&self, from: Option<Cursor>, sent_since: Option<Millis>) -> Look<'_> {
+        Look {
+            given: &self.given,
+            columns: T::COLUMNS,
+            from,
+            sent_since,
+        }
+    }
+
+    /// Reads it to its end and hands over what nobody judged yet.
+    fn read<T: Row>(
+        &self,
+        tables: &mut dyn Tables,
+        overlap: Overlap,
+        limits: &Limits,
+        mut take: impl FnMut(Vec<T>, &mut Into<'_>) -> Result<(), SinkError>,
+        into: &mut Into<'_>,
+        told: &mut dyn FnMut(u64),
+    ) -> Result<Seen, Trouble> {
+        tables.open(&self.look::<T>(self.from(overlap), limits.sent_since))?;
+        let mut chunks = Chunks::<T>::new(tables, &self.recent, limits, self.given.setting);
+        while let Some(chunk) = chunks.next_chunk()? {
+            into.report.tell(&chunk.bad);
+            if !chunk.rows.is_empty() {
+                take(chunk.rows, into)?;
+            }
+            told(chunks.seen().rows);
+        }
+        let seen = chunks.into_seen();
+        into.report.read += seen.rows;
+        into.report.old += seen.old;
+        Ok(seen)
+    }
+
+    /// What was read is in the store.
+    fn judged(&mut self, seen: Seen, overlap: Overlap) {
+        self.rows += seen.prints.len() as u64;
+        self.reached = self.reached.max(seen.reached);
+        self.read = true;
+        let from = self.from(overlap);
+        self.recent.take(seen.prints, from);
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            job: JOB.to_owned(),
+            lane: self.lane.clone(),
+            offset: self.rows,
+            proof: self.reached.map(|at| at.to_string()).unwrap_or_default(),
+            finished: true,
+        }
+    }
+}
