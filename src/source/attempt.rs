@@ -1,4 +1,4 @@
-//! What is kept, durably, of a lane against messages that end the process: one row a lane. See [`super::guard`] for the
+//! What is kept, durably, of a lane against messages that end the process: one row a lane. See the attempt guard for the
 //! rules that change it.
 
 /// The row of one lane.

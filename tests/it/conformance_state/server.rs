@@ -577,7 +577,9 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
         variable("HOOKFLOW_TEST_CA_FILE"),
         variable("HOOKFLOW_TEST_OTHER_CA_FILE"),
     ) else {
-        eprintln!("SKIPPED TLS to Postgres: no POSTGRES with TLS (start one with STACK_TLS=1 scripts/stack)");
+        eprintln!(
+            "SKIPPED TLS to Postgres: no POSTGRES with TLS (start one with STACK_TLS=1 scripts/stack)"
+        );
         return;
     };
     let settings = |url: &str, tls| Settings {
@@ -592,7 +594,10 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
     assert_eq!(store.parked().unwrap(), 0);
     let unknown = refusal(settings(&url, verified(&other)));
     assert!(unknown.contains("tls_ca_file"), "{unknown}");
-    let wrong_name = refusal(settings(&url.replace("localhost", "127.0.0.1"), verified(&ca)));
+    let wrong_name = refusal(settings(
+        &url.replace("localhost", "127.0.0.1"),
+        verified(&ca),
+    ));
     assert!(wrong_name.contains("certificate"), "{wrong_name}");
     let plain = refusal(settings(&url, Tls::Off));
     assert!(!plain.contains("correct-horse"), "{plain}");
