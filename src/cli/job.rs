@@ -236,7 +236,8 @@ fn range(args: &ReplayArgs) -> Result<TimeRange, Fatal> {
 /// Deliveries from outside concern recipients that only a snapshot (or an earlier one) makes known.
 fn warn_without_recipients(request: &JobRequest, output: &mut Output<'_>) {
     let generated = matches!(request.input, Input::Generator(_) | Input::Demo);
-    if !generated && request.snapshot.recipients.is_empty() {
+    let tables = request.plan.recipients.tables.is_some();
+    if !generated && !tables && request.snapshot.recipients.is_empty() {
         output.say(NO_SNAPSHOT);
     }
 }
