@@ -68,6 +68,15 @@ pub struct Settings<T, A> {
 /// How often a window that holds rows is looked at: the source may have come to stand still.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// When to look at a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
+/// looking at once would spin.
+fn next_look(due: Duration) -> Duration {
+    match due.is_zero() {
+        true => LOOK_AGAIN,
+        false => due.min(LOOK_AGAIN),
+    }
+}
+
 type Nothing = CapacityContainerBuilder<Vec<()>>;
 
 /// Writes rows; the output carries no data, only the progress of what is durable.
@@ -91,7 +100,7 @@ pub fn write<'scope, T: 'static, A: Send + 'static>(
             batches.close_window(now, frontier.is_empty());
             batches.hand_in();
             if let Some(due) = batches.window.due_in(now) {
-                activator.activate_after(due.min(LOOK_AGAIN));
+                activator.activate_after(next_look(due));
             }
         }
     })
@@ -178,5 +187,20 @@ impl<T, A> Batches<T, A> {
             (self.settings.answered)(answer);
             self.writing.remove(&ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_waits_for_its_sink_is_not_looked_at_in_a_spin() {
+        assert_eq!(next_look(Duration::ZERO), LOOK_AGAIN);
+        assert_eq!(
+            next_look(Duration::from_millis(1)),
+            Duration::from_millis(1)
+        );
+        assert_eq!(next_look(Duration::from_secs(1)), LOOK_AGAIN);
     }
 }
