@@ -13,7 +13,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hookflow::event::{Delivery, Event, Kind, Millis, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
-use hookflow::sink::log::parquet::{Encoder, Filter, ParquetLog, events};
+use hookflow::sink::log::Filter;
+use hookflow::sink::log::parquet::{Encoder, ParquetLog, events};
 use hookflow::sink::log::{EventLog, LogRow, Version};
 
 const START: i64 = 1_772_409_600_000;

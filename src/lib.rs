@@ -21,12 +21,12 @@
 //! # The picture
 //!
 //! ```text
-//!  source ─► decode ─► dedup ─► enrich ─► window ─► state  (SQLite)    ─┐
-//!  files     11 prov.  first    join with  rows,    log    (Parquet)   ├─► settle ─► positions
-//!  stdin     bytes →   per key  recipient  bytes or reject (SQLite)    ─┘                │
-//!  generator events    in TTL   snapshot   age                                           │
-//!    ▲                                                                                   │
-//!    └──────────── remembered only below the frontier behind all sinks ◄─────────────────┘
+//!  source ─► decode ─► dedup ─► enrich ─► window ─► state  (SQLite | Postgres)    ─┐
+//!  files     11 prov.  first    join with  rows,    log    (Parquet | ClickHouse) ├─► settle ─► positions
+//!  stdin     bytes →   per key  recipient  bytes or reject (dead letters)         ─┘                │
+//!  NATS      events    in TTL   snapshot   age                                                      │
+//!    ▲                                                                                              │
+//!    └───────── remembered, or acknowledged, only below the frontier behind all sinks ◄─────────────┘
 //! ```
 //!
 //! # The rooms, in the order in which an event travels

@@ -13,6 +13,7 @@ use crate::event::Provider;
 use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
+use crate::source::nats::replay::Since;
 
 const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
                            will be unmatched (parked until its recipient is loaded)";
@@ -49,20 +50,21 @@ pub(super) fn live_request(
     args: &LiveArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let live = load(common, env, overrides(&args.job))?.plan.live;
-    let input = match (args.generator, live) {
-        (true, _) => Input::Generator(Sample {
+    let input = match args.generator {
+        true => Input::Generator(Sample {
             seed: args.seed,
             deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
         }),
-        (false, Live::Nats) => Input::Nats,
-        (false, Live::StandardInput) => Input::StandardInput {
+        false => Input::StandardInput {
             provider: args.provider.as_deref().map(provider),
         },
     };
     let mut request = request(common, &args.job, env, input)?;
+    if !args.generator && request.plan.live == Live::Nats {
+        request.input = Input::Nats;
+    }
     request.snapshot = snapshot(&args.snapshot);
     Ok(request)
 }
@@ -84,9 +86,12 @@ pub(super) fn replay_request(
     args: &ReplayArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = Input::Files {
-        paths: args.files.clone(),
-        provider: args.provider.as_deref().map(provider),
+    let input = match args.stream {
+        true => past(args),
+        false => Input::Files {
+            paths: args.files.clone(),
+            provider: args.provider.as_deref().map(provider),
+        },
     };
     let mut request = request(common, &args.job, env, input)?;
     request.snapshot = snapshot(&args.snapshot);
@@ -95,6 +100,18 @@ pub(super) fn replay_request(
         request.sinks = Sinks::DryRun;
     }
     Ok(request)
+}
+
+fn past(args: &ReplayArgs) -> Input {
+    let since = match (args.since_sequence, args.since) {
+        (Some(sequence), _) => Since::Sequence(sequence),
+        (None, Some(time)) => Since::Time(time),
+        (None, None) => Since::Beginning,
+    };
+    Input::NatsPast {
+        since,
+        until: args.until,
+    }
 }
 
 /// `run throughput`.

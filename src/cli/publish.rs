@@ -3,7 +3,7 @@
 //! The id under which the broker knows a repetition is made of the file's name and the line's place: publishing a file
 //! again within the broker's window adds nothing, while copies within a file stay copies.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,12 +13,12 @@ use super::environment::{Environment, load};
 use super::output::Output;
 use crate::config::{Live, Plan};
 use crate::decode;
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::event::{Origin, Provider};
 use crate::observe::numbers::grouped;
 use crate::source::EnvelopeDefaults;
 use crate::source::envelope::parse_line;
+use crate::source::file::open;
 use crate::source::nats::publisher::{Outgoing, publish as publish_to_nats};
 
 /// Publishes every line of the files; returns when the broker has confirmed all of them.
@@ -53,7 +53,7 @@ pub fn publish(
 
 /// The lines of a file as messages.
 struct Lines {
-    reader: BufReader<std::fs::File>,
+    reader: BufReader<Box<dyn Read + Send>>,
     defaults: EnvelopeDefaults,
     body_bytes_max: usize,
     subject: String,
@@ -63,10 +63,10 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path, plan: &Plan) -> Result<Self, Fatal> {
-        let file = edge::open(Point::SourceOpen, path).map_err(|error| unreadable(path, &error))?;
+        let opened = open::file(path).map_err(|error| unreadable(path, &error))?;
         let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
         Ok(Self {
-            reader: BufReader::with_capacity(1 << 20, file),
+            reader: BufReader::with_capacity(1 << 20, opened.reader),
             defaults: EnvelopeDefaults {
                 user: plan.default_user.clone(),
                 provider: None,

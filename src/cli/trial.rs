@@ -2,15 +2,17 @@
 //!
 //! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
 
-use crate::config::{Plan, StateKind};
+use crate::config::{Live, LogKind, Plan, StateKind};
 use crate::error::Fatal;
 use crate::observe::http;
 use crate::runtime::store::read_state;
+use crate::sink::log::clickhouse;
 use crate::sink::state::sqlite::SqliteStore;
+use crate::source::nats;
 
 /// Tries everything.
 pub fn all(plan: &Plan) -> Result<(), Fatal> {
-    let trials = [store(plan), metrics(plan)];
+    let trials = [store(plan), log(plan), broker(plan), metrics(plan)];
     let mut wrong = trials.into_iter().filter_map(Result::err);
     let Some(mut first) = wrong.next() else {
         return Ok(());
@@ -32,6 +34,22 @@ fn store(plan: &Plan) -> Result<(), Fatal> {
         drop(SqliteStore::open(&plan.store_dir)?);
     }
     Ok(())
+}
+
+/// Asks the server of the log; a folder is made by the first job.
+fn log(plan: &Plan) -> Result<(), Fatal> {
+    match plan.log_store {
+        LogKind::ClickHouse => clickhouse::probe(&plan.clickhouse),
+        LogKind::Parquet => Ok(()),
+    }
+}
+
+/// Asks the broker that live jobs read.
+fn broker(plan: &Plan) -> Result<(), Fatal> {
+    match plan.live {
+        Live::Nats => nats::check(&plan.nats),
+        Live::StandardInput => Ok(()),
+    }
 }
 
 /// Opens the port that a live job would serve.

@@ -44,6 +44,13 @@ fn read_connection(reader: &mut Reader<'_>) -> Connection {
         file(reader.optional_text("nats.tls_certificate_file")),
         file(reader.optional_text("nats.tls_key_file")),
     );
+    if certificate.is_some() != key.is_some() {
+        reader.complain_of(
+            "nats.tls_certificate_file",
+            "a certificate and its key go together",
+            "set nats.tls_certificate_file and nats.tls_key_file, or neither",
+        );
+    }
     Connection {
         servers: Secret::new(reader.text("nats.url")),
         login: read_login(reader),

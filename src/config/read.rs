@@ -54,6 +54,16 @@ impl<'a> Reader<'a> {
             .push(Complaint::about(key, value, "this cannot be", hint));
     }
 
+    /// Complains of what is right in each setting and wrong together.
+    pub fn complain_of(&mut self, path: &str, problem: &str, hint: &str) {
+        self.complaints.push(Complaint {
+            key: path.to_owned(),
+            value: None,
+            problem: problem.to_owned(),
+            hint: hint.to_owned(),
+        });
+    }
+
     /// A count from 1 up.
     pub fn count(&mut self, path: &str) -> NonZeroUsize {
         let hint = "a whole number from 1 to 1,000,000,000, such as 10000";
@@ -97,7 +107,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    #[allow(dead_code, reason = "the sections of brokers and databases read it")]
     /// Text that may be empty, which then means that the setting is not used.
     pub fn optional_text(&mut self, path: &str) -> Option<String> {
         let any = self.value(path, "text", String::new(), |text| Some(text.to_owned()));

@@ -210,3 +210,17 @@ proptest! {
         drop(load_both("", &[(&name, &value)]));
     }
 }
+
+#[test]
+fn the_example_is_a_whole_configuration() {
+    let example = include_str!("../../scripts/examples/nats.toml");
+    let plan = load_both(example, &[]).unwrap().plan;
+    assert_eq!(plan.live, crate::config::Live::Nats);
+    assert!(plan.recipients.tables.is_some());
+}
+
+#[test]
+fn a_certificate_without_its_key_is_a_complaint() {
+    let half = load_both("[nats]\ntls_certificate_file = \"me.pem\"", &[]).unwrap_err();
+    assert!(half.to_string().contains("go together"), "{half}");
+}

@@ -18,6 +18,7 @@ use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Settings, Spent, Supply, Tables};
 use crate::source::nats::NatsSource;
+use crate::source::nats::replay::NatsReplay;
 use crate::source::{EnvelopeDefaults, Feed};
 use crate::tally::Tally;
 
@@ -91,7 +92,7 @@ impl Brake {
 pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
     let provider: Option<Provider> = match &request.input {
         Input::Files { provider, .. } | Input::StandardInput { provider } => provider.clone(),
-        Input::Demo | Input::Nats | Input::Generator(_) => None,
+        Input::Demo | Input::Nats | Input::NatsPast { .. } | Input::Generator(_) => None,
     };
     EnvelopeDefaults {
         user: request.plan.default_user.clone(),
@@ -112,6 +113,10 @@ impl Source {
             Input::Files { paths, .. } => Ok(Self::files(request, paths, resume, brake)),
             Input::Nats => {
                 let source = NatsSource::new(request.plan.nats.clone());
+                Ok(Self::Broker(Box::new(source)))
+            }
+            Input::NatsPast { since, until } => {
+                let source = NatsReplay::new(request.plan.nats.clone(), *since, *until);
                 Ok(Self::Broker(Box::new(source)))
             }
             Input::StandardInput { .. } | Input::Demo => {

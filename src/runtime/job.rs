@@ -411,7 +411,7 @@ const fn unit(input: &Input) -> Unit {
 
 const fn program(input: &Input) -> Program {
     match input {
-        Input::Demo | Input::Files { .. } => Program::Replay,
+        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } => Program::Replay,
         Input::StandardInput { .. } | Input::Nats => Program::Live,
         Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
         Input::Generator(_) => Program::Live,

@@ -27,6 +27,9 @@ pub fn name(request: &JobRequest) -> String {
     }
     let source = match &request.input {
         Input::Files { paths, provider } => format!("{paths:?} {provider:?}"),
+        Input::NatsPast { since, until } => {
+            format!("{} {since:?} {until:?}", request.plan.nats.stream)
+        }
         other => other.name().to_owned(),
     };
     let store = match request.plan.state_store {

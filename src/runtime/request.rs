@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::Plan;
 use crate::event::{Millis, Provider};
+use crate::source::nats::replay::Since;
 
 /// A job as the command line resolved it.
 #[derive(Clone, Debug)]
@@ -66,6 +67,13 @@ pub enum Input {
     },
     /// A broker's stream, as the settings describe it.
     Nats,
+    /// The past of that stream, which ends.
+    NatsPast {
+        /// From where.
+        since: Since,
+        /// Without what the stream took at this time or later.
+        until: Option<Millis>,
+    },
     /// A generator, for ever or for a number of deliveries.
     Generator(Sample),
 }
@@ -74,7 +82,7 @@ impl Input {
     /// Whether it ends by itself.
     pub const fn is_finite(&self) -> bool {
         match self {
-            Input::Demo | Input::Files { .. } => true,
+            Input::Demo | Input::Files { .. } | Input::NatsPast { .. } => true,
             Input::Generator(sample) => sample.deliveries.is_some(),
             Input::StandardInput { .. } | Input::Nats => false,
         }
@@ -87,6 +95,7 @@ impl Input {
             Input::Files { .. } => "files",
             Input::StandardInput { .. } => "standard input",
             Input::Nats => "nats",
+            Input::NatsPast { .. } => "nats, the past",
             Input::Generator(_) => "generator",
         }
     }

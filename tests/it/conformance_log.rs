@@ -8,10 +8,12 @@ use hookflow::event::Millis;
 use hookflow::key::Bucket;
 use hookflow::sink::log::clickhouse::{self, ClickHouseLog};
 use hookflow::sink::log::memory::{MemoryLog, Rows, exact_view};
-use hookflow::sink::log::parquet::{Filter, LoggedEvent, ParquetLog, for_each};
+use hookflow::sink::log::parquet::{ParquetLog, for_each};
 use hookflow::sink::log::{EventLog, LogRow, Version};
+use hookflow::sink::log::{Filter, LoggedEvent};
 
 use crate::rows::{DAY, received, row, rows};
+use crate::skip::skipped_server;
 
 /// A place in which a log can be opened again and again.
 trait Place {
@@ -94,7 +96,7 @@ impl Server {
     /// None without a server, which is said loudly.
     fn new() -> Option<Self> {
         let Ok(url) = std::env::var("HOOKFLOW_CLICKHOUSE_URL") else {
-            skipped("conformance_log: no ClickHouse (start one with scripts/stack)");
+            skipped_server("conformance_log: no ClickHouse (start one with scripts/stack)");
             return None;
         };
         let database = format!("conformance_{:016x}", rand::random::<u64>());
@@ -115,19 +117,6 @@ impl Place for Server {
         all
     }
     fn crash(&self) {}
-}
-
-fn skipped(what: &str) {
-    use std::io::Write;
-    assert!(
-        std::env::var_os("HOOKFLOW_REQUIRE_SERVERS").is_none(),
-        "{what}"
-    );
-    eprintln!("SKIPPED {what}");
-    if let Some(path) = std::env::var_os("TEST_SKIPPED_FILE") {
-        let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-        writeln!(file, "{what}").unwrap();
-    }
 }
 
 fn everywhere(test: impl Fn(&dyn Place)) {

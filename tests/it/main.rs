@@ -18,4 +18,5 @@ mod program_logs;
 mod program_terminal;
 mod rows;
 mod rules;
+mod skip;
 mod support;

@@ -2,8 +2,9 @@
 
 use hookflow::event::{Kind, Millis};
 use hookflow::sink::log::memory::{MemoryLog, Rows, exact_view};
-use hookflow::sink::log::parquet::{Filter, LoggedEvent, ParquetLog, events};
+use hookflow::sink::log::parquet::{ParquetLog, events};
 use hookflow::sink::log::{EventLog, LogRow, Version};
+use hookflow::sink::log::{Filter, LoggedEvent};
 use proptest::prelude::*;
 
 use crate::conformance_log::seen;

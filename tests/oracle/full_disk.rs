@@ -2,7 +2,7 @@
 //!
 //! Needs the right to mount; where that is missing the tests say so and prove nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::judge::judge;
 use crate::process::{self, BINARY, Replay, pause};
+use crate::skip::skipped;
 use crate::world::World;
 
 /// A small file system in memory; gone with the value.
@@ -28,12 +29,9 @@ impl Disk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(at));
         }
-        let skipped = format!("{test}: a file system cannot be mounted here (needs root)");
-        eprintln!("SKIPPED {skipped}");
-        if let Some(list) = std::env::var_os("TEST_SKIPPED_FILE") {
-            let mut list = OpenOptions::new().append(true).open(list).unwrap();
-            writeln!(list, "{skipped}").unwrap();
-        }
+        skipped(&format!(
+            "{test}: a file system cannot be mounted here (needs root)"
+        ));
         None
     }
 

@@ -13,6 +13,8 @@ mod kills;
 mod points;
 mod process;
 mod seeds;
+#[path = "../it/skip.rs"]
+mod skip;
 mod store;
 mod truth;
 mod world;

@@ -10,6 +10,7 @@ use hookflow::edge::Point;
 use crate::judge::{judge, judge_pruned};
 use crate::process::{self, Replay};
 use crate::seeds::each;
+use crate::skip::skipped;
 use crate::world::World;
 
 /// How a process that a crash point ended looks; one that was not reached ended well.
@@ -67,7 +68,7 @@ const SERVERS: [Point; 4] = [
 #[test]
 fn crash_points() {
     let left_out: Vec<_> = SERVERS.iter().map(|point| point.name()).collect();
-    eprintln!("SKIPPED crash points of servers: {}", left_out.join(", "));
+    skipped(&format!("crash points of servers: {}", left_out.join(", ")));
     let points: Vec<Point> = Point::ALL
         .iter()
         .copied()

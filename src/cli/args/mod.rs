@@ -79,7 +79,7 @@ pub enum Command {
     /// Check the configuration, try what a job would open, and say what each variable of the replaced system does.
     ///
     /// Mistakes in settings are reported all at once. Then the store (if it is there: its schema, and whether another
-    /// process uses it) and the metrics port of live jobs are opened and closed again. Nothing is written.
+    /// process uses it), the servers of the stores and of the broker, and the metrics port of live jobs are tried. Nothing is written.
     Check,
     /// Print every setting in effect as TOML, and where each value came from.
     Config,
@@ -119,7 +119,7 @@ pub enum RunCommand {
 /// What to publish.
 #[derive(Args, Clone, Debug)]
 pub struct PublishArgs {
-    /// Files of deliveries, one JSON object a line, such as `hookflow generate` writes.
+    /// Files of deliveries, one JSON object a line, such as `hookflow generate` writes; .gz and .zst too.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }

@@ -8,10 +8,12 @@ pub mod memory;
 pub mod null;
 mod pace;
 pub mod parquet;
+mod view;
 
 use compact_str::CompactString;
 
 pub use pace::Pace;
+pub use view::{Filter, LoggedEvent};
 
 use crate::error::SinkError;
 use crate::event::Event;

@@ -15,7 +15,7 @@
 mod bodies;
 pub mod inputs;
 pub mod lines;
-mod open;
+pub mod open;
 pub mod witness;
 
 use std::collections::HashMap;

@@ -61,6 +61,15 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     runtime.map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for NATS: {error}")))
 }
 
+/// Whether a job could begin: the server, our login, the stream and the consumers of our lanes.
+pub fn check(settings: &Settings) -> Result<(), Fatal> {
+    runtime()?.block_on(async {
+        let client = connect::connect(&settings.connection, |_| {}).await?;
+        let found = stream::find(&async_nats::jetstream::new(client), settings).await?;
+        Ok(stream::check(&found, settings)?)
+    })
+}
+
 /// Creates the stream and its consumers, or checks those that are there. Answers what it did, a sentence each.
 pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
     runtime()?.block_on(async {

@@ -13,6 +13,7 @@ use hookflow::sink::state::{
 
 use super::database::{Database, connect, run, runtime, server};
 use super::world::*;
+use crate::skip::{skipped, skipped_server};
 
 /// Events of a few kinds over a few rows, some of them twice.
 fn many(rows: &[RowId], count: u64, seed: u64) -> Vec<StateEvent> {
@@ -349,8 +350,8 @@ fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() 
         return;
     };
     let Ok(url) = std::env::var("HOOKFLOW_POSTGRES_PASSWORD_URL") else {
-        eprintln!(
-            "SKIPPED passwords and rights: no POSTGRES with a password (start one with scripts/stack)"
+        skipped_server(
+            "passwords and rights: no Postgres with a password (start one with scripts/stack)",
         );
         return;
     };
@@ -577,8 +578,8 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
         variable("HOOKFLOW_TEST_CA_FILE"),
         variable("HOOKFLOW_TEST_OTHER_CA_FILE"),
     ) else {
-        eprintln!(
-            "SKIPPED TLS to Postgres: no POSTGRES with TLS (start one with STACK_TLS=1 scripts/stack)"
+        skipped(
+            "TLS to Postgres: no Postgres with TLS (STACK_TLS=1 scripts/stack run postgres -- …)",
         );
         return;
     };

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use clickhouse::error::Error;
 
 pub use query::events;
-pub use schema::migrate;
+pub use schema::{migrate, probe};
 pub use settings::{Settings, is_name};
 
 use self::client::Blocking;

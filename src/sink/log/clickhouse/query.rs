@@ -8,7 +8,7 @@ use super::settings::Settings;
 use crate::error::Fatal;
 use crate::event::Millis;
 use crate::key::Identity;
-use crate::sink::log::parquet::{Filter, LoggedEvent};
+use crate::sink::log::{Filter, LoggedEvent};
 
 #[derive(Row, Deserialize)]
 struct Found {

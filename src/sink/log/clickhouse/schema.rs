@@ -44,6 +44,11 @@ fn statements(settings: &Settings) -> Vec<String> {
     ]
 }
 
+/// Whether a job could begin: the server, our login, the table.
+pub fn probe(settings: &Settings) -> Result<(), Fatal> {
+    Ok(check(&Blocking::new(settings)?, settings)??)
+}
+
 /// Whether the table is there, of this version, and durable. The inner error is an outage: nothing could be found out.
 pub(super) fn check(
     client: &Blocking,

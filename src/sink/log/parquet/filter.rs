@@ -4,29 +4,7 @@ use super::chunk::Chunk;
 use super::schema::Column;
 use crate::error::SinkError;
 use crate::event::{Kind, Millis};
-
-/// A filter; what is not set matches everything.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// The tenant.
-    pub user: Option<String>,
-    /// The batch.
-    pub batch: Option<String>,
-    /// The recipient: its id, or its address without regard to ASCII case.
-    pub recipient: Option<String>,
-    /// The provider's message id.
-    pub message_id: Option<String>,
-    /// What happened.
-    pub kind: Option<Kind>,
-    /// Who reported it.
-    pub provider: Option<String>,
-    /// Not before this time of the event (of its receipt, where it has none).
-    pub from: Option<Millis>,
-    /// Before this time.
-    pub to: Option<Millis>,
-    /// At most that many, the earliest first.
-    pub limit: Option<usize>,
-}
+use crate::sink::log::Filter;
 
 impl Filter {
     /// Whether two rows of one event could fare differently: their batch, recipient and receipt may differ.

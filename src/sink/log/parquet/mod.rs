@@ -31,8 +31,6 @@ mod values;
 use std::path::Path;
 
 pub use encode::Encoder;
-pub use event::LoggedEvent;
-pub use filter::Filter;
 pub use query::{events, for_each};
 
 use self::folder::Folder;

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::chunk::{Chunk, Rank, scan};
-use super::event::LoggedEvent;
-use super::filter::{Filter, time};
+use super::filter::time;
 use super::schema::Column;
 use super::top::Top;
 use crate::error::SinkError;
+use crate::sink::log::{Filter, LoggedEvent};
 
 const KEYS: [Column; 4] = [
     Column::Identity,

@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::chunk::Rank;
-use super::event::LoggedEvent;
 use crate::error::SinkError;
+use crate::sink::log::LoggedEvent;
 
 /// The place of an event in the answer: its time, then its identity.
 pub(super) type Place = (i64, u128);
