@@ -87,6 +87,8 @@ pub enum Command {
     Decode(DecodeArgs),
     /// Write sample deliveries with their recipients and batches.
     Generate(GenerateArgs),
+    /// Load recipients and batches into the store, once; jobs that run on the same store learn of them.
+    Load(LoadArgs),
     /// List events of the log, each once, at its highest version.
     Events(EventsArgs),
     /// Show everything about one recipient: by address, message id or recipient id.
@@ -155,4 +157,26 @@ pub struct GenerateArgs {
     /// Most events in one request of the providers that batch them.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub array_events: u64,
+}
+
+/// What to load: files, or without any the table of the settings.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  hookflow load --snapshot recipients.csv --batches batches.csv
+  hookflow load --whole --snapshot campaign-77.jsonl.gz
+  HOOKFLOW_RECIPIENTS_SOURCE=postgres HOOKFLOW_RECIPIENTS_TABLE=sent_mail … hookflow load")]
+pub struct LoadArgs {
+    /// Recipients: CSV or JSONL. May be repeated. Without any file: the table that `[recipients]` of the settings names.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
+    /// Batches: CSV or JSONL with id, user, total, sealed_at, deadline.
+    #[arg(long, value_name = "FILE")]
+    pub batches: Option<PathBuf>,
+    /// The files hold all recipients of every batch in them: seal these batches at their number of recipients.
+    #[arg(long, requires = "snapshot")]
+    pub whole: bool,
+    /// No progress.
+    #[arg(long)]
+    pub quiet: bool,
 }
