@@ -20,7 +20,7 @@ pub fn load(
     super::job::start_logs(&plan, env)?;
     let report = runtime::load(&LoadRequest {
         plan,
-        recipients: args.snapshot.clone(),
+        recipients: args.files.clone(),
         batches: args.batches.clone(),
         whole: args.whole,
         quiet: args.quiet,

@@ -67,8 +67,7 @@ fn load_into(
     }
     let recipients = &request.plan.recipients;
     let Some(tables) = &recipients.tables else {
-        let message =
-            "nothing to load: name --snapshot or --batches, or set recipients.source to your table";
+        let message = "nothing to load: name files, or set recipients.source to your table";
         return Err(Fatal::new(Exit::Usage, message));
     };
     let horizon = Horizon::new(recipients.age_max);

@@ -260,9 +260,12 @@ impl Watched {
 
     /// What was read is in the store.
     fn judged(&mut self, seen: Seen, overlap: Overlap) {
-        self.rows += seen.prints.len() as u64;
+        self.rows += seen.new;
         self.reached = self.reached.max(seen.reached);
         self.read = true;
+        if self.reached.is_none() {
+            self.recent = Recent::new(RECENT_MAX);
+        }
         let from = self.from(overlap);
         self.recent.take(seen.prints, from);
     }
