@@ -21,7 +21,7 @@ fn fill(user: &User) {
                 false => &yesterday,
             };
             let (message, name) = (format!("m{id}"), format!("r{id}"));
-            let fields = ["sendgrid", &message, "a@example.org", "default", "b", &name];
+            let fields = ["sendgrid", &message, "a@example.org", "u", "b", &name];
             sent(id, 0, fields, Some(sent_at))
         })
         .collect();
@@ -42,7 +42,8 @@ fn load(store: &std::path::Path, settings: &Settings) -> [usize; 2] {
 fn delivered(message: usize) -> String {
     let event = serde_json::json!([{"email": "a@example.org", "timestamp": 1_772_460_003, "event": "delivered",
         "sg_event_id": format!("e{message}"), "sg_message_id": format!("m{message}")}]);
-    let delivery = serde_json::json!({"provider": "sendgrid", "body": event.to_string()});
+    let delivery =
+        serde_json::json!({"provider": "sendgrid", "user": "u", "body": event.to_string()});
     format!("{delivery}\n")
 }
 

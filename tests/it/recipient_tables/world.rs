@@ -33,18 +33,10 @@ impl World {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
         let (store, none) = (folder.path().join("right"), Settings::new());
-        let seed = seed.to_string();
-        let generate = [
-            "generate",
-            "--seed",
-            &seed,
-            "--deliveries",
-            "4000",
-            "--users",
-            "20",
-        ];
-        let generate = [&generate[..], &["--out", &path("")]].concat();
-        hookflow(&generate, &store, &none);
+        let (seed, out) = (seed.to_string(), path(""));
+        let size = ["--deliveries", "4000", "--users", "20"];
+        let generate = ["generate", "--seed", &seed, "--out", &out];
+        hookflow(&[&generate[..], &size].concat(), &store, &none);
         let all = text("snapshot.jsonl") + &text("snapshot-late.jsonl");
         std::fs::write(path("all.jsonl"), &all).unwrap();
         let load = [
@@ -54,6 +46,7 @@ impl World {
             &path("batches.jsonl"),
         ];
         hookflow(&load, &store, &none);
+        let deliveries = path("deliveries.jsonl");
         let replay = [
             "run",
             "replay",
@@ -62,9 +55,10 @@ impl World {
             "json",
             "--workers",
             "2",
+            &deliveries,
         ];
-        let replay = [&replay[..], &[&path("deliveries.jsonl")]].concat();
-        let summary: Value = serde_json::from_str(&hookflow(&replay, &store, &none)).unwrap();
+        let summary = hookflow(&replay, &store, &none);
+        let summary: Value = serde_json::from_str(&summary).unwrap();
         let lines = |text: String| -> Vec<Value> {
             text.lines()
                 .map(|line| serde_json::from_str(line).unwrap())
