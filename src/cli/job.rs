@@ -202,12 +202,12 @@ fn request(
 
 /// Tests make several requests in one process, which can only start its logs once.
 #[cfg(test)]
-fn start_logs(_plan: &Plan, _env: &Environment) -> Result<(), Fatal> {
+pub(super) fn start_logs(_plan: &Plan, _env: &Environment) -> Result<(), Fatal> {
     Ok(())
 }
 
 #[cfg(not(test))]
-fn start_logs(plan: &Plan, env: &Environment) -> Result<(), Fatal> {
+pub(super) fn start_logs(plan: &Plan, env: &Environment) -> Result<(), Fatal> {
     logs::start(&plan.logs, env.get("RUST_LOG").map(String::as_str))
 }
 

@@ -14,6 +14,7 @@ mod decode;
 mod environment;
 mod files;
 mod job;
+mod load;
 mod migrate;
 mod output;
 mod panics;
@@ -90,6 +91,7 @@ pub fn dispatch(
             output.print(&format!("{text}\n"))?;
             Ok(Exit::Done)
         }),
+        Command::Load(what) => load::load(&common, &what, env, output),
         Command::Events(what) => show::events(&common, &what, env, output),
         Command::Recipient(what) => show::recipient(&common, &what, env, output),
         Command::Batches(what) => show::batches(&common, &what, env, output),

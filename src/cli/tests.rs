@@ -104,6 +104,7 @@ fn mistakes_have_their_exit_codes() {
         "run live --generator --provider ses",
         "events --kind eaten",
         "prune",
+        "load --whole",
         "nonsense",
     ] {
         assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
@@ -114,6 +115,8 @@ fn mistakes_have_their_exit_codes() {
         "unmatched list --limit 5",
         "--store x batches --open",
         "run throughput --null-sinks --deliveries 1_000 --json out.json",
+        "load --whole a.csv b.jsonl --batches c.csv --store x",
+        "load",
     ] {
         assert!(parse(right).is_ok(), "{right}");
     }
@@ -131,6 +134,32 @@ fn a_replay_without_recipients_says_so_first() {
     let with_snapshot = format!("run replay --store {store} --snapshot r.csv a.jsonl");
     let (_, _, err) = run(&with_snapshot, &[]);
     assert_eq!(err, "");
+}
+
+#[test]
+fn a_load_says_what_came_of_it_and_a_second_one_knows_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("r.csv");
+    let text = "provider,message_id,recipient,user_id,batch_id,recipient_id\nses,m1,a@b.org,u,b,1\n\
+                ses,m2,c@b.org,u,b,2\nses,,d@b.org,u,b,3\n";
+    files::write(&file, text).unwrap();
+    let line = format!(
+        "load --whole {} --store {}",
+        file.display(),
+        dir.path().display()
+    );
+    let (exit, out, _) = run(&line, &[]);
+    assert_eq!(exit.unwrap(), Exit::Done);
+    let words =
+        |out: &str| -> Vec<String> { out.split_whitespace().take(2).map(str::to_owned).collect() };
+    assert_eq!(words(&out), ["accepted", "2"], "{out}");
+    assert!(out.contains("bad") && out.contains("sealed"), "{out}");
+    let (exit, out, _) = run(&line, &[]);
+    assert_eq!(exit.unwrap(), Exit::Done);
+    assert_eq!(words(&out), ["accepted", "0"], "{out}");
+    assert!(out.contains("known") && !out.contains("sealed"), "{out}");
+    let nothing = format!("load --store {}", dir.path().display());
+    assert_eq!(run(&nothing, &[]).0.unwrap_err().exit, Exit::Usage);
 }
 
 #[test]

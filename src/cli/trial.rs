@@ -3,8 +3,11 @@
 //! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
 
 use crate::config::{Live, LogKind, Plan, StateKind};
+use crate::enrich::snapshot::Row;
+use crate::enrich::tables::{self, Look};
 use crate::error::Fatal;
 use crate::observe::http;
+use crate::recipient::{BatchRow, RecipientRow};
 use crate::runtime::store::read_state;
 use crate::sink::log::clickhouse;
 use crate::sink::state::sqlite::SqliteStore;
@@ -12,7 +15,13 @@ use crate::source::nats;
 
 /// Tries everything.
 pub fn all(plan: &Plan) -> Result<(), Fatal> {
-    let trials = [store(plan), log(plan), broker(plan), metrics(plan)];
+    let trials = [
+        store(plan),
+        log(plan),
+        broker(plan),
+        recipients(plan),
+        metrics(plan),
+    ];
     let mut wrong = trials.into_iter().filter_map(Result::err);
     let Some(mut first) = wrong.next() else {
         return Ok(());
@@ -50,6 +59,26 @@ fn broker(plan: &Plan) -> Result<(), Fatal> {
         Live::Nats => nats::check(&plan.nats),
         Live::StandardInput => Ok(()),
     }
+}
+
+/// Asks for the columns of the user's own tables.
+fn recipients(plan: &Plan) -> Result<(), Fatal> {
+    let Some(plan) = &plan.recipients.tables else {
+        return Ok(());
+    };
+    let mut tables = tables::open(&plan.place)?;
+    let look = |given, columns| Look {
+        given,
+        columns,
+        from: None,
+        sent_since: None,
+    };
+    let batches = plan.batches.as_ref();
+    let batches = batches.map(|given| look(given, BatchRow::COLUMNS));
+    let looks = batches
+        .into_iter()
+        .chain([look(&plan.recipients, RecipientRow::COLUMNS)]);
+    Ok(tables::probe(&mut *tables, looks)?)
 }
 
 /// Opens the port that a live job would serve.

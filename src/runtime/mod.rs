@@ -13,6 +13,7 @@
 mod housekeeping;
 mod input;
 mod job;
+mod load;
 mod loader;
 mod outbox;
 mod polls;
@@ -30,4 +31,6 @@ mod watch;
 mod workers;
 
 pub use job::run;
+pub use load::{LoadRequest, load};
+pub use loader::Report as LoadReport;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};

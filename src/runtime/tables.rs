@@ -102,21 +102,11 @@ impl TableLoader {
 
     /// Looks whether the tables are there and have their columns, and reads nothing.
     pub fn probe(&mut self) -> Result<(), Trouble> {
-        let probed = self.try_probe();
-        self.tables.end();
-        probed
-    }
-
-    fn try_probe(&mut self) -> Result<(), Trouble> {
-        self.tables.begin()?;
-        let from = self.recipients.from(self.overlap);
-        self.tables
-            .open(&self.recipients.look::<RecipientRow>(from, None))?;
-        if let Some(batches) = &self.batches {
-            let from = batches.from(self.overlap);
-            self.tables.open(&batches.look::<BatchRow>(from, None))?;
-        }
-        Ok(())
+        let recipients = self.recipients.look::<RecipientRow>(None, None);
+        let batches = self.batches.as_ref();
+        let batches = batches.map(|batches| batches.look::<BatchRow>(None, None));
+        let looks = batches.into_iter().chain([recipients]);
+        tables::probe(&mut *self.tables, looks)
     }
 
     /// Looks once, to the end of both tables; `told` hears how many rows were read so far.
@@ -270,9 +260,12 @@ impl Watched {
 
     /// What was read is in the store.
     fn judged(&mut self, seen: Seen, overlap: Overlap) {
-        self.rows += seen.prints.len() as u64;
+        self.rows += seen.new;
         self.reached = self.reached.max(seen.reached);
         self.read = true;
+        if self.reached.is_none() {
+            self.recent = Recent::new(RECENT_MAX);
+        }
         let from = self.from(overlap);
         self.recent.take(seen.prints, from);
     }

@@ -3,7 +3,7 @@
 
 mod apply;
 mod complete;
-mod database;
+pub mod database;
 mod embedded;
 mod letters;
 mod load;

@@ -16,6 +16,7 @@ mod parquet_files;
 mod parquet_query;
 mod program_logs;
 mod program_terminal;
+mod recipient_tables;
 mod rows;
 mod rules;
 mod skip;

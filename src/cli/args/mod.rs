@@ -79,7 +79,8 @@ pub enum Command {
     /// Check the configuration, try what a job would open, and say what each variable of the replaced system does.
     ///
     /// Mistakes in settings are reported all at once. Then the store (if it is there: its schema, and whether another
-    /// process uses it), the servers of the stores and of the broker, and the metrics port of live jobs are tried. Nothing is written.
+    /// process uses it), the servers of the stores and of the broker, the table of
+    /// recipients and the metrics port of live jobs are tried. Nothing is written.
     Check,
     /// Print every setting in effect as TOML, and where each value came from.
     Config,
@@ -87,6 +88,8 @@ pub enum Command {
     Decode(DecodeArgs),
     /// Write sample deliveries with their recipients and batches.
     Generate(GenerateArgs),
+    /// Load recipients and batches into the store, once; jobs that run on the same store learn of them.
+    Load(LoadArgs),
     /// List events of the log, each once, at its highest version.
     Events(EventsArgs),
     /// Show everything about one recipient: by address, message id or recipient id.
@@ -155,4 +158,29 @@ pub struct GenerateArgs {
     /// Most events in one request of the providers that batch them.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub array_events: u64,
+}
+
+/// What to load: files, or without any the table of the settings.
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  hookflow load recipients.csv --batches batches.csv
+  hookflow load --whole campaign-77.jsonl.gz
+  hookflow load --config hookflow.toml         the table that [recipients] names, from where it was read last
+
+A fleet is best prepared this way: one load, then members without --snapshot. An embedded store is loaded only while no job
+uses it; with Postgres, members that run learn of new rows within recipients.poll_interval.")]
+pub struct LoadArgs {
+    /// Recipients: CSV or JSONL, plain, .gz or .zst. Without any file: the table that `[recipients]` of the settings names.
+    #[arg(value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+    /// Batches: CSV or JSONL with id, user, total, sealed_at, deadline.
+    #[arg(long, value_name = "FILE")]
+    pub batches: Option<PathBuf>,
+    /// The files hold all recipients of every batch in them: seal these batches at their number of recipients.
+    #[arg(long, requires = "files")]
+    pub whole: bool,
+    /// No progress.
+    #[arg(long)]
+    pub quiet: bool,
 }

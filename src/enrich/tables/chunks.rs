@@ -39,7 +39,9 @@ pub struct Chunks<'a, T> {
 pub struct Seen {
     /// How many rows were read.
     pub rows: u64,
-    /// How many of them were too old.
+    /// How many of them nobody had judged yet.
+    pub new: u64,
+    /// How many of these were too old.
     pub old: u64,
     /// The greatest place.
     pub reached: Option<Cursor>,
@@ -112,11 +114,16 @@ impl<'a, T: Row> Chunks<'a, T> {
     fn read(&mut self, raw: RawRow) -> Option<Result<T, BadRow>> {
         self.seen.rows += 1;
         self.seen.reached = self.seen.reached.max(raw.cursor);
-        let print = Print::of(&raw.fields);
-        if self.recent.holds(print) {
+        let print = Print::of(raw.cursor, &raw.fields);
+        let judged = self.recent.holds(print);
+        // Without a cursor all rows come each time, and those of one look replace those of the one before.
+        if !judged || raw.cursor.is_none() {
+            self.remember(raw.cursor, print);
+        }
+        if judged {
             return None;
         }
-        self.remember(raw.cursor, print);
+        self.seen.new += 1;
         let row = T::read(raw.fields, &self.limits.options);
         let old = |row: &T| {
             let since = self.limits.sent_since;
@@ -136,7 +143,7 @@ impl<'a, T: Row> Chunks<'a, T> {
     }
 
     fn remember(&mut self, cursor: Option<Cursor>, print: Print) {
-        // Tables without a cursor are read as a whole each time: any place will do.
+        // Where there is no place, any will do.
         let place = cursor.unwrap_or(Cursor::Number(0));
         self.seen.prints.push_back((place, print));
         if self.seen.prints.len() > self.limits.recent_max {

@@ -120,3 +120,33 @@ fn old_rows_are_left_out_and_what_is_remembered_is_bounded() {
     assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 25_000);
     assert_eq!((seen.old, seen.prints.len()), (25_000, 1_000));
 }
+
+/// One row at a place, or without any.
+fn one(total: usize, place: Option<i64>) -> Rows {
+    let row = RawRow {
+        fields: fields(total, 0, None),
+        cursor: place.map(Cursor::Number),
+    };
+    Rows(VecDeque::from([row]))
+}
+
+#[test]
+fn a_row_that_changes_back_is_shown_again() {
+    let limits = limits(10);
+    let mut recent = Recent::new(1_000);
+    for (total, place, shown) in [(10, 1, 1), (12, 2, 1), (10, 3, 1), (10, 3, 0)] {
+        let (chunks, seen) = read(one(total, Some(place)), &recent, &limits);
+        assert_eq!(
+            (chunks.len(), seen.new),
+            (shown, shown as u64),
+            "place {place}"
+        );
+        recent.take(seen.prints, None);
+    }
+    for (total, shown) in [(10, 1), (10, 0), (12, 1), (10, 1), (10, 0)] {
+        let (chunks, seen) = read(one(total, None), &recent, &limits);
+        assert_eq!(chunks.len(), shown, "{total}");
+        recent = Recent::new(1_000);
+        recent.take(seen.prints, None);
+    }
+}

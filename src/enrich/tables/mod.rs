@@ -105,6 +105,19 @@ pub fn open(place: &Place) -> Result<Box<dyn Tables>, Fatal> {
     })
 }
 
+/// Looks whether tables are there and have their columns, and reads nothing.
+pub fn probe<'a>(
+    tables: &mut dyn Tables,
+    looks: impl IntoIterator<Item = Look<'a>>,
+) -> Result<(), Trouble> {
+    let mut looks = looks.into_iter();
+    let probed = tables
+        .begin()
+        .and_then(|()| looks.try_for_each(|look| tables.open(&look)));
+    tables.end();
+    probed
+}
+
 /// A runtime for one thread that waits for one database.
 fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     tokio::runtime::Builder::new_current_thread()

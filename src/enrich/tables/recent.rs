@@ -7,14 +7,17 @@ use std::collections::{HashSet, VecDeque};
 use super::cursor::Cursor;
 use crate::enrich::table::Fields;
 
-/// A row's fingerprint: 128 bits of a collision-resistant hash over its fields.
+/// A row's fingerprint: 128 bits of a collision-resistant hash over its place and its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Print(u128);
 
 impl Print {
-    /// Of these fields.
-    pub fn of(fields: &Fields) -> Self {
+    /// Of a row. Its place is a part of it: a row that changed and changed back is not the row that it was.
+    pub fn of(cursor: Option<Cursor>, fields: &Fields) -> Self {
         let mut hasher = blake3::Hasher::new();
+        let place = cursor.map(Cursor::value);
+        hasher.update(&[u8::from(place.is_some())]);
+        hasher.update(&place.unwrap_or_default().to_le_bytes());
         for field in fields {
             let text = field.as_deref();
             let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     fn print(n: u32) -> Print {
-        Print::of(&vec![Some(n.to_string()), None])
+        Print::of(None, &vec![Some(n.to_string()), None])
     }
 
     #[test]
@@ -94,8 +97,9 @@ mod tests {
 
     #[test]
     fn fields_do_not_run_into_each_other() {
-        let of =
-            |fields: [Option<&str>; 2]| Print::of(&fields.map(|f| f.map(str::to_owned)).to_vec());
+        let of = |fields: [Option<&str>; 2]| {
+            Print::of(None, &fields.map(|f| f.map(str::to_owned)).to_vec())
+        };
         assert_ne!(of([Some("ab"), Some("c")]), of([Some("a"), Some("bc")]));
         assert_ne!(of([Some(""), None]), of([None, Some("")]));
     }

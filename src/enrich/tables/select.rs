@@ -40,6 +40,9 @@ pub(super) trait Dialect {
     fn list(&self, fields: &[String], cursor: &str) -> String;
 }
 
+/// Our names of the columns that name a message.
+const MESSAGE: [&str; 3] = ["provider", "message_id", "user_id"];
+
 /// What stands behind FROM.
 pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
     match from {
@@ -85,7 +88,7 @@ pub(super) fn select(
             .columns
             .names
             .iter()
-            .find(|name| **name == "message_id");
+            .filter(|name| MESSAGE.contains(name));
         let order: Vec<String> = [column.name.as_str()]
             .into_iter()
             .chain(message.map(|name| look.given.name(name)))

@@ -1,0 +1,76 @@
+//! `hookflow load`: recipients and batches into the store, once, beside running jobs where the store allows that.
+//!
+//! What is loaded reaches the members of a fleet that run: each looks for mappings that somebody else loaded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::loader::{Horizon, Loader, Report};
+use super::sinks::Writers;
+use super::store::{Scratch, Store, open_state};
+use super::tables::TableLoader;
+use crate::config::Plan;
+use crate::epoch::{Clock, MonotonicClock};
+use crate::error::{Exit, Fatal};
+use crate::observe::loading::Loading;
+use crate::sink::log::null::NullLog;
+use crate::sink::state::LoadKind;
+use crate::tally::Tally;
+
+/// What is to be loaded.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// The settings: which store, and which tables if there are no files.
+    pub plan: Plan,
+    /// Files of recipients.
+    pub recipients: Vec<PathBuf>,
+    /// A file of batches.
+    pub batches: Option<PathBuf>,
+    /// The files hold all recipients of every batch in them, so these are sealed.
+    pub whole: bool,
+    /// No progress.
+    pub quiet: bool,
+}
+
+/// Loads; answers what came of it.
+pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
+    let plan = &request.plan;
+    let store = Store {
+        state: open_state(plan)?,
+        log: Box::new(NullLog),
+        scratch: Scratch::default(),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(plan.tick));
+    let writers = Writers::start(plan, store, &clock, &Tally::new([]))?;
+    let loader = Loader {
+        state: writers.sinks().state(),
+        default_user: plan.default_user.clone(),
+        turn: Arc::default(),
+    };
+    let mut loading = Loading::new(request.quiet);
+    let report = load_into(request, loader, |rows| loading.show(rows));
+    writers.drain();
+    report
+}
+
+fn load_into(
+    request: &LoadRequest,
+    loader: Loader,
+    told: impl FnMut(u64),
+) -> Result<Report, Fatal> {
+    if !request.recipients.is_empty() || request.batches.is_some() {
+        let kind = match request.whole {
+            true => LoadKind::Full,
+            false => LoadKind::Increment,
+        };
+        return loader.files(kind, &request.recipients, request.batches.as_ref(), told);
+    }
+    let recipients = &request.plan.recipients;
+    let Some(tables) = &recipients.tables else {
+        let message = "nothing to load: name files, or set recipients.source to your table";
+        return Err(Fatal::new(Exit::Usage, message));
+    };
+    let horizon = Horizon::new(recipients.age_max);
+    let mut tables = TableLoader::prepare(tables, loader, horizon, true)?;
+    Ok(tables.look(told)?)
+}
