@@ -6,37 +6,46 @@ use clickhouse::error::Error;
 
 use crate::error::{Class, SinkError};
 
-/// What an error code of the server asks for. Codes: `system.errors` of the server, or its `ErrorCodes.cpp`.
+/// What an error code of the server asks for. Codes: `errorCodeToName(number)` of the server, or its `ErrorCodes.cpp`.
 const fn class_of(code: u32) -> Class {
     match code {
-        // Timeouts, network between servers, queries that were cancelled, tables being changed.
-        159 | 164 | 202 | 209 | 210 | 236 | 279 | 319 | 394 | 415 | 439 | 473 | 999 => Class::Retry,
+        // Timeouts, trouble between servers, what came damaged, queries cancelled, tables and parts busy, overload.
+        40 | 159 | 160 | 202 | 209 | 210 | 236 | 271 | 279 | 319 | 364 | 384 | 394 | 439 | 473
+        | 677 | 733 | 735 | 738 | 745 | 749 | 762 | 777 | 778 | 999 => Class::Retry,
         // What cannot be parsed or stored of a row.
-        6 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 131 | 321 | 349 | 395 | 441
-        | 469 | 691 => Class::Data,
-        // Too many parts, memory, disk, read-only, credentials that were taken away.
-        76 | 192 | 193 | 194 | 241 | 242 | 243 | 252 | 497 | 516 | 572 | 774 => Class::Outage,
+        6 | 25 | 26 | 27 | 33 | 38 | 41 | 53 | 69 | 70 | 72 | 117 | 128 | 131 | 321 | 349 | 395
+        | 441 | 469 | 691 => Class::Data,
+        // Files and disks of the server.
+        74..=77 | 87 | 88 | 172 | 204 | 243 | 294 | 425 | 586 | 641 => Class::Outage,
+        // Too many parts, memory, quotas, read-only, no coordination service.
+        164 | 173 | 201 | 225 | 241 | 242 | 252 | 290 | 415 | 472 | 495 | 700 | 774 | 776 => {
+            Class::Outage
+        }
+        // Sockets and names; credentials and rights that were taken away.
+        95 | 96 | 198 | 192..=194 | 291 | 497 | 516 | 673 => Class::Outage,
+        // What libraries threw: a disk that is full, for one.
+        1000..=1002 => Class::Outage,
         _ => Class::Bug,
     }
 }
 
 /// The code and the name in a message such as `Code: 60. DB::Exception: … (UNKNOWN_TABLE) (version …)`.
+///
+/// Only what stands where the server puts the name is taken for it: all before may quote rows.
 pub fn code_and_name(text: &str) -> Option<(u32, &str)> {
     let digits = text.split_once("Code: ")?.1;
     let end = digits
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(digits.len());
     let code = digits.get(..end)?.parse().ok()?;
-    let is_name = |word: &&str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit())
-    };
-    let words = text
-        .rsplit('(')
-        .map(|part| part.split(')').next().unwrap_or(""));
-    Some((code, words.into_iter().find(is_name).unwrap_or("unnamed")))
+    Some((code, name(text).unwrap_or("unnamed")))
+}
+
+fn name(text: &str) -> Option<&str> {
+    let (before, _) = text.rsplit_once(" (version ")?;
+    let name = before.trim_end().strip_suffix(')')?.rsplit_once('(')?.1;
+    let is_name = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    name.bytes().all(is_name).then_some(name)
 }
 
 /// An error as the writer sees it.
@@ -79,6 +88,7 @@ mod tests {
             (243, Class::Outage),
             (516, Class::Outage),
             (774, Class::Outage),
+            (1000, Class::Outage),
             (47, Class::Bug),
             (62, Class::Bug),
             (115, Class::Bug),
@@ -89,6 +99,24 @@ mod tests {
             let error = sink_error(&Error::BadResponse(text));
             assert_eq!(error.class, class, "{code}");
             assert!(error.message.contains("SOME_NAME") && !error.message.contains("ada"));
+        }
+    }
+
+    #[test]
+    fn only_the_servers_own_name_is_repeated() {
+        for (text, expected) in [
+            (
+                "Code: 60. DB::Exception: no (X) (UNKNOWN_TABLE) (version 26.7 (official))",
+                "UNKNOWN_TABLE",
+            ),
+            ("Code: 27. DB::Exception: at (ADA) of the row", "unnamed"),
+            (
+                "Code: 27. DB::Exception: at (ADA) of (version 1)",
+                "unnamed",
+            ),
+            ("Code: 27", "unnamed"),
+        ] {
+            assert_eq!(code_and_name(text).unwrap().1, expected, "{text}");
         }
     }
 

@@ -3,17 +3,15 @@
 
 use std::path::PathBuf;
 
-use hookflow::error::{Class, Exit};
 use hookflow::event::Millis;
-use hookflow::key::Bucket;
-use hookflow::sink::log::clickhouse::{self, ClickHouseLog};
+use hookflow::sink::log::clickhouse;
 use hookflow::sink::log::memory::{MemoryLog, Rows, exact_view};
 use hookflow::sink::log::parquet::{ParquetLog, for_each};
 use hookflow::sink::log::{EventLog, LogRow, Version};
 use hookflow::sink::log::{Filter, LoggedEvent};
 
+use crate::clickhouse_server::Server;
 use crate::rows::{DAY, received, row, rows};
-use crate::skip::skipped_server;
 
 /// A place in which a log can be opened again and again.
 trait Place {
@@ -89,30 +87,12 @@ fn expected(rows: &[LogRow]) -> Vec<LoggedEvent> {
     all
 }
 
-/// A database of its own on a real server.
-struct Server(clickhouse::Settings);
-
-impl Server {
-    /// None without a server, which is said loudly.
-    fn new() -> Option<Self> {
-        let Ok(url) = std::env::var("HOOKFLOW_CLICKHOUSE_URL") else {
-            skipped_server("conformance_log: no ClickHouse (start one with scripts/stack)");
-            return None;
-        };
-        let database = format!("conformance_{:016x}", rand::random::<u64>());
-        let settings = clickhouse::Settings::plain(url, database);
-        clickhouse::migrate(&settings).unwrap();
-        clickhouse::migrate(&settings).unwrap();
-        Some(Self(settings))
-    }
-}
-
 impl Place for Server {
     fn open(&self) -> Box<dyn EventLog> {
-        Box::new(ClickHouseLog::open(self.0.clone()).unwrap())
+        Box::new(Server::open(self))
     }
     fn view(&self) -> Vec<LoggedEvent> {
-        let mut all = clickhouse::events(&self.0, &Filter::default()).unwrap();
+        let mut all = clickhouse::events(&self.settings, &Filter::default()).unwrap();
         all.sort_by_key(|event| event.identity);
         all
     }
@@ -122,53 +102,9 @@ impl Place for Server {
 fn everywhere(test: impl Fn(&dyn Place)) {
     test(&Memory::default());
     test(&Files(tempfile::tempdir().unwrap()));
-    if let Some(server) = Server::new() {
+    if let Some(server) = Server::new("conformance_log") {
         test(&server);
     }
-}
-
-#[test]
-fn a_server_that_is_not_ours_to_use_is_refused_with_a_sentence() {
-    let Some(server) = Server::new() else { return };
-    let refused = |change: fn(&mut clickhouse::Settings)| {
-        let mut settings = server.0.clone();
-        change(&mut settings);
-        let fatal = ClickHouseLog::open(settings).map(drop).unwrap_err();
-        assert_eq!(fatal.exit, Exit::Config, "{fatal}");
-        assert!(!fatal.message.contains("s3cret"), "{fatal}");
-        fatal.message
-    };
-    let wrong = refused(|settings| {
-        settings.user = "nobody".into();
-        settings.password = Some("s3cret".into());
-    });
-    assert!(wrong.contains("clickhouse.password"), "{wrong}");
-    let missing = refused(|settings| settings.table = "elsewhere".into());
-    assert!(missing.contains("hookflow migrate"), "{missing}");
-    let missing = refused(|settings| settings.database = "elsewhere".into());
-    assert!(missing.contains("hookflow migrate"), "{missing}");
-}
-
-#[test]
-fn a_server_that_cannot_be_reached_is_an_outage() {
-    let mut settings = clickhouse::Settings::plain("http://127.0.0.1:1", "nowhere");
-    settings.call_timeout = std::time::Duration::from_secs(2);
-    let mut log = ClickHouseLog::open(settings).unwrap();
-    let error = log.append(&rows(0, 3, Version::Matched)).unwrap_err();
-    assert_eq!(error.class, Class::Outage);
-}
-
-#[test]
-fn times_far_apart_make_no_insert_over_too_many_partitions() {
-    let Some(server) = Server::new() else { return };
-    let mut far = rows(0, 150, Version::Matched);
-    for (month, row) in (0..).zip(&mut far) {
-        let at = Millis(DAY - month * 31 * 86_400_000);
-        row.event.occurred_at = Some(at);
-        row.event.bucket = Bucket::of(Some(at));
-    }
-    server.open().append(&far).unwrap();
-    assert_eq!(server.view(), expected(&far));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod clickhouse_log;
+mod clickhouse_refusals;
+mod clickhouse_server;
 mod conformance_log;
 mod conformance_state;
 mod decode;
@@ -16,6 +19,7 @@ mod parquet_files;
 mod parquet_query;
 mod program_logs;
 mod program_terminal;
+mod proxy;
 mod recipient_tables;
 mod rows;
 mod rules;

@@ -70,9 +70,9 @@ pub(super) fn month(bucket: Bucket) -> i32 {
     if bucket == Bucket::NONE {
         return 0;
     }
-    let seconds = i64::from(bucket.0) * 3_600;
-    let date = jiff::Timestamp::from_second(seconds).map(|at| at.to_zoned(jiff::tz::TimeZone::UTC));
-    date.map_or(0, |date| {
+    let hour = jiff::Timestamp::from_second(i64::from(bucket.0) * 3_600);
+    hour.map_or(0, |hour| {
+        let date = jiff::tz::Offset::UTC.to_datetime(hour);
         i32::from(date.year()) * 100 + i32::from(date.month())
     })
 }

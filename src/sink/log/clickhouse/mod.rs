@@ -16,7 +16,9 @@
 //! repeats it with the same rows.
 
 mod client;
+mod connect;
 mod encode;
+mod insert;
 mod pace;
 mod query;
 mod schema;
@@ -24,9 +26,7 @@ mod settings;
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use clickhouse::error::Error;
-
+pub use insert::PARTITIONS_MAX;
 pub use query::events;
 pub use schema::{migrate, probe};
 pub use settings::{Settings, is_name};
@@ -36,16 +36,13 @@ use super::pace::Pace;
 use super::{EventLog, LogRow};
 use crate::clickhouse::class::sink_error;
 use crate::edge::{self, Point};
-use crate::error::{Fatal, SinkError};
-
-/// Partitions that one insert may touch; the server refuses an insert over more than 100.
-pub const PARTITIONS_MAX: usize = 50;
-
-/// Bytes handed to the client at once; also the size of a compressed block.
-const CHUNK: usize = 256 << 10;
+use crate::error::{Class, Fatal, SinkError};
 
 /// How often the server is asked for its parts.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer that: rows that are durable wait for it.
+const LOOK_MAX: Duration = Duration::from_millis(500);
 
 /// The log in a table.
 pub struct ClickHouseLog {
@@ -83,61 +80,10 @@ impl ClickHouseLog {
         }
         match schema::check(&self.client, &self.settings) {
             Ok(reached) => reached?,
-            Err(fatal) => {
-                let class = crate::error::Class::Bug;
-                return Err(SinkError::new("clickhouse", class, fatal.message));
-            }
+            Err(fatal) => return Err(SinkError::new("clickhouse", Class::Bug, fatal.message)),
         }
         self.checked = true;
         Ok(())
-    }
-
-    fn insert(&self, rows: &[&LogRow]) -> Result<(), Error> {
-        let sql = format!(
-            "INSERT INTO {}.{} ({}) FORMAT RowBinary",
-            self.settings.database,
-            self.settings.table,
-            encode::COLUMNS
-        );
-        let deadline = self.settings.call_timeout;
-        let mut insert = self
-            .client
-            .client
-            .insert_formatted_with(sql)
-            .with_timeouts(Some(deadline), Some(deadline))
-            .with_setting("insert_deduplication_token", self.token(rows))
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("async_insert", "0")
-            .with_setting("wait_for_async_insert", "1")
-            .with_setting("max_partitions_per_insert_block", "100")
-            .with_setting("max_execution_time", deadline.as_secs().max(1).to_string());
-        self.client.call(async {
-            let mut buffer = Vec::with_capacity(CHUNK + 4_096);
-            for row in rows {
-                encode::row(row, &mut buffer);
-                if buffer.len() >= CHUNK {
-                    insert
-                        .send(Bytes::from(std::mem::take(&mut buffer)))
-                        .await?;
-                    buffer.reserve(CHUNK + 4_096);
-                }
-            }
-            if !buffer.is_empty() {
-                insert.send(buffer.into()).await?;
-            }
-            insert.end().await
-        })
-    }
-
-    /// The same for the same rows in this process, and for nothing else.
-    fn token(&self, rows: &[&LogRow]) -> String {
-        let mut hash = blake3::Hasher::new();
-        hash.update(&self.run);
-        for row in rows {
-            hash.update(&row.event.identity.to_bytes());
-            hash.update(&encode::precedence(row).to_le_bytes());
-        }
-        hash.finalize().to_hex().to_string()
     }
 
     /// Asks for the number of parts now and then; a failure only leaves the pace as it was.
@@ -147,11 +93,16 @@ impl ClickHouseLog {
         }
         self.looked = Some(Instant::now());
         let sql = format!(
-            "SELECT count() FROM system.parts WHERE database = '{}' AND table = '{}' AND active",
-            self.settings.database, self.settings.table
+            "SELECT sum(parts), sum(parts - least(parts, {})) FROM (SELECT count() AS parts FROM system.parts \
+             WHERE database = '{}' AND table = '{}' AND active GROUP BY partition_id)",
+            pace::SETTLED,
+            self.settings.database,
+            self.settings.table
         );
-        if let Ok(Some(parts)) = self.client.value::<u64>(&sql) {
-            let wait = pace::wait_min(parts, self.settings.parts_max);
+        let query = self.client.client.query_raw(&sql);
+        let counts = query.fetch_one::<(u64, u64)>();
+        if let Ok((parts, unsettled)) = self.client.call_within(LOOK_MAX, counts) {
+            let wait = pace::wait_min(unsettled, self.settings.parts_max);
             self.pace.set(wait, parts);
         }
     }
@@ -160,9 +111,13 @@ impl ClickHouseLog {
 impl EventLog for ClickHouseLog {
     fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError> {
         self.check()?;
-        for rows in inserts(rows) {
-            edge::pass(Point::LogInsert, || self.insert(&rows))
-                .map_err(|error| sink_error(&error))?;
+        let until = Instant::now() + self.settings.call_timeout;
+        for group in insert::groups(rows) {
+            let left = until.saturating_duration_since(Instant::now());
+            edge::pass(Point::LogInsert, || {
+                insert::insert(&self.client, &self.settings, self.run, &group, left)
+            })
+            .map_err(|error| sink_error(&error))?;
         }
         self.look_at_parts();
         Ok(())
@@ -171,29 +126,4 @@ impl EventLog for ClickHouseLog {
     fn pace(&self) -> Option<Pace> {
         Some(self.pace.clone())
     }
-}
-
-/// Rows grouped so that no insert touches too many partitions; usually one group, in the order given.
-fn inserts(rows: &[LogRow]) -> Vec<Vec<&LogRow>> {
-    let mut months: Vec<i32> = rows
-        .iter()
-        .map(|row| encode::month(row.event.bucket))
-        .collect();
-    let mut distinct = months.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if distinct.len() <= PARTITIONS_MAX {
-        return match rows {
-            [] => Vec::new(),
-            rows => vec![rows.iter().collect()],
-        };
-    }
-    let mut groups = vec![Vec::new(); distinct.len().div_ceil(PARTITIONS_MAX)];
-    for (row, month) in rows.iter().zip(months.drain(..)) {
-        let place = distinct.partition_point(|one| *one < month) / PARTITIONS_MAX;
-        if let Some(group) = groups.get_mut(place) {
-            group.push(row);
-        }
-    }
-    groups
 }

@@ -8,7 +8,11 @@ use std::time::Duration;
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How long a window waits at least, at that many active parts: nothing up to a third of the limit, then in proportion.
+/// Parts that a partition may keep however long it is left alone: the server does not merge large ones any further, and
+/// waiting for it to do so would cost latency for ever.
+pub(super) const SETTLED: u64 = 10;
+
+/// How long a window waits at least, at that many parts beyond the settled ones of each partition: nothing up to a third of the limit, then in proportion.
 pub(super) fn wait_min(parts: u64, parts_max: u64) -> Duration {
     let free = parts_max / 3;
     let over = parts.saturating_sub(free);

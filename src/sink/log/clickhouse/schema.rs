@@ -58,7 +58,8 @@ pub(super) fn check(
         "SELECT comment, create_table_query FROM system.tables WHERE database = '{}' AND name = '{}'",
         settings.database, settings.table
     );
-    let found = match client.value::<(String, String)>(&sql) {
+    let query = client.client.query_raw(&sql);
+    let found = match client.call(query.fetch_optional::<(String, String)>()) {
         Ok(found) => found,
         Err(error) => return refused(&error).map(Err),
     };

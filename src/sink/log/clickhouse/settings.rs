@@ -1,13 +1,13 @@
 //! How the server is reached and what is asked of it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything about the connection. Secrets are left out of its `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the HTTP interface is: `http://host:8123`, or `https://…` with the server's certificate verified against the
-    /// system's roots (or those that `SSL_CERT_FILE` names).
+    /// Where the HTTP interface is: `http://host:8123`, or `https://…`, with the server's certificate and name verified.
     pub url: String,
     /// The database.
     pub database: String,
@@ -17,9 +17,11 @@ pub struct Settings {
     pub user: String,
     /// Its password.
     pub password: Option<String>,
+    /// Certificates (PEM) to verify the server with, instead of the system's.
+    pub ca_file: Option<PathBuf>,
     /// Compress what is sent with LZ4.
     pub compress: bool,
-    /// How long one call may take, all its inserts together.
+    /// How long one append may take, all its inserts together.
     pub call_timeout: Duration,
     /// Rows received so long ago are dropped by the server; none: kept for ever.
     pub ttl: Option<Duration>,
@@ -36,6 +38,7 @@ impl Settings {
             table: "events".into(),
             user: "default".into(),
             password: None,
+            ca_file: None,
             compress: true,
             call_timeout: Duration::from_secs(25),
             ttl: None,
