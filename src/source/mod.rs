@@ -15,6 +15,7 @@ pub mod broker;
 pub mod envelope;
 pub mod file;
 pub mod generator;
+pub mod guard;
 pub mod ledger;
 pub mod low_water;
 pub mod message;
