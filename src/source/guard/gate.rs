@@ -15,7 +15,7 @@ pub enum Answer {
 }
 
 /// Where attempts are kept. Calls return at once; a store that is out of order answers when it is well again.
-pub trait AttemptStore: Send {
+pub trait AttemptStore: Send + std::fmt::Debug {
     /// Asks for the rows of all lanes.
     fn read(&mut self);
 
