@@ -12,7 +12,7 @@ use rdkafka::bindings::rd_kafka_resp_err_t as Response;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
@@ -41,8 +41,6 @@ pub enum Event {
     Assigned(Vec<Partition>),
     /// The group takes these partitions away.
     Revoked(Vec<Partition>),
-    /// A commit was answered: the offset of each partition, and whether it stands.
-    Committed(Vec<(Partition, u64, bool)>),
     /// Something is wrong with the client as a whole.
     Error(RDKafkaErrorCode),
     /// What the client knows of the brokers.
@@ -125,18 +123,6 @@ impl ConsumerContext for Context {
             (true, true) => drop(consumer.incremental_assign(list)),
             (true, false) => drop(consumer.incremental_unassign(list)),
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let good = result.is_ok();
-        let each = offsets.elements().into_iter().filter_map(|one| {
-            let Offset::Offset(offset) = one.offset() else {
-                return None;
-            };
-            let stands = good && one.error().is_ok();
-            Some((partition(&one), u64::try_from(offset).ok()?, stands))
-        });
-        self.tell(Event::Committed(each.collect()));
     }
 }
 

@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use rdkafka::consumer::Consumer as _;
 
 use self::assignment::{Beginning, Leaving};
+use self::commits::Committer;
 use self::intake::Waiting;
 pub(super) use self::intake::record;
 use super::connect::{Trouble, consumer, partitions};
@@ -73,6 +74,7 @@ pub struct Reader {
     ready: VecDeque<Parcel>,
     waiting: Waiting,
     fields: FieldsWriter,
+    committer: Committer,
     /// No commit is sent before then.
     commit_after: Duration,
     started: Instant,
@@ -89,7 +91,7 @@ pub fn run(settings: Settings, ends: Ends) -> Result<(), Fatal> {
         group = settings.group,
         "reading from Kafka"
     );
-    let mut reader = Reader::new(settings, ends, consumer);
+    let mut reader = Reader::new(settings, ends, consumer)?;
     let ended = reader.subscribe(all).and_then(|()| reader.read());
     reader.close();
     ended
@@ -115,10 +117,12 @@ fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Consumer, Vec<Par
 }
 
 impl Reader {
-    fn new(settings: Settings, ends: Ends, consumer: Consumer) -> Self {
-        Self {
+    fn new(settings: Settings, ends: Ends, consumer: Consumer) -> Result<Self, Fatal> {
+        let consumer = Arc::new(consumer);
+        Ok(Self {
+            committer: Committer::start(&consumer)?,
             settings,
-            consumer: Arc::new(consumer),
+            consumer,
             feed: Some(ends.feed),
             settled: ends.settled,
             stop: ends.stop,
@@ -135,7 +139,7 @@ impl Reader {
             fields: FieldsWriter::default(),
             commit_after: Duration::ZERO,
             started: Instant::now(),
-        }
+        })
     }
 
     /// Moves messages until the job is over.
@@ -144,6 +148,7 @@ impl Reader {
         loop {
             self.poll()?;
             self.events()?;
+            self.answers();
             let going_on = self.settle();
             if self.feed.is_some() && self.stop.load(Ordering::Relaxed) {
                 self.stop_reading();
@@ -168,7 +173,6 @@ impl Reader {
             match event {
                 Event::Assigned(partitions) => self.assigned(partitions),
                 Event::Revoked(partitions) => self.revoked(partitions),
-                Event::Committed(offsets) => self.committed(&offsets),
                 Event::Error(code) => self.wrong(code)?,
                 Event::Known(known) => self.known(&known),
             }
@@ -215,6 +219,7 @@ impl Reader {
         self.gate.end_all();
         self.gate.finish(Instant::now() + LAST_NOTE);
         self.consumer.context().close();
+        self.committer.end();
     }
 
     fn now(&self) -> Duration {
