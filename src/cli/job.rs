@@ -62,8 +62,12 @@ pub(super) fn live_request(
         },
     };
     let mut request = request(common, &args.job, env, input)?;
-    if !args.generator && request.plan.live == Live::Nats {
-        request.input = Input::Nats;
+    if !args.generator {
+        match request.plan.live {
+            Live::Nats => request.input = Input::Nats,
+            Live::Kafka => request.input = Input::Kafka,
+            Live::StandardInput => {}
+        }
     }
     request.snapshot = snapshot(&args.snapshot);
     Ok(request)
@@ -94,6 +98,9 @@ pub(super) fn replay_request(
         },
     };
     let mut request = request(common, &args.job, env, input)?;
+    if args.stream && request.plan.live == Live::Kafka {
+        request.input = past_of_kafka(args)?;
+    }
     request.snapshot = snapshot(&args.snapshot);
     request.range = range(args)?;
     if args.dry_run {
@@ -111,6 +118,19 @@ fn past(args: &ReplayArgs) -> Input {
     Input::NatsPast {
         since,
         until: args.until,
+    }
+}
+
+fn past_of_kafka(args: &ReplayArgs) -> Result<Input, Fatal> {
+    match args.since_sequence {
+        Some(_) => Err(Fatal::new(
+            Exit::Usage,
+            "--since-sequence is of NATS: each partition of a Kafka topic counts by itself, so say --since TIME",
+        )),
+        None => Ok(Input::KafkaPast {
+            since: args.since,
+            until: args.until,
+        }),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `hookflow publish`: deliveries from files to the broker that `source.live` names, as an edge would publish them.
 //!
 //! The id under which the broker knows a repetition is made of the file's name and the line's place: publishing a file
-//! again within the broker's window adds nothing, while copies within a file stay copies.
+//! again within the window of a stream of NATS adds nothing, while copies within a file stay copies. A topic of Kafka knows no
+//! such ids: there everything is added again.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -14,12 +15,12 @@ use super::output::Output;
 use crate::config::{Live, Plan};
 use crate::decode;
 use crate::error::{Exit, Fatal};
-use crate::event::{Origin, Provider};
+use crate::event::{Delivery, Origin, Provider};
 use crate::observe::numbers::grouped;
 use crate::source::EnvelopeDefaults;
 use crate::source::envelope::parse_line;
 use crate::source::file::open;
-use crate::source::nats::publisher::{Outgoing, publish as publish_to_nats};
+use crate::source::{kafka, nats};
 
 /// Publishes every line of the files; returns when the broker has confirmed all of them.
 pub fn publish(
@@ -29,34 +30,65 @@ pub fn publish(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let plan = load(common, env, Vec::new())?.plan;
-    if plan.live != Live::Nats {
-        let message = "there is nothing to publish to: set source.live to \"nats\"";
-        return Err(Fatal::new(Exit::Config, message));
-    }
     for path in &what.files {
         let mut broken = None;
-        let messages = Lines::open(path, &plan)?
+        let lines = Lines::open(path, &plan)?
             .map_while(|line| line.map_err(|error| broken = Some(error)).ok());
-        let published = publish_to_nats(&plan.nats.connection, messages)?;
+        let published = to_broker(&plan, lines)?;
         if let Some(error) = broken {
             return Err(unreadable(path, &error));
         }
-        output.print(&format!(
-            "{}: {} messages, {} of them known to the stream already\n",
-            path.display(),
-            grouped(published.messages),
-            grouped(published.duplicates)
-        ))?;
+        output.print(&format!("{}: {published}\n", path.display()))?;
     }
     Ok(Exit::Done)
 }
 
-/// The lines of a file as messages.
+/// Answers what was published, for a person.
+fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>) -> Result<String, Fatal> {
+    match plan.live {
+        Live::Nats => {
+            use nats::publisher::{Outgoing, publish};
+            let subject = &plan.nats.subject;
+            let messages = lines.map(|line| match line.read {
+                Ok(delivery) => Outgoing::delivery(subject, &line.id, &delivery),
+                Err(junk) => Outgoing::junk(subject, &line.id, junk),
+            });
+            let published = publish(&plan.nats.connection, messages)?;
+            Ok(format!(
+                "{} messages, {} of them known to the stream already",
+                grouped(published.messages),
+                grouped(published.duplicates)
+            ))
+        }
+        Live::Kafka => {
+            use kafka::publisher::{Outgoing, publish};
+            let messages = lines.map(|line| match line.read {
+                Ok(delivery) => Outgoing::delivery(&delivery),
+                Err(junk) => Outgoing::junk(junk),
+            });
+            let published = publish(&plan.kafka, messages)?;
+            Ok(format!("{} messages", grouped(published)))
+        }
+        Live::StandardInput => Err(Fatal::new(
+            Exit::Config,
+            "there is nothing to publish to: set source.live to \"nats\" or \"kafka\"",
+        )),
+    }
+}
+
+/// A line of a file.
+struct Line {
+    /// What it is known by.
+    id: String,
+    /// The delivery, or bytes that are none.
+    read: Result<Box<Delivery>, Bytes>,
+}
+
+/// The lines of a file.
 struct Lines {
     reader: BufReader<Box<dyn Read + Send>>,
     defaults: EnvelopeDefaults,
     body_bytes_max: usize,
-    subject: String,
     file: String,
     number: u64,
 }
@@ -73,13 +105,12 @@ impl Lines {
                 known: decode::providers().map(Provider::new).collect(),
             },
             body_bytes_max: plan.decode_options().body_bytes_max,
-            subject: plan.nats.subject.clone(),
             file: name.chars().take(16).collect(),
             number: 0,
         })
     }
 
-    fn message(&self, mut line: Vec<u8>) -> Outgoing {
+    fn read(&self, mut line: Vec<u8>) -> Line {
         while line
             .last()
             .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
@@ -88,20 +119,21 @@ impl Lines {
         }
         let id = format!("{}-{}", self.file, self.number);
         let line = Bytes::from(line);
-        match parse_line(
+        let read = parse_line(
             Origin::default(),
             &line,
             &self.defaults,
             self.body_bytes_max,
-        ) {
-            Ok(delivery) => Outgoing::delivery(&self.subject, &id, &delivery),
-            Err(_) => Outgoing::junk(&self.subject, &id, line),
+        );
+        Line {
+            id,
+            read: read.map(Box::new).map_err(|_| line),
         }
     }
 }
 
 impl Iterator for Lines {
-    type Item = std::io::Result<Outgoing>;
+    type Item = std::io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut line = Vec::with_capacity(2_048);
@@ -109,7 +141,7 @@ impl Iterator for Lines {
             Ok(0) => None,
             Ok(_) => {
                 self.number += 1;
-                Some(Ok(self.message(line)))
+                Some(Ok(self.read(line)))
             }
             Err(error) => Some(Err(error)),
         }

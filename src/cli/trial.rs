@@ -11,7 +11,7 @@ use crate::recipient::{BatchRow, RecipientRow};
 use crate::runtime::store::read_state;
 use crate::sink::log::clickhouse;
 use crate::sink::state::sqlite::SqliteStore;
-use crate::source::nats;
+use crate::source::{kafka, nats};
 
 /// Tries everything.
 pub fn all(plan: &Plan) -> Result<(), Fatal> {
@@ -57,6 +57,7 @@ fn log(plan: &Plan) -> Result<(), Fatal> {
 fn broker(plan: &Plan) -> Result<(), Fatal> {
     match plan.live {
         Live::Nats => nats::check(&plan.nats),
+        Live::Kafka => kafka::check(&plan.kafka),
         Live::StandardInput => Ok(()),
     }
 }

@@ -10,6 +10,7 @@
 
 mod clickhouse;
 mod complaint;
+mod kafka;
 mod layers;
 mod legacy;
 mod nats;

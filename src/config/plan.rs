@@ -16,7 +16,7 @@ use crate::decode;
 use crate::event::User;
 use crate::sink::log::clickhouse;
 use crate::sink::state::postgres;
-use crate::source::nats;
+use crate::source::{kafka, nats};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,6 +68,8 @@ pub struct Plan {
     pub log_store: LogKind,
     /// How NATS is reached and read.
     pub nats: nats::Settings,
+    /// How Kafka is reached and read.
+    pub kafka: kafka::Settings,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
@@ -89,6 +91,8 @@ pub enum Live {
     StandardInput,
     /// A stream of NATS JetStream.
     Nats,
+    /// Topics of Kafka.
+    Kafka,
 }
 
 /// Where state lives.
@@ -317,6 +321,7 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
         nats: super::nats::read(reader, in_flight_events.get()),
+        kafka: super::kafka::read(reader),
         clickhouse: super::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
         postgres: super::postgres::read(reader),
@@ -327,7 +332,11 @@ fn read_all(reader: &mut Reader<'_>) -> Plan {
 }
 
 /// Only what is built can be chosen.
-const LIVE: [(&str, Live); 2] = [("stdin", Live::StandardInput), ("nats", Live::Nats)];
+const LIVE: [(&str, Live); 3] = [
+    ("stdin", Live::StandardInput),
+    ("nats", Live::Nats),
+    ("kafka", Live::Kafka),
+];
 const STATE_STORES: [(&str, StateKind); 2] = [
     ("sqlite", StateKind::Sqlite),
     ("postgres", StateKind::Postgres),

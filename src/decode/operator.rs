@@ -136,5 +136,6 @@ fn read(
             counts.count(Counter::EnvelopeDiffers, u64::from(parsed.differs));
             Ok(Arc::new(parsed.delivery))
         }
+        Record::Condemned(message) => Err(message::condemned(&message, &settings.defaults)),
     }
 }

@@ -17,6 +17,9 @@ use crate::source::broker::{BrokerSource, Condition, Ends, Settled};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Settings, Spent, Supply, Tables};
+use crate::source::guard::AttemptStore;
+use crate::source::kafka::KafkaSource;
+use crate::source::kafka::replay::KafkaReplay;
 use crate::source::nats::NatsSource;
 use crate::source::nats::replay::NatsReplay;
 use crate::source::{EnvelopeDefaults, Feed};
@@ -51,6 +54,8 @@ pub struct Start {
     pub condition: Condition,
     /// The job's counts.
     pub tally: Arc<Tally>,
+    /// Where it is kept which messages were in work.
+    pub attempts: Box<dyn AttemptStore>,
 }
 
 /// A source that runs.
@@ -92,7 +97,7 @@ impl Brake {
 pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
     let provider: Option<Provider> = match &request.input {
         Input::Files { provider, .. } | Input::StandardInput { provider } => provider.clone(),
-        Input::Demo | Input::Nats | Input::NatsPast { .. } | Input::Generator(_) => None,
+        _ => None,
     };
     EnvelopeDefaults {
         user: request.plan.default_user.clone(),
@@ -117,6 +122,14 @@ impl Source {
             }
             Input::NatsPast { since, until } => {
                 let source = NatsReplay::new(request.plan.nats.clone(), *since, *until);
+                Ok(Self::Broker(Box::new(source)))
+            }
+            Input::Kafka => {
+                let source = KafkaSource::new(request.plan.kafka.clone());
+                Ok(Self::Broker(Box::new(source)))
+            }
+            Input::KafkaPast { since, until } => {
+                let source = KafkaReplay::new(request.plan.kafka.clone(), *since, *until);
                 Ok(Self::Broker(Box::new(source)))
             }
             Input::StandardInput { .. } | Input::Demo => {
@@ -243,6 +256,7 @@ impl Source {
                     stop: start.stopping,
                     condition: start.condition,
                     tally: start.tally,
+                    attempts: start.attempts,
                 });
                 Ok(())
             }

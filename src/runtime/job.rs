@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::attempts::KeptAttempts;
 use super::housekeeping::{self, Housekeeping};
 use super::input::{self, Brake, Source, Start};
 use super::loader::{Fed, Horizon, Loader, Report};
@@ -41,6 +42,7 @@ use crate::sink::state::{Checkpoint, LoadKind};
 use crate::source::Feed;
 use crate::source::broker::Condition;
 use crate::source::generator::Spent;
+use crate::source::guard::{AttemptStore, Unkept};
 use crate::tally::{Counter, Tally};
 
 /// Runs a job to its end.
@@ -152,6 +154,14 @@ impl Job {
         }
     }
 
+    fn attempts(&self) -> Box<dyn AttemptStore> {
+        let live = matches!(self.request.input, Input::Nats | Input::Kafka);
+        match live && self.request.sinks == SinkChoice::Durable {
+            true => Box::new(KeptAttempts::new(self.sinks().state(), &self.name)),
+            false => Box::new(Unkept::default()),
+        }
+    }
+
     fn outbox(&self) -> Option<PathBuf> {
         let durable = self.request.sinks == SinkChoice::Durable;
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
@@ -243,6 +253,7 @@ impl Job {
             settled: acknowledged,
             condition: condition.clone(),
             tally: Arc::clone(&self.tally),
+            attempts: self.attempts(),
         })?;
         Ok(Running {
             workers,
@@ -411,8 +422,10 @@ const fn unit(input: &Input) -> Unit {
 
 const fn program(input: &Input) -> Program {
     match input {
-        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } => Program::Replay,
-        Input::StandardInput { .. } | Input::Nats => Program::Live,
+        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } | Input::KafkaPast { .. } => {
+            Program::Replay
+        }
+        Input::StandardInput { .. } | Input::Nats | Input::Kafka => Program::Live,
         Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
         Input::Generator(_) => Program::Live,
     }

@@ -10,6 +10,7 @@
 //! Contract: [`run`] returns when everything that was read is settled and what is done at drain is done, or with the
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
+mod attempts;
 mod housekeeping;
 mod input;
 mod job;

@@ -30,6 +30,10 @@ pub fn name(request: &JobRequest) -> String {
         Input::NatsPast { since, until } => {
             format!("{} {since:?} {until:?}", request.plan.nats.stream)
         }
+        Input::Kafka => format!("kafka {}", request.plan.kafka.group),
+        Input::KafkaPast { since, until } => {
+            format!("{:?} {since:?} {until:?}", request.plan.kafka.topics)
+        }
         other => other.name().to_owned(),
     };
     let store = match request.plan.state_store {

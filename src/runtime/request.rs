@@ -74,6 +74,15 @@ pub enum Input {
         /// Without what the stream took at this time or later.
         until: Option<Millis>,
     },
+    /// Topics of Kafka, as the settings describe them.
+    Kafka,
+    /// The past of those topics, which ends.
+    KafkaPast {
+        /// From what they took at this time on.
+        since: Option<Millis>,
+        /// Without what they took at this time or later.
+        until: Option<Millis>,
+    },
     /// A generator, for ever or for a number of deliveries.
     Generator(Sample),
 }
@@ -82,9 +91,12 @@ impl Input {
     /// Whether it ends by itself.
     pub const fn is_finite(&self) -> bool {
         match self {
-            Input::Demo | Input::Files { .. } | Input::NatsPast { .. } => true,
+            Input::Demo
+            | Input::Files { .. }
+            | Input::NatsPast { .. }
+            | Input::KafkaPast { .. } => true,
             Input::Generator(sample) => sample.deliveries.is_some(),
-            Input::StandardInput { .. } | Input::Nats => false,
+            Input::StandardInput { .. } | Input::Nats | Input::Kafka => false,
         }
     }
 
@@ -96,6 +108,8 @@ impl Input {
             Input::StandardInput { .. } => "standard input",
             Input::Nats => "nats",
             Input::NatsPast { .. } => "nats, the past",
+            Input::Kafka => "kafka",
+            Input::KafkaPast { .. } => "kafka, the past",
             Input::Generator(_) => "generator",
         }
     }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::Receiver;
 
 use super::Feed;
+use super::guard::AttemptStore;
 use crate::error::Fatal;
 use crate::tally::Tally;
 
@@ -40,6 +41,8 @@ pub struct Ends {
     pub condition: Condition,
     /// The job's counts.
     pub tally: Arc<Tally>,
+    /// Where it is kept which messages were in work, for the [guard](super::guard).
+    pub attempts: Box<dyn AttemptStore>,
 }
 
 /// A source over a broker. It runs on a thread of its own and returns when the settlement channel is closed and its last

@@ -15,10 +15,13 @@ pub mod broker;
 pub mod envelope;
 pub mod file;
 pub mod generator;
+pub mod guard;
+pub mod kafka;
 pub mod ledger;
 pub mod low_water;
 pub mod message;
 pub mod nats;
+pub mod secret;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,16 +38,26 @@ pub enum Record {
     Line(Origin, Bytes),
     /// A broker's message that describes a delivery; workers read it (see [`message`]).
     Message(Box<message::Message>),
+    /// A broker's message over which the process died: it becomes a dead letter unread (see [`guard`]).
+    Condemned(Box<message::Message>),
     /// A delivery whose envelope was read already.
     Ready(Arc<Delivery>),
 }
 
 impl Record {
+    /// The record as one that becomes a dead letter unread.
+    pub fn condemned(self) -> Self {
+        match self {
+            Record::Message(message) => Record::Condemned(message),
+            other => other,
+        }
+    }
+
     /// About how many bytes it holds in memory.
     pub fn bytes(&self) -> usize {
         match self {
             Record::Line(_, text) => text.len() + 64,
-            Record::Message(message) => message.bytes(),
+            Record::Message(message) | Record::Condemned(message) => message.bytes(),
             Record::Ready(delivery) => delivery.body.len() + delivery.headers.as_json().len() + 256,
         }
     }

@@ -131,13 +131,13 @@ pub struct ReplayArgs {
     /// Files of deliveries, one JSON object a line (.jsonl, .gz, .zst), or folders of bodies.
     #[arg(required_unless_present = "stream", value_name = "FILES")]
     pub files: Vec<PathBuf>,
-    /// The past of the NATS stream that the settings name, up to what it holds at the start; live readers do not notice.
+    /// The past of the stream (NATS) or topics (Kafka) that source.live names, up to what it holds at the start; live readers do not notice.
     #[arg(long, conflicts_with_all = ["files", "provider"])]
     pub stream: bool,
     /// ... from what the stream took at this time on.
     #[arg(long, value_parser = values::time, value_name = "TIME", requires = "stream", conflicts_with = "since_sequence")]
     pub since: Option<Millis>,
-    /// ... from this sequence of the stream on.
+    /// ... from this sequence of the stream on (NATS).
     #[arg(long, value_name = "N", requires = "stream")]
     pub since_sequence: Option<u64>,
     /// ... and without what the stream took at this time or later.

@@ -110,6 +110,23 @@ impl StateHandle {
         )
     }
 
+    /// Runs a call until it succeeds, without waiting: `done` is called with its result on the writer's thread.
+    pub fn call_later<R: 'static>(
+        &self,
+        mut f: impl FnMut(&mut dyn StateStore) -> Result<R, SinkError> + Send + 'static,
+        done: impl FnOnce(R) + Send + 'static,
+    ) {
+        let mut done = Some(done);
+        let call = move |target: &mut StateTarget| {
+            let result = f(target.store.as_mut())?;
+            if let Some(done) = done.take() {
+                done(result);
+            }
+            Ok(())
+        };
+        self.0.call(Box::new(call));
+    }
+
     /// Where the dead letters of other sinks go.
     pub fn burier(&self) -> Bury {
         let state = self.clone();

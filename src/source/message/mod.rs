@@ -16,7 +16,7 @@ pub mod publish;
 pub mod subject;
 
 pub use fields::{Field, Fields, FieldsWriter};
-pub use parse::{Parsed, parse};
+pub use parse::{Parsed, condemned, parse};
 
 use bytes::Bytes;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::assign::Lanes;
+pub use crate::source::secret::Secret;
 
 /// How to reach the servers, which stream is read, and how.
 #[derive(Clone, Debug)]
@@ -95,26 +96,4 @@ pub enum Login {
     Nkey(PathBuf),
     /// A file of credentials (a JWT and a seed).
     Credentials(PathBuf),
-}
-
-/// Text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub const fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("(hidden)")
-    }
 }

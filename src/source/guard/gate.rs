@@ -1,0 +1,204 @@
+//! The guard and its store, for a source's thread that must never wait: reads and writes are asked for and answered later.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::{Guard, LaneAttempt, Permit};
+
+/// What a store answers, in the order of the questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The rows of all lanes of the job.
+    Kept(Vec<LaneAttempt>),
+    /// The rows that were to be written are durable.
+    Written,
+}
+
+/// Where attempts are kept. Calls return at once; a store that is out of order answers when it is well again.
+pub trait AttemptStore: Send + std::fmt::Debug {
+    /// Asks for the rows of all lanes.
+    fn read(&mut self);
+
+    /// Asks that these rows be made durable.
+    fn write(&mut self, rows: Vec<LaneAttempt>);
+
+    /// The next answer; waits for it for a while.
+    fn answer(&mut self, wait: Duration) -> Option<Answer>;
+}
+
+/// Keeps nothing: for jobs whose outcomes go nowhere.
+#[derive(Debug, Default)]
+pub struct Unkept(VecDeque<Answer>);
+
+impl AttemptStore for Unkept {
+    fn read(&mut self) {
+        self.0.push_back(Answer::Kept(Vec::new()));
+    }
+
+    fn write(&mut self, _rows: Vec<LaneAttempt>) {
+        self.0.push_back(Answer::Written);
+    }
+
+    fn answer(&mut self, _wait: Duration) -> Option<Answer> {
+        self.0.pop_front()
+    }
+}
+
+/// A lane that waits for what is kept of it.
+#[derive(Debug)]
+struct Beginning {
+    lane: u32,
+    name: String,
+    floor: u64,
+    /// The read that answers it was asked for.
+    asked: bool,
+}
+
+/// A guard with its store.
+pub struct Gate {
+    guard: Guard,
+    store: Box<dyn AttemptStore>,
+    beginning: Vec<Beginning>,
+    writing: bool,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// A guard over a store.
+    pub fn new(store: Box<dyn AttemptStore>) -> Self {
+        Self {
+            guard: Guard::default(),
+            store,
+            beginning: Vec::new(),
+            writing: false,
+        }
+    }
+
+    /// A guard that keeps nothing and so never suspects.
+    pub fn open() -> Self {
+        Self::new(Box::new(Unkept::default()))
+    }
+
+    /// A lane begins at its settled floor. What is kept of it is read after this call, so that it holds what the member
+    /// that had the lane before wrote last.
+    pub fn begin(&mut self, lane: u32, name: &str, floor: u64) {
+        self.beginning.push(Beginning {
+            lane,
+            name: name.to_owned(),
+            floor,
+            asked: false,
+        });
+        self.turn();
+    }
+
+    /// Takes answers and asks for what is to be asked. To be called often.
+    pub fn turn(&mut self) {
+        while let Some(answer) = self.store.answer(Duration::ZERO) {
+            self.take(answer);
+        }
+        self.ask();
+    }
+
+    fn ask(&mut self) {
+        let reading = self.beginning.iter().any(|lane| lane.asked);
+        if !reading && !self.beginning.is_empty() {
+            self.beginning.iter_mut().for_each(|lane| lane.asked = true);
+            self.store.read();
+        }
+        if !self.writing {
+            let rows = self.guard.to_write();
+            if !rows.is_empty() {
+                self.writing = true;
+                self.store.write(rows);
+            }
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Written => {
+                self.writing = false;
+                self.guard.written();
+            }
+            Answer::Kept(rows) => {
+                let mut rows: BTreeMap<String, LaneAttempt> = rows
+                    .into_iter()
+                    .map(|row| (row.lane.clone(), row))
+                    .collect();
+                for begun in self.beginning.extract_if(.., |lane| lane.asked) {
+                    let kept = rows.remove(&begun.name);
+                    self.guard.begin(begun.lane, &begun.name, begun.floor, kept);
+                }
+            }
+        }
+    }
+
+    /// See [`Guard::permit`].
+    pub fn permit(&mut self, lane: u32, waiting: usize, position: impl Fn(usize) -> u64) -> Permit {
+        self.turn();
+        let permit = self.guard.permit(lane, waiting, &position);
+        if permit != Permit::Wait {
+            return permit;
+        }
+        self.turn();
+        self.guard.permit(lane, waiting, position)
+    }
+
+    /// See [`Guard::handed_out`].
+    pub fn handed_out(&mut self, lane: u32, end: u64) {
+        self.guard.handed_out(lane, end);
+    }
+
+    /// See [`Guard::settled`].
+    pub fn settled(&mut self, lane: u32, floor: u64) {
+        self.guard.settled(lane, floor);
+    }
+
+    /// See [`Guard::is_empty`].
+    pub fn is_empty(&mut self, lane: u32) {
+        self.guard.is_empty(lane);
+    }
+
+    /// Whether messages go one run at a time.
+    pub fn is_suspicious(&self) -> bool {
+        self.guard.is_suspicious()
+    }
+
+    /// Lets lanes go: tells their end, which may take until `deadline`, and forgets them.
+    pub fn end(&mut self, lanes: &[u32], deadline: Instant) {
+        lanes.iter().for_each(|lane| self.guard.end(*lane));
+        self.finish(deadline);
+        self.forget(lanes);
+    }
+
+    /// The process is to end: tells the end of all lanes as soon as the store takes it.
+    pub fn end_all(&mut self) {
+        self.beginning.clear();
+        self.guard.end_all();
+        self.turn();
+    }
+
+    /// Waits until everything is written.
+    pub fn finish(&mut self, deadline: Instant) {
+        self.turn();
+        while self.guard.is_writing() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.store.answer(left) {
+                Some(answer) => self.take(answer),
+                None => return,
+            }
+            self.ask();
+        }
+    }
+
+    /// Lanes that are somebody else's now: nothing is told of them.
+    pub fn forget(&mut self, lanes: &[u32]) {
+        self.beginning.retain(|begun| !lanes.contains(&begun.lane));
+        lanes.iter().for_each(|lane| self.guard.forget(*lane));
+    }
+}

@@ -1,0 +1,170 @@
+//! Messages that end the process: found by what is kept, durably, of each lane, and dead-lettered, so that one of them does not
+//! stand in the way of all others for ever.
+//!
+//! A message whose handling ends the process (out of memory, an abort, a stack that overflows) leaves no error behind, and
+//! the broker hands it out again to the next process. So a row of the state store ([`LaneAttempt`]) says of each lane that its
+//! messages are in work, *before* any of them is handed out. The next start reads it:
+//!
+//! * **A death** is an end that nobody told. A clean end, exits 70 and 75 and a second signal tell the store that the lane
+//!   is not in work any more, so they do not count; a store that is out of order just then cannot be told, which counts as a
+//!   death. SIGKILL, an abort and the out-of-memory killer count. Outages do not end the process, so they do not count.
+//! * **Deaths without progress** are counted: those after which the lane's settled floor is where it was at the start before.
+//!   Any progress resets the count, so a process that dies for other reasons accuses nobody as long as it gets on.
+//! * **Suspicion.** While any lane is suspect the whole source hands out one run of messages of one lane at a time, which is
+//!   named in the lane's row first and must settle before the next one. Runs shrink with every death without progress: 256,
+//!   64, 16, 4. After [`DEATHS_BEFORE_SINGLY`] deaths messages go singly.
+//! * **Condemned** is the one message that was named while its lane went singly and the process died: the next start hands it
+//!   out as a dead letter with its raw bytes. Nothing else is ever dead-lettered by this guard.
+//! * **Trust** returns when the floor has passed all that was in work when the process died.
+//!
+//! [`Guard`] is pure; [`Gate`] connects it with the store without ever blocking the source's thread.
+
+mod gate;
+mod lane;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+pub use super::attempt::LaneAttempt;
+pub use gate::{Answer, AttemptStore, Gate, Unkept};
+use lane::Watched;
+
+/// After so many deaths without progress the messages of a lane go singly.
+pub const DEATHS_BEFORE_SINGLY: u32 = 5;
+
+/// What may be handed out of a lane now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// Nothing yet.
+    Wait,
+    /// At most so many of the waiting messages.
+    Go(usize),
+    /// The first waiting message, alone and as a dead letter.
+    Condemned,
+}
+
+/// The lanes of one process.
+#[derive(Debug, Default)]
+pub struct Guard {
+    lanes: BTreeMap<u32, Watched>,
+}
+
+impl Guard {
+    /// A lane begins at its settled floor; `kept` is what the store holds of it.
+    pub fn begin(&mut self, lane: u32, name: &str, floor: u64, kept: Option<LaneAttempt>) {
+        let watched = Watched::begin(name, floor, kept.unwrap_or_default());
+        if watched.is_suspect() {
+            let deaths = watched.row.deaths;
+            tracing::warn!(
+                lane = name,
+                deaths,
+                "the process died over this lane before"
+            );
+        }
+        self.lanes.insert(lane, watched);
+    }
+
+    /// What may be handed out of a lane of which `waiting` messages wait; `position` is the position of each of them.
+    /// A permit stands until [`handed_out`](Self::handed_out).
+    pub fn permit(&mut self, lane: u32, waiting: usize, position: impl Fn(usize) -> u64) -> Permit {
+        if waiting == 0 || !self.lanes.contains_key(&lane) {
+            return Permit::Wait;
+        }
+        let permit = match self.is_suspicious() {
+            true => self.permit_alone(lane, waiting, position),
+            false => self.permit_trusted(lane),
+        };
+        match self.is_writing() {
+            true => Permit::Wait,
+            false => permit,
+        }
+    }
+
+    fn permit_trusted(&mut self, lane: u32) -> Permit {
+        let lane = self.lanes.get_mut(&lane);
+        lane.map_or(Permit::Wait, Watched::permit_trusted)
+    }
+
+    /// One run at a time, over all lanes.
+    fn permit_alone(
+        &mut self,
+        lane: u32,
+        waiting: usize,
+        position: impl Fn(usize) -> u64,
+    ) -> Permit {
+        let mut others = self.lanes.iter().filter(|(number, _)| **number != lane);
+        if others.any(|(_, other)| other.is_in_work() || other.run.is_some()) {
+            return Permit::Wait;
+        }
+        let Some(watched) = self.lanes.get_mut(&lane) else {
+            return Permit::Wait;
+        };
+        let permit = watched.permit_alone(waiting, position);
+        if watched.run.is_some() {
+            let others = self.lanes.iter_mut().filter(|(number, _)| **number != lane);
+            others.for_each(|(_, other)| other.rest());
+        }
+        permit
+    }
+
+    /// Everything before `end` was handed out.
+    pub fn handed_out(&mut self, lane: u32, end: u64) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.handed_out(end);
+        }
+    }
+
+    /// Everything of a lane before `floor` is durable.
+    pub fn settled(&mut self, lane: u32, floor: u64) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.settled(floor);
+        }
+    }
+
+    /// Nothing of a lane waits at the broker and nothing is in work: there is nothing to suspect.
+    pub fn is_empty(&mut self, lane: u32) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.nothing_waits();
+        }
+    }
+
+    /// A lane is let go in good order, or the process ends: whatever follows is not held against its messages. Until it
+    /// is forgotten nothing more may be handed out of it.
+    pub fn end(&mut self, lane: u32) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.end();
+        }
+    }
+
+    /// The same of all lanes.
+    pub fn end_all(&mut self) {
+        self.lanes.values_mut().for_each(Watched::end);
+    }
+
+    /// A lane is somebody else's now.
+    pub fn forget(&mut self, lane: u32) {
+        self.lanes.remove(&lane);
+    }
+
+    /// Rows that are to be made durable; none if there are none. Not to be asked again before [`Self::written`].
+    pub fn to_write(&mut self) -> Vec<LaneAttempt> {
+        let queued = self.lanes.values_mut().filter(|lane| lane.queued);
+        queued.map(Watched::write).collect()
+    }
+
+    /// The rows last given are durable.
+    pub fn written(&mut self) {
+        self.lanes.values_mut().for_each(Watched::written);
+    }
+
+    /// Whether a row is not durable yet.
+    pub fn is_writing(&self) -> bool {
+        self.lanes.values().any(|lane| lane.unwritten)
+    }
+
+    /// Whether messages go one run at a time.
+    pub fn is_suspicious(&self) -> bool {
+        self.lanes.values().any(Watched::is_suspect)
+    }
+}

@@ -1,0 +1,306 @@
+//! A client of Kafka, and why there is none.
+//!
+//! What another attempt cannot mend (a wrong password, a certificate that is not trusted, a topic that does not exist) is a
+//! matter of configuration and ends the program; everything else is waited out. Texts name no address and no secret.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::context::{Consumer, Context, Partition};
+use super::settings::{Connection, Mechanism, Settings};
+use crate::error::{Exit, Fatal};
+
+/// How long one question to the brokers may take.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the driver tells what it knows.
+const STATISTICS: Duration = Duration::from_secs(1);
+
+/// Why something that needs the brokers did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Trying again cannot help.
+    #[error("{0}")]
+    Refused(String),
+    /// Trying again may help.
+    #[error("{0}")]
+    Passing(String),
+}
+
+impl From<Trouble> for Fatal {
+    fn from(trouble: Trouble) -> Self {
+        let exit = match trouble {
+            Trouble::Refused(_) => Exit::Config,
+            Trouble::Passing(_) => Exit::Unfinished,
+        };
+        Fatal::new(exit, trouble.to_string())
+    }
+}
+
+/// What every client is told.
+pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {
+    built_for(connection)?;
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", connection.brokers.reveal())
+        .set("client.id", "hookflow")
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.refresh.interval.ms", "60000")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    secure(&mut config, connection);
+    Ok(config)
+}
+
+fn secure(config: &mut ClientConfig, connection: &Connection) {
+    let protocol = match (connection.tls, &connection.login) {
+        (false, None) => "plaintext",
+        (true, None) => "ssl",
+        (false, Some(_)) => "sasl_plaintext",
+        (true, Some(_)) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    if let Some(login) = &connection.login {
+        config
+            .set("sasl.mechanisms", login.mechanism.name())
+            .set("sasl.username", &login.user)
+            .set("sasl.password", login.password.reveal());
+    }
+    if !connection.tls {
+        return;
+    }
+    let path = |path: &Path| path.display().to_string();
+    // The OpenSSL that is built in does not know where this system keeps its certificates.
+    let authority = connection.ca_file.as_deref().map(path);
+    config.set("ssl.ca.location", authority.as_deref().unwrap_or("probe"));
+    if let Some((certificate, key)) = &connection.certificate {
+        config
+            .set("ssl.certificate.location", path(certificate))
+            .set("ssl.key.location", path(key));
+    }
+}
+
+/// What was left out of this program.
+fn built_for(connection: &Connection) -> Result<(), Trouble> {
+    let scram = connection
+        .login
+        .as_ref()
+        .filter(|login| login.mechanism != Mechanism::Plain);
+    let what = match (connection.tls, scram) {
+        _ if cfg!(feature = "kafka-tls") => return Ok(()),
+        (true, _) => "TLS (kafka.tls)",
+        (false, Some(login)) => login.mechanism.name(),
+        (false, None) => return Ok(()),
+    };
+    Err(Trouble::Refused(format!(
+        "this hookflow was built without {what} for Kafka: build it with `cargo build --release --features kafka-tls`"
+    )))
+}
+
+/// A consumer that has not connected yet. It commits nothing by itself, and begins nowhere by itself.
+pub fn consumer(settings: &Settings) -> Result<Consumer, Trouble> {
+    made(&consuming(settings)?)
+}
+
+/// The same, for partitions that are read to their end; it says when it is there.
+pub fn replaying(settings: &Settings) -> Result<Consumer, Trouble> {
+    let mut config = consuming(settings)?;
+    made(config.set("enable.partition.eof", "true"))
+}
+
+fn made(config: &ClientConfig) -> Result<Consumer, Trouble> {
+    let made = config.create_with_context(Context::default());
+    made.map_err(|error| not_made(&error))
+}
+
+fn consuming(settings: &Settings) -> Result<ClientConfig, Trouble> {
+    let mut config = client(&settings.connection)?;
+    let millis = |time: Duration| time.as_millis().to_string();
+    let heartbeat = (settings.session_timeout / 10).min(Duration::from_secs(3));
+    config
+        .set("group.id", &settings.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", millis(settings.session_timeout))
+        .set("heartbeat.interval.ms", millis(heartbeat))
+        .set("max.poll.interval.ms", millis(settings.poll_interval_max))
+        // A fetch that finds the queue full is tried again after this, not after a second.
+        .set("fetch.queue.backoff.ms", "5")
+        .set(
+            "queued.max.messages.kbytes",
+            (settings.queue_bytes / 1024).max(1).to_string(),
+        )
+        .set("statistics.interval.ms", millis(STATISTICS));
+    if let (Some(member), None) = (&settings.member, &settings.partitions) {
+        config.set("group.instance.id", member);
+    }
+    Ok(config)
+}
+
+/// What the driver says of settings that it does not take; its text names the setting, and a path at most.
+pub fn not_made(error: &KafkaError) -> Trouble {
+    match error {
+        KafkaError::ClientConfig(_, _, setting, _) => Trouble::Refused(format!(
+            "the Kafka client refuses what is set under [kafka] for {setting}"
+        )),
+        _ => Trouble::Refused(
+            "no Kafka client can be made of what is set under [kafka]: see kafka.brokers, and whether the files of \
+             certificates can be read (kafka.tls_ca_file, kafka.tls_certificate_file, kafka.tls_key_file)"
+                .into(),
+        ),
+    }
+}
+
+/// The partitions of every topic that is read.
+pub fn partitions(consumer: &Consumer, settings: &Settings) -> Result<Vec<Partition>, Trouble> {
+    let mut all = Vec::new();
+    for topic in &settings.topics {
+        let found = of_topic(consumer, &topic.name)?;
+        let highest = settings.partitions.as_ref().and_then(|set| set.highest());
+        if highest.is_some_and(|highest| usize::try_from(highest).is_ok_and(|at| at >= found)) {
+            return Err(Trouble::Refused(format!(
+                "kafka.partitions names a partition that the topic {} does not have: it has {found}",
+                topic.name
+            )));
+        }
+        let number = i32::try_from(found).unwrap_or(i32::MAX);
+        all.extend((0..number).map(|number| Partition {
+            topic: topic.name.clone(),
+            number,
+        }));
+    }
+    Ok(all)
+}
+
+/// How many partitions a topic has; none if there is no such topic.
+pub fn find(consumer: &Consumer, name: &str) -> Result<Option<usize>, Trouble> {
+    let metadata = consumer
+        .fetch_metadata(Some(name), PATIENCE)
+        .map_err(|error| why(consumer, &error))?;
+    let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+    let error = topic.and_then(|topic| topic.error()).map(Code::from);
+    match (topic, error) {
+        (Some(topic), None) if !topic.partitions().is_empty() => Ok(Some(topic.partitions().len())),
+        (_, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => Ok(None),
+        (_, Some(error)) => Err(meaning(error)),
+        (_, None) => Err(Trouble::Passing(format!(
+            "Kafka does not know the topic {name} yet"
+        ))),
+    }
+}
+
+/// How many partitions a topic has that must be there.
+pub fn of_topic(consumer: &Consumer, name: &str) -> Result<usize, Trouble> {
+    find(consumer, name)?.ok_or_else(|| {
+        Trouble::Refused(format!(
+            "there is no topic {name}: create it with `hookflow setup`, or set kafka.topics"
+        ))
+    })
+}
+
+/// What an error means; what the client was told meanwhile says more than the error itself, which is often only that time
+/// was up.
+pub fn why(consumer: &Consumer, error: &KafkaError) -> Trouble {
+    let until = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < until {
+        drop(consumer.poll(Duration::from_millis(20)));
+        let told = consumer.context().errors();
+        let mut meant = told.into_iter().map(meaning);
+        if let Some(refused) = meant.find(|trouble| matches!(trouble, Trouble::Refused(_))) {
+            return refused;
+        }
+    }
+    meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown))
+}
+
+/// What an error of the driver means. The one place that decides it.
+pub fn meaning(code: Code) -> Trouble {
+    let refused = |text: &str| Trouble::Refused(text.to_owned());
+    match code {
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::IllegalSASLState => refused(
+            "Kafka refuses the user or password: see kafka.user, kafka.password (HOOKFLOW_KAFKA_PASSWORD) and kafka.mechanism",
+        ),
+        Code::UnsupportedSASLMechanism => {
+            refused("Kafka does not offer this way to log in: see kafka.mechanism")
+        }
+        Code::SSL => refused(
+            "no TLS connection to Kafka can be made: the broker offers no TLS, its certificate is not trusted, or it wants one \
+             of ours (kafka.tls, kafka.tls_ca_file, kafka.tls_certificate_file)",
+        ),
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed => refused(
+            "Kafka does not allow it: the user needs Read and Describe on the topics of kafka.topics and Read on kafka.group \
+             (and Create for `hookflow setup`, Write for `hookflow publish`)",
+        ),
+        Code::InvalidSessionTimeout => refused(
+            "Kafka refuses kafka.session_timeout: the brokers allow it from group.min.session.timeout.ms (6s) to \
+             group.max.session.timeout.ms (30m)",
+        ),
+        Code::InconsistentGroupProtocol => refused(
+            "the group is in use by consumers that share partitions in another way than cooperative-sticky: set kafka.group to \
+             a name of its own",
+        ),
+        Code::FencedInstanceId => refused(
+            "another process has the same name in the group: give each its own source.member",
+        ),
+        code => Trouble::Passing(format!(
+            "Kafka cannot be reached, or is not ready ({code:?})"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::kafka::settings::{Login, Secret};
+
+    fn connection() -> Connection {
+        Connection {
+            brokers: Secret::new("127.0.0.1:1".into()),
+            tls: false,
+            ca_file: None,
+            certificate: None,
+            login: None,
+        }
+    }
+
+    fn login(mechanism: Mechanism) -> Option<Login> {
+        Some(Login {
+            mechanism,
+            user: "me".into(),
+            password: Secret::new("hunter2".into()),
+        })
+    }
+
+    #[test]
+    fn what_was_not_built_in_is_refused_with_what_to_do() {
+        let plain = Connection {
+            login: login(Mechanism::Plain),
+            ..connection()
+        };
+        assert!(client(&plain).is_ok());
+        let tls = Connection {
+            tls: true,
+            ..connection()
+        };
+        let scram = Connection {
+            login: login(Mechanism::Scram256),
+            ..connection()
+        };
+        for wanted in [tls, scram] {
+            match client(&wanted) {
+                Ok(_) => assert!(cfg!(feature = "kafka-tls")),
+                Err(trouble) => assert!(trouble.to_string().contains("--features kafka-tls")),
+            }
+        }
+    }
+}

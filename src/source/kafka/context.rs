@@ -1,0 +1,223 @@
+//! What the driver tells, kept until the source's thread looks at it.
+//!
+//! Rebalances are only noted here, never carried out: the driver waits, sending heartbeats, until partitions are assigned or
+//! given up by a call, so that what was handed out of them can settle before they go. The driver's own texts name addresses,
+//! so only codes are kept of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::bindings::rd_kafka_resp_err_t as Response;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde::Deserialize;
+
+/// A consumer that tells what happens to it.
+pub type Consumer = BaseConsumer<Context>;
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The topic.
+    pub topic: String,
+    /// Its number.
+    pub number: i32,
+}
+
+impl std::fmt::Display for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.topic, self.number)
+    }
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The group gives these partitions to us.
+    Assigned(Vec<Partition>),
+    /// The group takes these partitions away.
+    Revoked(Vec<Partition>),
+    /// Something is wrong with the client as a whole.
+    Error(RDKafkaErrorCode),
+    /// What the client knows of the brokers.
+    Known(Known),
+}
+
+/// What the client knows of the brokers.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Whether any broker can be reached.
+    pub reachable: bool,
+    /// Where each partition ends.
+    pub ends: HashMap<Partition, u64>,
+}
+
+/// The client's callbacks.
+#[derive(Debug, Default)]
+pub struct Context {
+    events: Mutex<VecDeque<Event>>,
+    closing: AtomicBool,
+}
+
+impl Context {
+    /// The oldest event that was not looked at.
+    pub fn next(&self) -> Option<Event> {
+        self.lock().pop_front()
+    }
+
+    /// The errors among the events.
+    pub fn errors(&self) -> Vec<RDKafkaErrorCode> {
+        let mut errors = Vec::new();
+        self.lock().retain(|event| match event {
+            Event::Error(code) => {
+                errors.push(*code);
+                false
+            }
+            _ => true,
+        });
+        errors
+    }
+
+    /// The consumer is to be closed: from now on partitions are given up at once.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    fn tell(&self, event: Event) {
+        self.lock().push_back(event);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, _message: &str) {
+        tracing::debug!(?level, facility, "the Kafka client");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        match serde_json::from_slice::<Statistics>(statistics) {
+            Ok(statistics) => self.tell(Event::Known(statistics.known())),
+            Err(_) => tracing::debug!("the Kafka client's statistics cannot be read"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, _reason: &str) {
+        let code = error.rdkafka_error_code();
+        self.tell(Event::Error(code.unwrap_or(RDKafkaErrorCode::Unknown)));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &Consumer, what: Response, list: &mut TopicPartitionList) {
+        let assigned = what == Response::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        match (self.closing.load(Ordering::Relaxed), assigned) {
+            (false, true) => self.tell(Event::Assigned(partitions(list))),
+            (false, false) => self.tell(Event::Revoked(partitions(list))),
+            (true, true) => drop(consumer.incremental_assign(list)),
+            (true, false) => drop(consumer.incremental_unassign(list)),
+        }
+    }
+}
+
+/// The partitions of a list.
+pub fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    list.elements().iter().map(partition).collect()
+}
+
+/// The partition of an element of a list.
+pub fn partition(element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> Partition {
+    Partition {
+        topic: element.topic().to_owned(),
+        number: element.partition(),
+    }
+}
+
+/// A list of partitions, each with an offset if it has one.
+pub fn list<'a>(
+    partitions: impl IntoIterator<Item = (&'a Partition, Option<u64>)>,
+) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in partitions {
+        let mut element = list.add_partition(&partition.topic, partition.number);
+        let offset = offset.and_then(|offset| i64::try_from(offset).ok());
+        if let Some(offset) = offset
+            && element.set_offset(Offset::Offset(offset)).is_err()
+        {
+            tracing::debug!(offset, "an offset that cannot be");
+        }
+    }
+    list
+}
+
+/// What is wanted of the driver's statistics.
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    brokers: HashMap<String, BrokerStatistics>,
+    #[serde(default)]
+    topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: HashMap<i32, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    hi_offset: i64,
+}
+
+impl Statistics {
+    fn known(self) -> Known {
+        let mut known = Known {
+            reachable: self.brokers.values().any(|broker| broker.state == "UP"),
+            ..Known::default()
+        };
+        for (topic, partitions) in self.topics {
+            for (number, partition) in partitions.partitions {
+                // One that is not known is negative, and so is the partition that stands for none.
+                if let Ok(end) = u64::try_from(partition.hi_offset) {
+                    let topic = topic.clone();
+                    known.ends.insert(Partition { topic, number }, end);
+                }
+            }
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_say_who_can_be_reached_and_where_partitions_end() {
+        let text = br#"{"name":"x","brokers":{"a:1/1":{"state":"UP","nodeid":1},"b":{"state":"DOWN"}},"topics":{"t":{"topic":"t",
+            "partitions":{"0":{"hi_offset":7},"-1":{"hi_offset":-1001}}}}}"#;
+        let context = Context::default();
+        context.stats_raw(text);
+        let Some(Event::Known(known)) = context.next() else {
+            panic!("nothing is known");
+        };
+        assert!(known.reachable);
+        let partition = Partition {
+            topic: "t".into(),
+            number: 0,
+        };
+        assert_eq!(known.ends.get(&partition), Some(&7));
+        assert_eq!(known.ends.len(), 1);
+    }
+}

@@ -1,0 +1,129 @@
+//! What is wrong, and what follows from it.
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::topic_partition_list::Offset;
+
+use super::Reader;
+use crate::error::{Exit, Fatal};
+use crate::source::kafka::begin::Begin;
+use crate::source::kafka::connect::{PATIENCE, Trouble, meaning};
+use crate::source::kafka::context::{Known, Partition};
+use crate::source::kafka::settings::OnLost;
+use crate::tally::{Counter, Gauge};
+
+impl Reader {
+    /// An error that the driver told. Most of them it mends by itself.
+    pub(super) fn wrong(&mut self, code: Code) -> Result<(), Fatal> {
+        match code {
+            Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
+                return self.out_of_range();
+            }
+            Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
+            Code::AllBrokersDown => self.condition.trouble("broker", "Kafka cannot be reached"),
+            Code::PollExceeded => {
+                tracing::warn!(
+                    "the group has given our partitions away: the process stood still for too long"
+                );
+            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => self.condition.trouble(
+                "client",
+                "a topic of kafka.topics, or a partition of it, is gone: look who deleted it",
+            ),
+            code => match meaning(code) {
+                Trouble::Refused(why) => self.condition.trouble("client", why),
+                Trouble::Passing(_) => tracing::debug!(?code, "the Kafka client"),
+            },
+        }
+        Ok(())
+    }
+
+    /// The client cannot go on.
+    fn fatal(&self, code: Code) -> Fatal {
+        let inner = self.consumer.client().fatal_error();
+        Self::ended(inner.map_or(code, |(code, _)| code))
+    }
+
+    /// An error after which the client cannot go on.
+    pub(super) fn ended(code: Code) -> Fatal {
+        match meaning(code) {
+            Trouble::Refused(why) => Fatal::new(Exit::Config, why),
+            Trouble::Passing(_) => Fatal::new(
+                Exit::Watchdog,
+                format!("the Kafka client has ended: {code:?}"),
+            ),
+        }
+    }
+
+    /// What the driver knows of the brokers.
+    pub(super) fn known(&mut self, known: &Known) {
+        if known.reachable {
+            self.condition.well("broker");
+        }
+        let mut lag = 0;
+        for work in &mut self.works {
+            work.end = known.ends.get(&work.partition).copied().or(work.end);
+            let behind = work.end.map_or(0, |end| work.lane.behind(end));
+            lag += behind + work.lane.waiting().0 as u64;
+            if work.end.is_some() && behind == 0 && work.lane.waiting().0 == 0 {
+                self.gate.is_empty(work.lane.number());
+            }
+        }
+        self.tally.set(Gauge::SourceLag, lag);
+    }
+
+    /// A partition does not hold the message that is to be read next: a loss that is never passed over silently.
+    fn out_of_range(&mut self) -> Result<(), Fatal> {
+        let places: Vec<(Partition, u64)> = self
+            .works
+            .iter()
+            .map(|work| (work.partition.clone(), work.lane.next()))
+            .collect();
+        for (partition, next) in places {
+            match self.ends(&partition) {
+                Ok((low, _)) if next < low => self.read_from(partition, low, low - next)?,
+                Ok((low, high)) if next > high => self.read_from(partition, low, 1)?,
+                Ok(_) => {}
+                Err(trouble) => {
+                    // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
+                    self.condition.trouble("begin", trouble.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_from(&mut self, partition: Partition, low: u64, lost: u64) -> Result<(), Fatal> {
+        if self.settings.on_lost == OnLost::Stop {
+            return Err(self.lost(&partition, lost));
+        }
+        self.tally.count(Counter::SourceLost, lost);
+        tracing::error!(%partition, lost, "messages were dropped before they were read");
+        let offset = Offset::Offset(i64::try_from(low).unwrap_or(i64::MAX));
+        let sought = self
+            .consumer
+            .seek(&partition.topic, partition.number, offset, PATIENCE);
+        if sought.is_err() {
+            let why = "a partition that lost messages cannot be read on: start again";
+            return Err(Fatal::new(Exit::Watchdog, why));
+        }
+        let gone: Vec<u32> = self
+            .works
+            .iter()
+            .filter(|work| work.partition == partition)
+            .map(|work| work.lane.number())
+            .collect();
+        self.take_back(|lane| gone.contains(&lane));
+        self.works.retain(|work| work.partition != partition);
+        self.last = 0;
+        self.gate.forget(&gone);
+        self.begin_lane(
+            partition,
+            Begin {
+                at: low,
+                is_chosen: true,
+                lost,
+            },
+        )
+    }
+}

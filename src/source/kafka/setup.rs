@@ -1,0 +1,87 @@
+//! Topics: made by `hookflow setup`, or checked.
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::connect::{PATIENCE, Trouble, client, consumer, find, meaning, not_made, of_topic};
+use super::settings::{Settings, Topic};
+use crate::error::{Exit, Fatal};
+
+/// Creates topics that are missing. Answers what it did, a sentence each.
+pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
+    let asking = consumer(settings)?;
+    for topic in &settings.topics {
+        if find(&asking, &topic.name)?.is_none() {
+            create(settings, topic)?;
+        }
+    }
+    let done = settings.topics.iter().map(|topic| {
+        let partitions = until_known(&asking, &topic.name)?;
+        let name = &topic.name;
+        Ok(format!(
+            "topic {name}: {partitions} partitions ready; publish with the key <provider>|<user>"
+        ))
+    });
+    done.collect()
+}
+
+/// A topic that was just made is not known everywhere at once.
+fn until_known(asking: &super::context::Consumer, name: &str) -> Result<usize, Trouble> {
+    let mut found = of_topic(asking, name);
+    for _ in 0..20 {
+        if found.is_ok() {
+            break;
+        }
+        drop(asking.poll(std::time::Duration::from_millis(100)));
+        found = of_topic(asking, name);
+    }
+    found
+}
+
+/// Creates a topic, unless somebody else just did.
+fn create(settings: &Settings, topic: &Topic) -> Result<(), Fatal> {
+    let storage = &settings.storage;
+    let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let retention = storage.max_age.as_millis().to_string();
+    let wanted = NewTopic::new(
+        &topic.name,
+        number(storage.partitions),
+        TopicReplication::Fixed(number(storage.replicas)),
+    )
+    .set("retention.ms", &retention);
+    let admin: AdminClient<DefaultClientContext> = client(&settings.connection)?
+        .create()
+        .map_err(|error| not_made(&error))?;
+    let options = AdminOptions::new()
+        .request_timeout(Some(PATIENCE))
+        .operation_timeout(Some(PATIENCE));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime
+        .map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for Kafka: {error}")))?;
+    let created = runtime.block_on(admin.create_topics([&wanted], &options));
+    let created =
+        created.map_err(|error| meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)))?;
+    match created.into_iter().next() {
+        Some(Ok(_)) => {
+            tracing::info!(topic = topic.name, "created");
+            Ok(())
+        }
+        Some(Err((_, Code::TopicAlreadyExists))) | None => Ok(()),
+        Some(Err((_, code))) => Err(not_created(settings, topic, code).into()),
+    }
+}
+
+fn not_created(settings: &Settings, topic: &Topic, code: Code) -> Trouble {
+    match (code, meaning(code)) {
+        (Code::InvalidReplicationFactor, _) => Trouble::Refused(format!(
+            "there are fewer brokers than kafka.replicas ({})",
+            settings.storage.replicas
+        )),
+        (_, Trouble::Passing(_)) => Trouble::Refused(format!(
+            "Kafka refuses to create the topic {} ({code:?})",
+            topic.name
+        )),
+        (_, refused) => refused,
+    }
+}
