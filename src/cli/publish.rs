@@ -16,10 +16,12 @@ use crate::decode;
 use crate::error::{Exit, Fatal};
 use crate::event::{Origin, Provider};
 use crate::observe::numbers::grouped;
+use crate::runtime::Rate;
 use crate::source::EnvelopeDefaults;
 use crate::source::envelope::parse_line;
 use crate::source::file::open;
 use crate::source::nats::publisher::{Outgoing, publish as publish_to_nats};
+use crate::source::pace::Pace;
 
 /// Publishes every line of the files; returns when the broker has confirmed all of them.
 pub fn publish(
@@ -33,11 +35,17 @@ pub fn publish(
         let message = "there is nothing to publish to: set source.live to \"nats\"";
         return Err(Fatal::new(Exit::Config, message));
     }
+    let pace = Pace {
+        per_second: match what.rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        },
+    };
     for path in &what.files {
         let mut broken = None;
         let messages = Lines::open(path, &plan)?
             .map_while(|line| line.map_err(|error| broken = Some(error)).ok());
-        let published = publish_to_nats(&plan.nats.connection, messages)?;
+        let published = publish_to_nats(&plan.nats.connection, messages, pace)?;
         if let Some(error) = broken {
             return Err(unreadable(path, &error));
         }

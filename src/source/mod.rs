@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod low_water;
 pub mod message;
 pub mod nats;
+pub mod pace;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +27,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::event::{Delivery, Origin, Provider, User};
+use crate::event::{Delivery, Millis, Origin, Provider, User};
 
 /// One record as a source hands it out.
 #[derive(Clone, Debug)]
@@ -40,6 +41,14 @@ pub enum Record {
 }
 
 impl Record {
+    /// When a broker took it, if that is known.
+    pub const fn taken(&self) -> Option<Millis> {
+        match self {
+            Record::Message(message) => message.at,
+            Record::Line(..) | Record::Ready(_) => None,
+        }
+    }
+
     /// About how many bytes it holds in memory.
     pub fn bytes(&self) -> usize {
         match self {

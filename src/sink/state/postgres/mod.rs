@@ -5,7 +5,7 @@
 //! transaction locks in one order, so members may write to the same rows. A commit whose reply is lost is an error of
 //! unknown outcome: the writer repeats the batch, and the ledger judges what of it is new.
 //!
-//! A batch of events takes three round trips and at most seven statements, whatever its size: the ledger; the parked copies
+//! A batch of events takes three round trips and at most six statements, whatever its size: the ledger; the parked copies
 //! and the locked state rows; the changed rows, the counters and the commit.
 //!
 //! Batches need one of the poolers' session modes, if there is a pooler: settings and advisory locks belong to the session.
