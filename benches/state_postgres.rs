@@ -100,10 +100,11 @@ fn random(server: &Server, size: u64) {
     spent.print("random", size as usize, server.hot());
 }
 
-fn mail(server: &Server, folder: &Path, size: usize) -> Spent {
+fn mail(server: &Server, folder: &Path, size: usize, ledger: u64) -> Spent {
     let mut store = server.fresh();
     let mut known = deliveries::load(&mut store, folder);
     let events = deliveries::events(folder, &mut known);
+    preload(server, &events[0], ledger);
     server.settle();
     let mut batches = events.chunks(size).map(<[_]>::to_vec);
     Spent::applying(server, &mut store, &mut batches, Duration::MAX)
@@ -141,15 +142,23 @@ fn keys_alone(server: &Server, size: u64) {
     println!("{:<22} {size:>6} a batch  {rate:>8.0} keys/s", "keys alone");
 }
 
-/// On top of many keys, which are those of a month before, spread as random keys are.
+/// Keys of the month before that event.
+fn preload(server: &Server, first: &StateEvent, keys: u64) {
+    if keys == 0 {
+        return;
+    }
+    let hour = first.bucket.0;
+    server.run(&format!(
+        "INSERT INTO {SCHEMA}.ledger (bucket, identity)
+         SELECT {hour} - 719 + (n * 720 / {keys})::integer, gen_random_uuid() FROM generate_series(0, {keys}::bigint - 1) AS n"
+    ));
+}
+
+/// On top of many keys.
 fn large_ledger(server: &Server, keys: u64) {
     let mut store = server.fresh();
     let rows = load(&mut store);
-    let hour = i64::from(event(0, &rows).bucket.0);
-    server.run(&format!(
-        "INSERT INTO {SCHEMA}.ledger (bucket, identity)
-         SELECT {hour} - 719 + (n * 720 / {keys})::integer, gen_random_uuid() FROM generate_series(0, {keys} - 1) AS n"
-    ));
+    preload(server, &event(0, &rows), keys);
     server.settle();
     let mut batches = (0..).map(|n| {
         (n * 5_000..(n + 1) * 5_000)
@@ -177,9 +186,10 @@ fn main() {
         return;
     };
     let server = Server::connect(&url);
+    let ledger = setting("HOOKFLOW_BENCH_LEDGER").unwrap_or(0);
     if let Ok(folder) = std::env::var("HOOKFLOW_BENCH_DELIVERIES") {
         let size = setting("HOOKFLOW_BENCH_ROWS").unwrap_or(5_000);
-        let spent = mail(&server, &PathBuf::from(folder), size);
+        let spent = mail(&server, &PathBuf::from(folder), size, ledger);
         println!(
             "statements {:.0} events/s {:.1} us",
             spent.rate(),
@@ -198,10 +208,10 @@ fn main() {
     let format = hookflow::source::generator::SnapshotFormat::default();
     hookflow::source::generator::write_to(folder.path(), settings, format, |_| {}).unwrap();
     for size in [1_000, 5_000, 10_000] {
-        mail(&server, folder.path(), size).print("mail", size, server.hot());
+        mail(&server, folder.path(), size, 0).print("mail", size, server.hot());
     }
     keys_alone(&server, 5_000);
-    if let Some(keys) = setting("HOOKFLOW_BENCH_LEDGER").filter(|keys| *keys > 0) {
-        large_ledger(&server, keys);
+    if ledger > 0 {
+        large_ledger(&server, ledger);
     }
 }

@@ -88,6 +88,7 @@ measure_run() {
     ended=$(now) after=$(cpu_all) peak=$(memory VmHWM)
     stop_job || die "the job ended with exit code $?; the end of its log: $(tail -n 3 "$scratch/job.log")"
     if [ -n "$statements" ]; then alone=$(statements_alone "$folder"); fi
+    if [ "$read" -ge "$messages" ]; then die "too few messages to measure"; fi
     echo "$run $begun $ended $((messages - read)) $peak $alone $before $after" | awk '{
         printf "%s %d", $1, $4 / ($3 - $2)
         for (at = 7; at <= 10; at++) printf " %.1f", ($(at + 4) - $at) * 1e6 / $4
