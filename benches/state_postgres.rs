@@ -1,151 +1,123 @@
 //! The state store in Postgres: how many events a second one connection makes durable, and what that costs the server.
 //!
-//! Needs `HOOKFLOW_POSTGRES_URL` (see `scripts/stack`); without it nothing is measured. Each line is a fresh schema with 100,000
-//! recipients in 20 batches, then new events about random ones. `bare` is the ledger's statement alone, in the same shape.
-//! `HOOKFLOW_BENCH_LEDGER=20000000` measures once more on top of so many keys.
+//! Needs `HOOKFLOW_POSTGRES_URL` (see `scripts/stack`); without it nothing is measured. Each line is a fresh schema.
+//!
+//! * `random` events: 100,000 recipients in 20 batches, new events about random ones, most of them alone in their batch;
+//! * `mail`: the events of generated deliveries, several about one recipient at once (sent, delivered, opened), as they come. 100,000
+//!   of them, or all of `HOOKFLOW_BENCH_DELIVERIES`, a folder that `hookflow generate` wrote (and then nothing else is measured, in
+//!   one line that programs read: what the store's statements alone reach, without a dataflow in front of them). Batches hold
+//!   `HOOKFLOW_BENCH_ROWS` events then (5,000);
+//! * `keys alone`: an insert of keys, in the ledger's shape and nothing else.
+//!
+//! `HOOKFLOW_BENCH_LEDGER=20_000_000` measures once more on top of so many keys.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     reason = "a benchmark: it stops at the first error"
 )]
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hookflow::sink::state::RowId;
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::postgres::{PostgresStore, Settings, migrate};
-use tokio_postgres::{Client, NoTls};
+use hookflow::sink::state::postgres::PostgresStore;
+use hookflow::sink::state::{StateEvent, StateStore};
 
+#[path = "state_world/deliveries.rs"]
+mod deliveries;
+#[path = "state_world/server.rs"]
+mod server;
 #[path = "state_world/mod.rs"]
 mod state_world;
 
+use server::{SCHEMA, Server, cpu_own};
 use state_world::{event, load};
 
 const SECONDS: Duration = Duration::from_secs(6);
-const SCHEMA: &str = "hookflow_bench";
 
-struct Server {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
-    settings: Settings,
+/// What applying batches took.
+#[derive(Default)]
+struct Spent {
+    events: usize,
+    time: Duration,
+    /// CPU of the server and of this process, seconds.
+    cpu: (f64, f64),
+    wal: i64,
 }
 
-impl Server {
-    fn connect(url: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let client = runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client
-        });
-        let mut settings = Settings::plain(url, SCHEMA);
-        settings.application_name = SCHEMA.into();
-        Self {
-            runtime,
-            client,
-            settings,
+impl Spent {
+    /// Applies batches until there are none, or for some seconds.
+    fn applying(
+        server: &Server,
+        store: &mut PostgresStore,
+        batches: &mut dyn Iterator<Item = Vec<StateEvent>>,
+        limit: Duration,
+    ) -> Self {
+        let (cpu, own, wal) = (server.backend_cpu(), cpu_own(), server.wal());
+        let (mut spent, mut made) = (Self::default(), 0.0);
+        while spent.time < limit {
+            let making = cpu_own();
+            let Some(batch) = batches.next() else { break };
+            made += cpu_own() - making;
+            let begun = Instant::now();
+            store.apply(&batch).unwrap();
+            spent.time += begun.elapsed();
+            spent.events += batch.len();
         }
+        spent.cpu = (server.backend_cpu() - cpu, cpu_own() - own - made);
+        spent.wal = server.wal() - wal;
+        spent
     }
 
-    fn run(&self, words: &str) {
-        self.runtime
-            .block_on(self.client.batch_execute(words))
-            .unwrap();
+    fn rate(&self) -> f64 {
+        self.events as f64 / self.time.as_secs_f64()
     }
 
-    fn number(&self, query: &str) -> i64 {
-        let row = self.runtime.block_on(self.client.query_one(query, &[]));
-        row.unwrap().get(0)
+    fn micros(&self) -> (f64, f64) {
+        let each = |cpu: f64| cpu * 1e6 / self.events as f64;
+        (each(self.cpu.0), each(self.cpu.1))
     }
 
-    fn fresh(&self) -> (PostgresStore, Vec<RowId>) {
-        self.run(&format!("DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"));
-        migrate(self.settings.clone()).unwrap();
-        let mut store = PostgresStore::open(self.settings.clone()).unwrap();
-        let rows = load(&mut store);
-        self.run(&format!("VACUUM ANALYZE {SCHEMA}.recipients; "));
-        self.run("CHECKPOINT");
-        (store, rows)
-    }
-
-    /// CPU seconds of the backend that serves the store (0 where the server is on another machine).
-    fn backend_cpu(&self) -> f64 {
-        let query = format!(
-            "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity WHERE application_name = '{SCHEMA}'"
+    fn print(&self, name: &str, size: usize, hot: i64) {
+        let (server, client) = self.micros();
+        println!(
+            "{name:<22} {size:>6} a batch  {:>8.0} events/s  server {server:>5.1} us  client {client:>4.1} us  WAL {:>4} B an event  HOT {hot:>3} %",
+            self.rate(),
+            self.wal / self.events.max(1) as i64,
         );
-        cpu_of(self.number(&query))
     }
 }
 
-/// User and system time of a process, from its `stat`, in a clock of 100 ticks a second.
-fn cpu_of(pid: i64) -> f64 {
-    let Ok(file) = std::process::Command::new("cat")
-        .arg(format!("/proc/{pid}/stat"))
-        .output()
-    else {
-        return 0.0;
-    };
-    let text = String::from_utf8_lossy(&file.stdout).into_owned();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split(' ').collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|f| f.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    (ticks(12) + ticks(13)) / 100.0
+fn random(server: &Server, size: u64) {
+    let mut store = server.fresh();
+    let rows = load(&mut store);
+    server.settle();
+    let mut batches = (0..).map(|n| {
+        (n * size..(n + 1) * size)
+            .map(|n| event(n, &rows))
+            .collect()
+    });
+    let spent = Spent::applying(server, &mut store, &mut batches, SECONDS);
+    spent.print("random", size as usize, server.hot());
 }
 
-fn cpu_own() -> f64 {
-    cpu_of(i64::from(std::process::id()))
-}
-
-/// Applies new events for some seconds in batches of `size`; prints one line.
-fn measure(
-    server: &Server,
-    store: &mut PostgresStore,
-    rows: &[RowId],
-    next: &mut u64,
-    size: u64,
-    name: &str,
-) {
-    let wal = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
-    let (cpu, own, written) = (server.backend_cpu(), cpu_own(), server.number(wal));
-    let (mut spent, mut events, mut made) = (Duration::ZERO, 0, 0.0);
-    while spent < SECONDS {
-        let making = cpu_own();
-        let batch: Vec<_> = (*next..*next + size).map(|n| event(n, rows)).collect();
-        made += cpu_own() - making;
-        *next += size;
-        let begun = Instant::now();
-        store.apply(&batch).unwrap();
-        spent += begun.elapsed();
-        events += size;
-    }
-    let per_event = |cpu: f64| cpu * 1e6 / events as f64;
-    println!(
-        "{name:<28} {size:>6} a batch  {:>8.0} events/s  server {:>5.1} us  client {:>5.1} us  WAL {:>4} B an event",
-        events as f64 / spent.as_secs_f64(),
-        per_event(server.backend_cpu() - cpu),
-        per_event(cpu_own() - own - made),
-        (server.number(wal) - written) / events as i64,
-    );
+fn mail(server: &Server, folder: &Path, size: usize, ledger: u64) -> Spent {
+    let mut store = server.fresh();
+    let mut known = deliveries::load(&mut store, folder);
+    let events = deliveries::events(folder, &mut known);
+    preload(server, &events[0], ledger);
+    server.settle();
+    let mut batches = events.chunks(size).map(<[_]>::to_vec);
+    Spent::applying(server, &mut store, &mut batches, Duration::MAX)
 }
 
 /// The statement of the ledger alone: what no design on one connection can pass.
-fn bare(server: &Server, size: u64) {
-    server.run(
-        "DROP TABLE IF EXISTS pg_temp.bare; CREATE TEMP TABLE probe (x int); DROP TABLE probe",
-    );
+fn keys_alone(server: &Server, size: u64) {
     server.run(&format!(
-        "SET plan_cache_mode = force_generic_plan; DROP TABLE IF EXISTS {SCHEMA}.bare;
-         CREATE TABLE {SCHEMA}.bare (bucket integer, identity text, PRIMARY KEY (bucket, identity))"
+        "SET plan_cache_mode = force_generic_plan; DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA};
+         CREATE TABLE {SCHEMA}.keys (bucket integer, identity text, PRIMARY KEY (bucket, identity))"
     ));
     let words = format!(
-        "INSERT INTO {SCHEMA}.bare SELECT * FROM unnest($1::integer[], $2::text[]) ON CONFLICT DO NOTHING"
+        "INSERT INTO {SCHEMA}.keys SELECT * FROM unnest($1::integer[], $2::text[]) ON CONFLICT DO NOTHING"
     );
     let (mut next, mut spent) = (0, Duration::ZERO);
     let statement = server
@@ -166,11 +138,46 @@ fn bare(server: &Server, size: u64) {
         done.unwrap();
         spent += begun.elapsed();
     }
+    let rate = next as f64 / spent.as_secs_f64();
+    println!("{:<22} {size:>6} a batch  {rate:>8.0} keys/s", "keys alone");
+}
+
+/// Keys of the month before that event.
+fn preload(server: &Server, first: &StateEvent, keys: u64) {
+    if keys == 0 {
+        return;
+    }
+    let hour = first.bucket.0;
+    server.run(&format!(
+        "INSERT INTO {SCHEMA}.ledger (bucket, identity)
+         SELECT {hour} - 719 + (n * 720 / {keys})::integer, gen_random_uuid() FROM generate_series(0, {keys}::bigint - 1) AS n"
+    ));
+}
+
+/// On top of many keys.
+fn large_ledger(server: &Server, keys: u64) {
+    let mut store = server.fresh();
+    let rows = load(&mut store);
+    preload(server, &event(0, &rows), keys);
+    server.settle();
+    let mut batches = (0..).map(|n| {
+        (n * 5_000..(n + 1) * 5_000)
+            .map(|n| event(n, &rows))
+            .collect()
+    });
+    let spent = Spent::applying(server, &mut store, &mut batches, SECONDS);
+    spent.print("random, large ledger", 5_000, server.hot());
+    let (keys, bytes) = server.ledger();
+    let each = bytes as f64 / keys as f64;
     println!(
-        "{:<28} {size:>6} a batch  {:>8.0} rows/s",
-        "bare insert of keys",
-        next as f64 / spent.as_secs_f64()
+        "{:<22} {keys} keys, {each:.1} bytes each with the index",
+        "ledger"
     );
+}
+
+fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok()?.replace('_', "");
+    Some(text.parse().ok().unwrap())
 }
 
 fn main() {
@@ -179,49 +186,32 @@ fn main() {
         return;
     };
     let server = Server::connect(&url);
-    for size in [1_000, 5_000, 10_000] {
-        let (mut store, rows) = server.fresh();
-        let mut next = 0;
-        measure(&server, &mut store, &rows, &mut next, size, "new events");
-    }
-    bare(&server, 5_000);
-    let (mut store, rows) = server.fresh();
-    let mut next = 0;
-    let keys: u64 = std::env::var("HOOKFLOW_BENCH_LEDGER").map_or(0, |n| n.parse().unwrap());
-    while next < keys {
-        let batch: Vec<_> = (next..next + 20_000).map(|n| event(n, &rows)).collect();
-        next += 20_000;
-        store.apply(&batch).unwrap();
-    }
-    if keys > 0 {
-        server.run("CHECKPOINT");
-        measure(
-            &server,
-            &mut store,
-            &rows,
-            &mut next,
-            5_000,
-            "on top of those keys",
-        );
-        let size = format!(
-            "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = '{SCHEMA}.ledger'::regclass"
-        );
+    let ledger = setting("HOOKFLOW_BENCH_LEDGER").unwrap_or(0);
+    if let Ok(folder) = std::env::var("HOOKFLOW_BENCH_DELIVERIES") {
+        let size = setting("HOOKFLOW_BENCH_ROWS").unwrap_or(5_000);
+        let spent = mail(&server, &PathBuf::from(folder), size, ledger);
         println!(
-            "{:<28} {:>6.1} bytes a key with its index",
-            "ledger",
-            server.number(&size) as f64 / next as f64
+            "statements {:.0} events/s {:.1} us",
+            spent.rate(),
+            spent.micros().0
         );
+        return;
     }
-    let hot = format!(
-        "SELECT coalesce(100 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::bigint FROM pg_stat_all_tables WHERE relid = '{SCHEMA}.recipients'::regclass"
-    );
-    measure(&server, &mut store, &rows, &mut next, 5_000, "again");
-    server.run("SELECT pg_stat_force_next_flush()");
-    println!(
-        "{:<28} {:>6} % of updates were HOT",
-        "recipients",
-        server.number(&hot)
-    );
-    drop(store);
-    server.run(&format!("DROP SCHEMA {SCHEMA} CASCADE"));
+    for size in [1_000, 5_000, 10_000] {
+        random(&server, size);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = hookflow::source::generator::Settings {
+        deliveries: 100_000,
+        ..Default::default()
+    };
+    let format = hookflow::source::generator::SnapshotFormat::default();
+    hookflow::source::generator::write_to(folder.path(), settings, format, |_| {}).unwrap();
+    for size in [1_000, 5_000, 10_000] {
+        mail(&server, folder.path(), size, 0).print("mail", size, server.hot());
+    }
+    keys_alone(&server, 5_000);
+    if ledger > 0 {
+        large_ledger(&server, ledger);
+    }
 }

@@ -17,9 +17,11 @@ use crate::decode;
 use crate::error::{Exit, Fatal};
 use crate::event::{Delivery, Origin, Provider};
 use crate::observe::numbers::grouped;
+use crate::runtime::Rate;
 use crate::source::EnvelopeDefaults;
 use crate::source::envelope::parse_line;
 use crate::source::file::open;
+use crate::source::pace::Pace;
 use crate::source::{kafka, nats};
 
 /// Publishes every line of the files; returns when the broker has confirmed all of them.
@@ -30,11 +32,17 @@ pub fn publish(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let plan = load(common, env, Vec::new())?.plan;
+    let pace = Pace {
+        per_second: match what.rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        },
+    };
     for path in &what.files {
         let mut broken = None;
         let lines = Lines::open(path, &plan)?
             .map_while(|line| line.map_err(|error| broken = Some(error)).ok());
-        let published = to_broker(&plan, lines)?;
+        let published = to_broker(&plan, lines, pace)?;
         if let Some(error) = broken {
             return Err(unreadable(path, &error));
         }
@@ -44,7 +52,7 @@ pub fn publish(
 }
 
 /// Answers what was published, for a person.
-fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>) -> Result<String, Fatal> {
+fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>, pace: Pace) -> Result<String, Fatal> {
     match plan.live {
         Live::Nats => {
             use nats::publisher::{Outgoing, publish};
@@ -53,7 +61,7 @@ fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>) -> Result<String, F
                 Ok(delivery) => Outgoing::delivery(subject, &line.id, &delivery),
                 Err(junk) => Outgoing::junk(subject, &line.id, junk),
             });
-            let published = publish(&plan.nats.connection, messages)?;
+            let published = publish(&plan.nats.connection, messages, pace)?;
             Ok(format!(
                 "{} messages, {} of them known to the stream already",
                 grouped(published.messages),
@@ -66,7 +74,7 @@ fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>) -> Result<String, F
                 Ok(delivery) => Outgoing::delivery(&delivery),
                 Err(junk) => Outgoing::junk(junk),
             });
-            let published = publish(&plan.kafka, messages)?;
+            let published = publish(&plan.kafka, messages, pace)?;
             Ok(format!("{} messages", grouped(published)))
         }
         Live::StandardInput => Err(Fatal::new(

@@ -58,7 +58,7 @@ fn fixed_names(page: &mut Page, counts: &Snapshot) {
     }
     page.histogram(
         "webhook_processing_duration",
-        "Seconds that a step takes; settle is from reading a delivery to its being durable in every sink.",
+        "Seconds that a step takes; settle is from reading a delivery to its being durable in every sink, end_to_end from when the broker took it.",
     );
     for step in Step::ALL {
         let times = counts.step(*step);

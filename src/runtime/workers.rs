@@ -18,6 +18,7 @@ use crate::dataflows::{self, Parts};
 use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
+use crate::event::Millis;
 use crate::select::Range;
 use crate::settle::closed;
 use crate::source::bridge::Bridge;
@@ -149,6 +150,7 @@ impl Settler<'_> {
             for (open, deliveries) in &closed.ages {
                 counts.took(Step::Settle, *open, *deliveries);
             }
+            count_end_to_end(&closed.taken, &mut counts);
             if self.shared.settled.send(closed.positions).is_err() {
                 tracing::debug!("positions settled after the job had ended");
             }
@@ -157,6 +159,18 @@ impl Settler<'_> {
         counts.level(Gauge::OpenBytes, ledger.bytes() as u64);
         counts.level(Gauge::OpenEpochs, ledger.epochs() as u64);
         counts.flush();
+    }
+}
+
+/// A broker whose clock is ahead of ours shows no time at all.
+fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut Local) {
+    if taken.is_empty() {
+        return;
+    }
+    let now = Millis::now();
+    for (at, messages) in taken {
+        let took = u64::try_from(now.0.saturating_sub(at.0)).unwrap_or(0);
+        counts.took(Step::EndToEnd, Duration::from_millis(took), *messages);
     }
 }
 

@@ -108,6 +108,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
                     parcel.bytes,
                     since(&parcel, parts.clock.elapsed()),
                 );
+                ledger.taken(epoch, parcel.records.iter().filter_map(Record::taken));
                 records.append(&mut parcel.records);
             }
             Err(TryRecvError::Empty) if !parts.draining.load(Ordering::Relaxed) => {

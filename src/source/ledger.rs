@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::epoch::Epoch;
+use crate::event::Millis;
 
 /// A parcel's place: its lane, and from where to where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,8 @@ struct Open {
     bytes: usize,
     /// When each parcel was due (or handed in), and how many deliveries it holds.
     since: Vec<(Duration, u64)>,
+    /// When a broker took the messages, and how many it took then.
+    taken: Vec<(Millis, u64)>,
 }
 
 /// What a frontier settled.
@@ -43,6 +46,8 @@ pub struct Closed {
     pub positions: Vec<Position>,
     /// For each parcel, how long it was open and how many deliveries it held.
     pub ages: Vec<(Duration, u64)>,
+    /// When a broker took the messages among them, and how many it took then.
+    pub taken: Vec<(Millis, u64)>,
 }
 
 /// The open epochs of one worker.
@@ -72,6 +77,19 @@ impl Ledger {
         self.bytes += bytes;
     }
 
+    /// A broker took messages of an open epoch at these times, in any order.
+    pub fn taken(&mut self, epoch: Epoch, times: impl Iterator<Item = Millis>) {
+        let Some(open) = self.open.get_mut(&epoch) else {
+            return;
+        };
+        for time in times {
+            match open.taken.last_mut() {
+                Some((last, count)) if *last == time => *count += 1,
+                _ => open.taken.push((time, 1)),
+            }
+        }
+    }
+
     /// Decoding found more events in an epoch than it had deliveries.
     pub fn grow(&mut self, epoch: Epoch, events: usize) {
         if let Some(open) = self.open.get_mut(&epoch) {
@@ -95,6 +113,7 @@ impl Ledger {
                 .ages
                 .extend(ages.map(|(since, held)| (now.saturating_sub(since), held)));
             closed.positions.extend(open.positions);
+            closed.taken.extend(open.taken);
         }
         closed
     }
@@ -139,6 +158,26 @@ mod tests {
             prop_assert_eq!(ledger.close_before(None, Duration::ZERO).positions.len(), epochs.len() - below);
             prop_assert_eq!((ledger.events(), ledger.bytes()), (0, 0));
         }
+    }
+
+    #[test]
+    fn the_times_of_a_broker_come_back_with_their_epochs() {
+        let mut ledger = Ledger::default();
+        for epoch in [1, 2] {
+            let position = Position {
+                lane: 0,
+                start: epoch,
+                end: epoch + 1,
+            };
+            ledger.record(Epoch(epoch), position, 3, 10, Duration::ZERO);
+            let times = [5, 5, epoch as i64].map(Millis);
+            ledger.taken(Epoch(epoch), times.into_iter());
+        }
+        ledger.taken(Epoch(3), std::iter::once(Millis(9)));
+        let closed = ledger.close_before(Some(Epoch(2)), Duration::ZERO);
+        assert_eq!(closed.taken, [(Millis(5), 2), (Millis(1), 1)]);
+        let rest = ledger.close_before(None, Duration::ZERO).taken;
+        assert_eq!(rest, [(Millis(5), 2), (Millis(2), 1)]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod low_water;
 pub mod message;
 pub mod nats;
+pub mod pace;
 pub mod secret;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::event::{Delivery, Origin, Provider, User};
+use crate::event::{Delivery, Millis, Origin, Provider, User};
 
 /// One record as a source hands it out.
 #[derive(Clone, Debug)]
@@ -50,6 +51,14 @@ impl Record {
         match self {
             Record::Message(message) => Record::Condemned(message),
             other => other,
+        }
+    }
+
+    /// When a broker took it, if that is known.
+    pub const fn taken(&self) -> Option<Millis> {
+        match self {
+            Record::Message(message) | Record::Condemned(message) => message.at,
+            Record::Line(..) | Record::Ready(_) => None,
         }
     }
 

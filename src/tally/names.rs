@@ -129,6 +129,8 @@ closed_set! {
         RejectWrite = "reject_write",
         /// From reading a delivery to its being durable in every sink.
         Settle = "settle",
+        /// From when a broker took a message to its being durable in every sink, by the clocks of both.
+        EndToEnd = "end_to_end",
     }
 }
 

@@ -282,7 +282,9 @@ fn slow_sink(
     worker.dataflow::<Epoch, _, _>(|scope| {
         let rows = bridge(scope, parts).map(|record| match record {
             Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
-            Record::Line(..) | Record::Message(_) => unreachable!("the test hands out no lines"),
+            Record::Line(..) | Record::Message(_) | Record::Condemned(_) => {
+                unreachable!("the test hands out no lines")
+            }
         });
         write(rows, settings).probe().0
     })

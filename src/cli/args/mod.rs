@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::values;
+use crate::runtime::Rate;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -125,6 +126,9 @@ pub struct PublishArgs {
     /// Files of deliveries, one JSON object a line, such as `hookflow generate` writes; .gz and .zst too.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// How fast: messages a second, each when it is due, or max.
+    #[arg(long, default_value = "max", value_parser = values::rate, value_name = "N|max")]
+    pub rate: Rate,
 }
 
 /// One body to explain.

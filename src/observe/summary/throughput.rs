@@ -62,6 +62,7 @@ impl Summary {
         match step {
             "settle" => format!("each of {times} deliveries, from {from} to being durable"),
             "state_write" | "log_write" | "reject_write" => format!("each of {times} writes"),
+            "end_to_end" => format!("each of {times} messages, from the broker to being durable"),
             "decode" => format!("each of {times} deliveries, mean of its group"),
             _ => format!("each of {times} groups of events"),
         }

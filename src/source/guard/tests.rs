@@ -84,6 +84,10 @@ impl World {
         let mut runs = 0;
         loop {
             let mut moved = false;
+            #[expect(
+                clippy::needless_range_loop,
+                reason = "three lists have a place for each lane"
+            )]
             for lane in 0..next.len() {
                 let waiting = usize::try_from(self.lanes[lane].messages - next[lane]).unwrap();
                 let from = next[lane];

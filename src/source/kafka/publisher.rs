@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::client::ClientContext;
@@ -19,6 +19,7 @@ use super::settings::Settings;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::message::publish::{headers, key};
+use crate::source::pace::Pace;
 
 /// How long a message may take until it is confirmed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,17 +106,22 @@ impl ProducerContext for Confirmations {
     }
 }
 
-/// Publishes everything to the first of the topics; answers how many messages that were.
+/// Publishes everything to the first of the topics, each message when it is due; answers how many messages that were.
 pub fn publish(
     settings: &Settings,
     messages: impl Iterator<Item = Outgoing>,
+    pace: Pace,
 ) -> Result<u64, Fatal> {
     let Some(topic) = settings.topics.first() else {
         return Err(Fatal::new(Exit::Config, "kafka.topics names no topic"));
     };
     of_topic(&consumer(settings)?, &topic.name)?;
     let producer = producer(settings)?;
+    let started = Instant::now();
     for (number, message) in (1..).zip(messages) {
+        while let Some(wait) = pace.wait(number - 1, started.elapsed()) {
+            look(&producer, wait)?;
+        }
         send(&producer, &topic.name, &message)?;
         if number % LOOK_EVERY == 0 {
             look(&producer, Duration::ZERO)?;

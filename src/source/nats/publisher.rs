@@ -17,6 +17,7 @@ use super::settings::Connection;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::message::publish::{headers, subject};
+use crate::source::pace::Pace;
 
 /// Messages under way.
 const WINDOW: usize = 8 * 1024;
@@ -69,14 +70,15 @@ pub struct Published {
     pub duplicates: u64,
 }
 
-/// Publishes everything.
+/// Publishes everything, each message when it is due.
 pub fn publish(
     connection: &Connection,
     messages: impl Iterator<Item = Outgoing>,
+    pace: Pace,
 ) -> Result<Published, Fatal> {
     super::runtime()?.block_on(async {
         let client = connect(connection, |_| {}).await?;
-        Publisher::open(client).await?.run(messages).await
+        Publisher::open(client).await?.run(messages, pace).await
     })
 }
 
@@ -114,11 +116,18 @@ impl Publisher {
     async fn run(
         mut self,
         mut messages: impl Iterator<Item = Outgoing>,
+        pace: Pace,
     ) -> Result<Published, Fatal> {
         let mut batch = Vec::new();
-        let mut more = true;
+        let (started, mut more) = (Instant::now(), true);
+        let mut look = tokio::time::interval(PATIENCE / 5);
         while more || !self.window.is_empty() {
+            let mut wait = None;
             while more && self.window.len() < WINDOW {
+                wait = pace.wait(self.sent(), started.elapsed());
+                if wait.is_some() {
+                    break;
+                }
                 match messages.next() {
                     Some(message) => self.send(message).await?,
                     None => more = false,
@@ -126,7 +135,8 @@ impl Publisher {
             }
             tokio::select! {
                 _ = next_batch(&mut self.confirmations, &mut batch) => {}
-                () = tokio::time::sleep(PATIENCE / 5) => self.again().await?,
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                _ = look.tick() => self.again().await?,
             }
             for message in batch.drain(..) {
                 self.confirmed(&message)?;
@@ -135,8 +145,13 @@ impl Publisher {
         Ok(self.published)
     }
 
+    /// How many messages have been sent; the number of the next.
+    fn sent(&self) -> u64 {
+        self.first + self.window.len() as u64
+    }
+
     async fn send(&mut self, message: Outgoing) -> Result<(), Fatal> {
-        let number = self.first + self.window.len() as u64;
+        let number = self.sent();
         self.transmit(number, message.clone()).await?;
         self.window.push_back(Some(Sent {
             message,

@@ -39,7 +39,7 @@ fn load(store: &std::path::Path, settings: &Settings) -> [usize; 2] {
 }
 
 /// A delivery about that message.
-fn delivered(message: usize) -> String {
+pub fn delivered(message: usize) -> String {
     let event = serde_json::json!([{"email": "a@example.org", "timestamp": 1_772_460_003, "event": "delivered",
         "sg_event_id": format!("e{message}"), "sg_message_id": format!("m{message}")}]);
     let delivery =

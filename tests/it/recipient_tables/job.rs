@@ -5,6 +5,7 @@ use hookflow::sink::state::StateStore;
 use hookflow::sink::state::sqlite::{Reader, SqliteStore};
 use hookflow::sink::state::view::StateReader;
 
+use super::age::delivered;
 use super::member::{Member, Settings};
 use super::place::{self, User, batch_of, row_of};
 use super::world::World;
@@ -146,7 +147,7 @@ fn a_member_that_cannot_reach_the_table_works_and_says_so() {
         };
         settings.push(("HOOKFLOW_RECIPIENTS_URL", url.into()));
         let mut member = Member::start(store.path(), &settings);
-        member.write("{\"provider\": \"sendgrid\", \"body\": \"no json\"}\n");
+        member.write(&delivered(1));
         member.wait("it works", |member| member.processed() == 1);
         member.wait("it says so", |member| {
             let trouble = member.trouble().unwrap_or_default();

@@ -48,6 +48,7 @@ fn refused(user: &User, (wrong, words): Wrong<'_>) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn what_the_server_does_not_have_is_named() {
     for user in place::all("wrong tables") {
         user.create_tables("time");

@@ -1,6 +1,6 @@
 //! One batch of events, one transaction, three round trips: ledger, parked, recipients, batches, outbox, in this order.
 
-use futures_util::future::{join, join4};
+use futures_util::future::{join, join3};
 use tokio_postgres::Statement;
 
 use super::super::hits::outcomes;
@@ -14,8 +14,7 @@ use crate::event::Millis;
 /// What is sent in the last round trip. It is prepared beforehand: a statement that had to be prepared first would be
 /// overtaken by the commit behind it.
 struct Prepared {
-    one_flag: Statement,
-    any_flags: Statement,
+    write: Statement,
     grow: Statement,
 }
 
@@ -26,8 +25,7 @@ pub(super) async fn apply(
     events: &[StateEvent],
 ) -> Result<Applied, SinkError> {
     let prepared = Prepared {
-        one_flag: connection.statement(&rows::WRITE_ONE).await?,
-        any_flags: connection.statement(&rows::WRITE_ANY).await?,
+        write: connection.statement(&rows::WRITE).await?,
         grow: connection.statement(&batches::GROW).await?,
     };
     let judging = ledger::judge(connection, events);
@@ -38,21 +36,19 @@ pub(super) async fn apply(
         outcomes: outcomes(events, &verdicts),
         ..Applied::default()
     };
-    let mut folding = rows::Folding::of(events, &verdicts);
+    let folding = rows::Folding::of(events, &verdicts);
     let settling = parked::settle(connection, events, &verdicts, Millis::now());
     let (settled, read) = join(settling, folding.read(connection)).await;
     settled?.note(&mut applied.outcomes);
-    let changed = folding.fold(read?, events, &mut applied)?;
+    let changed = folding.fold(&read?, events, &mut applied)?;
     edge::pass_async(Point::StoreApply, async {
-        let (one, any, completed, committed) = join4(
-            changed.write_one(connection, &prepared.one_flag),
-            changed.write_any(connection, &prepared.any_flags),
+        let (written, completed, committed) = join3(
+            changed.write(connection, &prepared.write),
             batches::grow(connection, &prepared.grow, &changed.grown, Millis::now()),
             connection.send_commit(),
         )
         .await;
-        one?;
-        any?;
+        written?;
         applied.completed = completed?;
         committed
     })

@@ -5,14 +5,26 @@
 //! transaction locks in one order, so members may write to the same rows. A commit whose reply is lost is an error of
 //! unknown outcome: the writer repeats the batch, and the ledger judges what of it is new.
 //!
-//! A batch of events takes three round trips and at most seven statements, whatever its size: the ledger; the parked copies
+//! A batch of events takes three round trips and at most six statements, whatever its size: the ledger; the parked copies
 //! and the locked state rows; the changed rows, the counters and the commit.
 //!
 //! Batches need one of the poolers' session modes, if there is a pooler: settings and advisory locks belong to the session.
 //!
 //! # Ledger size
 //!
-//! SIZING
+//! A key takes about 106 bytes: 52 in its table, 53 in the index (measured over 2 M keys, 100,000 an hour, in batches of 10,000;
+//! an hour with few events has an index that is not fuller). Every event that is neither parked nor a dead letter has one, a repeated
+//! event has none of its own. It is kept until `hookflow prune` drops whole days.
+//!
+//! | events a second, on average | keys a day | a day | kept for 30 days | for 90 |
+//! |---|---|---|---|---|
+//! | 10 | 0.86 M | 92 MB | 2.7 GB | 8.2 GB |
+//! | 100 | 8.6 M | 0.92 GB | 27 GB | 82 GB |
+//! | 1,000 | 86 M | 9.2 GB | 275 GB | 824 GB |
+//! | 10,000 | 864 M | 92 GB | 2.7 TB | 8.2 TB |
+//!
+//! Its hour stands before its hash, so what is inserted together lies together: of a large ledger only the pages of the hours in work
+//! need memory, and the rate does not fall with its size. LARGE
 mod apply;
 mod attempts;
 mod batches;

@@ -1,7 +1,8 @@
 //! State rows under one transaction: lock and read, fold, write what changed.
 //!
-//! Nearly every row of a batch is hit by events of one flag, so only that flag's times are read, and the statement that
-//! writes them takes one pair of times a row. Rows that several flags changed go through a statement with all columns.
+//! Most flags of a row stay as they are, and most of those that events set were not set before. So a row's times are read only
+//! where an event sets a flag that it has already, and those that changed travel in two arrays for all rows, into which each row
+//! points: an array a column would cost the server more than the update itself.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,7 +13,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::super::fold::{Deltas, FLAG_COUNT, Flag, Flags, RowState, Status};
 use super::super::hits::{Hit, Verdict, fold_hit, hits, written_status};
-use super::super::{Applied, RowId, StateEvent};
+use super::super::{Applied, StateEvent};
 use super::class::bug;
 use super::connect::Connection;
 use super::values::Stamp;
@@ -21,88 +22,71 @@ use crate::error::SinkError;
 /// By how much each batch's counters grow, by the number of the batch.
 pub(super) type Grown = BTreeMap<i64, Deltas>;
 
-/// Locks rows in the order of their ids and reads them: batch, flags, and the times of the one flag that is asked for.
+/// Locks rows in the order of their ids and reads them: batch, flags and, where a flag that is asked for is set, all times.
 static READ: LazyLock<String> = LazyLock::new(|| {
-    let times = |which: &str| {
-        let mut sql = "CASE a.flag".to_owned();
-        for flag in Flag::ALL {
-            write!(sql, " WHEN {} THEN r.{which}_{}", flag.index(), flag.name())
-                .unwrap_or_default();
-        }
-        sql.push_str(" END");
-        sql
-    };
+    let times = ["first", "last"].map(|which| {
+        let columns = Flag::ALL.map(|flag| format!("r.{which}_{}", flag.name()));
+        columns.join(", ")
+    });
     format!(
-        "SELECT r.id, a.flag, r.batch, r.flags, {}, {}
-         FROM unnest($1::bigint[], $2::smallint[]) AS a (id, flag) JOIN recipients AS r ON r.id = a.id
-         ORDER BY r.id, a.flag FOR NO KEY UPDATE OF r",
-        times("first"),
-        times("last"),
+        "SELECT r.id, r.batch, r.flags, CASE WHEN r.flags & a.asked <> 0 THEN ARRAY[{}] END
+         FROM unnest($1::bigint[], $2::smallint[]) AS a (id, asked) JOIN recipients AS r ON r.id = a.id
+         ORDER BY r.id FOR NO KEY UPDATE OF r",
+        times.join(", "),
     )
 });
 
-/// Writes rows of which one flag changed.
-pub(super) static WRITE_ONE: LazyLock<String> = LazyLock::new(|| {
-    let mut sql = "UPDATE recipients AS r SET flags = a.flags, status = a.status".to_owned();
+/// In a row's `marks`: bits that say where among its times those of one flag stand, counted from 1; 0 = they stay.
+const PLACE_BITS: usize = 4;
+/// ... and behind those of all flags: its flags.
+const FLAGS_SHIFT: usize = PLACE_BITS * FLAG_COUNT;
+
+/// Writes rows: flags, status, and the times that changed.
+pub(super) static WRITE: LazyLock<String> = LazyLock::new(|| {
+    let mut sql = format!(
+        "UPDATE recipients AS r SET flags = (a.marks >> {FLAGS_SHIFT})::smallint, status = a.status"
+    );
     for flag in Flag::ALL {
-        let (name, index) = (flag.name(), flag.index());
-        for which in ["first", "last"] {
+        let shift = PLACE_BITS * flag.index();
+        let mask = 15_i64 << shift;
+        for (which, times) in [("first", "$5"), ("last", "$6")] {
+            let column = format!("{which}_{}", flag.name());
             write!(
                 sql,
-                ", {which}_{name} = CASE a.flag WHEN {index} THEN a.{which} ELSE r.{which}_{name} END"
+                ", {column} = CASE WHEN (a.marks & {mask}) = 0 THEN r.{column}
+                 ELSE ({times}::timestamptz[])[a.before + ((a.marks & {mask}) >> {shift})::integer] END"
             )
             .unwrap_or_default();
         }
     }
     sql.push_str(
-        " FROM unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::timestamptz[],
-          $6::timestamptz[]) AS a (id, flags, status, flag, first, last) WHERE r.id = a.id",
+        " FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[]) AS a (id, marks, status, before)
+          WHERE r.id = a.id",
     );
     sql
-});
-
-/// Writes rows of which any flags changed: times that are not given stay.
-pub(super) static WRITE_ANY: LazyLock<String> = LazyLock::new(|| {
-    let mut set = String::new();
-    let (mut arrays, mut names) = (String::new(), String::new());
-    for (which, base) in [("first", 4), ("last", 4 + FLAG_COUNT)] {
-        for flag in Flag::ALL {
-            let (name, place) = (flag.name(), base + flag.index());
-            write!(
-                set,
-                ", {which}_{name} = coalesce(a.{which}_{name}, r.{which}_{name})"
-            )
-            .unwrap_or_default();
-            write!(arrays, ", ${place}::timestamptz[]").unwrap_or_default();
-            write!(names, ", {which}_{name}").unwrap_or_default();
-        }
-    }
-    format!(
-        "UPDATE recipients AS r SET flags = a.flags, status = a.status{set}
-         FROM unnest($1::bigint[], $2::smallint[], $3::smallint[]{arrays}) AS a (id, flags, status{names})
-         WHERE r.id = a.id"
-    )
 });
 
 /// The events of a batch that reach rows.
 pub(super) struct Folding {
     hits: Vec<Hit>,
     ids: Vec<i64>,
-    flags: Vec<i16>,
+    /// The flags that the events of each row set.
+    asked: Vec<i16>,
 }
 
 impl Folding {
     /// What reaches rows, by the verdicts.
     pub(super) fn of(events: &[StateEvent], verdicts: &[Verdict]) -> Self {
         let hits = hits(events, verdicts);
-        let mut asked: Vec<(RowId, Flag)> = hits.iter().map(|hit| (hit.row, hit.flag)).collect();
-        asked.sort_unstable();
-        asked.dedup();
-        let (ids, flags) = asked
-            .into_iter()
-            .map(|(row, flag)| (row.0, flag as i16))
-            .unzip();
-        Self { hits, ids, flags }
+        let (mut ids, mut asked) = (Vec::new(), Vec::new());
+        for group in hits.chunk_by(|a, b| a.row == b.row) {
+            let flags = group
+                .iter()
+                .fold(Flags::default(), |flags, hit| flags.or(hit.flag.bit()));
+            ids.extend(group.first().map(|hit| hit.row.0));
+            asked.push(flags.0.cast_signed());
+        }
+        Self { hits, ids, asked }
     }
 
     /// Locks and reads the rows.
@@ -113,7 +97,7 @@ impl Folding {
         let statement = connection.statement(&READ).await?;
         let rows = connection
             .client
-            .query(&statement, &[&self.ids, &self.flags])
+            .query(&statement, &[&self.ids, &self.asked])
             .await?;
         if rows.len() == self.ids.len() {
             return Ok(rows);
@@ -123,23 +107,17 @@ impl Folding {
         ))
     }
 
-    /// Folds the events into the rows that were read.
+    /// Folds the events into the rows that were read, which come in the order of their ids.
     pub(super) fn fold(
-        &mut self,
-        read: Vec<Row>,
+        &self,
+        read: &[Row],
         events: &[StateEvent],
         applied: &mut Applied,
     ) -> Result<Changed, SinkError> {
         let mut changed = Changed::default();
-        let mut read = read.iter().peekable();
-        for group in self.hits.chunk_by(|a, b| a.row == b.row) {
-            let Some(row) = group.first().map(|hit| hit.row) else {
-                continue;
-            };
-            let mut found = Found::default();
-            while let Some(line) = read.next_if(|line| line.try_get(0).ok() == Some(row.0)) {
-                found.take(line)?;
-            }
+        let groups = self.hits.chunk_by(|a, b| a.row == b.row);
+        for ((group, id), line) in groups.zip(&self.ids).zip(read) {
+            let found = Found::read(line, *id)?;
             let before = found.state;
             let mut deltas = Deltas::default();
             let mut state = before;
@@ -147,7 +125,7 @@ impl Folding {
                 fold_hit(hit, events, &mut state, &mut deltas, applied);
             }
             if state != before {
-                changed.note(row, &before, &state, written_status(&state, group));
+                changed.note(*id, &before, &state, written_status(&state, group));
                 applied.recipients_changed += 1;
                 deltas.transition(state.since(&before));
             }
@@ -159,142 +137,132 @@ impl Folding {
     }
 }
 
-/// What was read of one row: all its flags, and the times of those that its events set.
-#[derive(Default)]
+/// What was read of one row: all its flags; its times too, where an event sets one that it has.
 struct Found {
     batch: Option<i64>,
     state: RowState,
 }
 
 impl Found {
-    fn take(&mut self, line: &Row) -> Result<(), SinkError> {
-        self.batch = line.try_get(2)?;
-        self.state.flags = Flags(line.try_get::<_, i16>(3)?.cast_unsigned());
-        let flag: i16 = line.try_get(1)?;
-        let times: (Option<Stamp>, Option<Stamp>) = (line.try_get(4)?, line.try_get(5)?);
-        if let (Ok(at), (Some(first), Some(last))) = (usize::try_from(flag), times)
-            && let (Some(slot), Some(end)) =
-                (self.state.first.get_mut(at), self.state.last.get_mut(at))
-        {
-            (*slot, *end) = (first.0, last.0);
+    fn read(line: &Row, id: i64) -> Result<Self, SinkError> {
+        if line.try_get::<_, i64>(0)? != id {
+            return Err(bug("state rows were read in another order"));
         }
-        Ok(())
+        let mut state = RowState {
+            flags: Flags(line.try_get::<_, i16>(2)?.cast_unsigned()),
+            ..RowState::default()
+        };
+        let times: Option<Vec<Option<Stamp>>> = line.try_get(3)?;
+        if let Some((first, last)) = times
+            .as_deref()
+            .and_then(|t| t.split_at_checked(FLAG_COUNT))
+        {
+            let slots = state.first.iter_mut().chain(&mut state.last);
+            for (slot, time) in slots.zip(first.iter().chain(last)) {
+                *slot = time.map_or(*slot, |time| time.0);
+            }
+        }
+        let batch = line.try_get(1)?;
+        Ok(Self { batch, state })
     }
 }
 
 /// Rows to be written, and what their change means for batches.
 #[derive(Default)]
 pub(super) struct Changed {
-    one: OneFlag,
-    any: AnyFlags,
+    ids: Vec<i64>,
+    marks: Vec<i64>,
+    status: Vec<i16>,
+    /// How many times stand before those of each row.
+    before: Vec<i32>,
+    first: Vec<Stamp>,
+    last: Vec<Stamp>,
     pub(super) grown: Grown,
 }
 
-/// Columns of rows of which one flag changed.
-#[derive(Default)]
-struct OneFlag {
-    ids: Vec<i64>,
-    flags: Vec<i16>,
-    status: Vec<i16>,
-    flag: Vec<i16>,
-    first: Vec<Stamp>,
-    last: Vec<Stamp>,
-}
-
-/// Columns of rows of which several flags changed.
-#[derive(Default)]
-struct AnyFlags {
-    ids: Vec<i64>,
-    flags: Vec<i16>,
-    status: Vec<i16>,
-    first: [Vec<Option<Stamp>>; FLAG_COUNT],
-    last: [Vec<Option<Stamp>>; FLAG_COUNT],
-}
-
 impl Changed {
-    fn note(&mut self, row: RowId, before: &RowState, state: &RowState, status: Status) {
-        let differs = |flag: &Flag| {
+    fn note(&mut self, row: i64, before: &RowState, state: &RowState, status: Status) {
+        let start = self.first.len();
+        let mut marks = i64::from(state.flags.0) << FLAGS_SHIFT;
+        for flag in Flag::ALL.into_iter().filter(|f| differs(*f, before, state)) {
             let at = flag.index();
-            state.flags.has(*flag)
-                && (!before.flags.has(*flag)
-                    || state.first[at] != before.first[at]
-                    || state.last[at] != before.last[at])
-        };
-        let mut changed = Flag::ALL.into_iter().filter(differs);
-        match (changed.next(), changed.next()) {
-            (Some(flag), None) => self.one.push(row, state, status, flag),
-            _ => self.any.push(row, state, status, differs),
+            self.first.push(Stamp(state.first[at]));
+            self.last.push(Stamp(state.last[at]));
+            marks |= ((self.first.len() - start) as i64) << (PLACE_BITS * at);
         }
+        self.ids.push(row);
+        self.marks.push(marks);
+        self.status.push(status as i16);
+        self.before.push(i32::try_from(start).unwrap_or(i32::MAX));
     }
 
-    /// Sends the rows of which one flag changed.
-    pub(super) async fn write_one(
+    /// Sends the rows.
+    pub(super) async fn write(
         &self,
         connection: &Connection,
         statement: &Statement,
     ) -> Result<(), SinkError> {
-        let one = &self.one;
-        if one.ids.is_empty() {
+        if self.ids.is_empty() {
             return Ok(());
         }
         let columns: [&(dyn ToSql + Sync); 6] = [
-            &one.ids,
-            &one.flags,
-            &one.status,
-            &one.flag,
-            &one.first,
-            &one.last,
+            &self.ids,
+            &self.marks,
+            &self.status,
+            &self.before,
+            &self.first,
+            &self.last,
         ];
         connection.client.execute(statement, &columns).await?;
         Ok(())
     }
-
-    /// Sends the others.
-    pub(super) async fn write_any(
-        &self,
-        connection: &Connection,
-        statement: &Statement,
-    ) -> Result<(), SinkError> {
-        let any = &self.any;
-        if any.ids.is_empty() {
-            return Ok(());
-        }
-        let mut columns: Vec<&(dyn ToSql + Sync)> = vec![&any.ids, &any.flags, &any.status];
-        for times in any.first.iter().chain(&any.last) {
-            columns.push(times);
-        }
-        connection.client.execute(statement, &columns).await?;
-        Ok(())
-    }
 }
 
-impl OneFlag {
-    fn push(&mut self, row: RowId, state: &RowState, status: Status, flag: Flag) {
-        self.ids.push(row.0);
-        self.flags.push(state.flags.0.cast_signed());
-        self.status.push(status as i16);
-        self.flag.push(flag as i16);
-        self.first.push(Stamp(state.first[flag.index()]));
-        self.last.push(Stamp(state.last[flag.index()]));
-    }
+/// Whether a flag's times are to be written.
+fn differs(flag: Flag, before: &RowState, state: &RowState) -> bool {
+    let at = flag.index();
+    state.flags.has(flag)
+        && (!before.flags.has(flag)
+            || state.first[at] != before.first[at]
+            || state.last[at] != before.last[at])
 }
 
-impl AnyFlags {
-    fn push(
-        &mut self,
-        row: RowId,
-        state: &RowState,
-        status: Status,
-        differs: impl Fn(&Flag) -> bool,
-    ) {
-        self.ids.push(row.0);
-        self.flags.push(state.flags.0.cast_signed());
-        self.status.push(status as i16);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Millis;
+
+    #[test]
+    fn marks_say_where_the_times_of_a_flag_stand() {
+        let mut changed = Changed::default();
+        let before = RowState::of(Flag::Sent, Millis(1));
+        let mut state = before;
+        state.add(Flag::Delivered, Millis(2));
+        state.add(Flag::MachineOpened, Millis(3));
+        for row in [7, 8] {
+            changed.note(row, &before, &state, state.flags.status());
+        }
+        assert_eq!(changed.before, [0, 2]);
+        let times = [2, 3, 2, 3].map(|at| Stamp(Millis(at)));
+        assert_eq!(
+            (&changed.first[..], &changed.last[..]),
+            (&times[..], &times[..])
+        );
+        let place = |flag: Flag| changed.marks[0] >> (PLACE_BITS * flag.index()) & 15;
+        let places = [Flag::Sent, Flag::Delivered, Flag::MachineOpened].map(place);
+        assert_eq!(places, [0, 1, 2]);
+        assert_eq!(changed.marks[0] >> FLAGS_SHIFT, i64::from(state.flags.0));
+    }
+
+    #[test]
+    fn the_marks_of_all_flags_fit() {
+        let mut all = RowState::default();
         for flag in Flag::ALL {
-            let at = flag.index();
-            let given = differs(&flag);
-            self.first[at].push(given.then_some(Stamp(state.first[at])));
-            self.last[at].push(given.then_some(Stamp(state.last[at])));
+            all.add(flag, Millis(1));
         }
+        let mut changed = Changed::default();
+        changed.note(1, &RowState::default(), &all, all.flags.status());
+        assert!(changed.marks[0] > 0 && FLAG_COUNT < 1 << PLACE_BITS);
+        assert_eq!(changed.marks[0] >> FLAGS_SHIFT, i64::from(all.flags.0));
     }
 }
