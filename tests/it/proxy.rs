@@ -270,9 +270,11 @@ async fn carry(client: TcpStream, link: Link) -> io::Result<()> {
         _ = rules.wait_for(|rule| rule.refuses()) => true,
     };
     if reset {
-        // A close that does not linger is a reset.
-        to_client.as_ref().set_zero_linger()?;
-        to_server.as_ref().set_zero_linger()?;
+        // A close that does not linger is a reset; a half that is dropped would say first that it ends.
+        for half in [to_client, to_server] {
+            half.as_ref().set_zero_linger()?;
+            half.forget();
+        }
     }
     Ok(())
 }

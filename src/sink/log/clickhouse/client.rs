@@ -105,6 +105,12 @@ fn answer_advice(text: &str) -> Option<&'static str> {
         Some((497, _)) => Some(
             "the user lacks rights on the database: grant SELECT, INSERT and, for `hookflow migrate`, CREATE",
         ),
+        Some((164, _)) => Some(
+            "the user may only read: the job needs one that may insert (readonly = 0 in its profile)",
+        ),
+        Some((16, _)) => Some(
+            "the table lacks columns of this version: use the hookflow that made it, or another clickhouse.table",
+        ),
         Some((81, _)) => Some("the database is missing: run `hookflow migrate`"),
         Some((60, _)) => Some("the table is missing: run `hookflow migrate`"),
         None if text.contains("is for clickhouse-client program") => Some(

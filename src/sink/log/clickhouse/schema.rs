@@ -1,6 +1,7 @@
 //! Making and checking the table.
 
 use super::client::{Blocking, refused};
+use super::insert;
 use super::settings::Settings;
 use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal, SinkError};
@@ -49,7 +50,7 @@ pub fn probe(settings: &Settings) -> Result<(), Fatal> {
     Ok(check(&Blocking::new(settings)?, settings)??)
 }
 
-/// Whether the table is there, of this version, and durable. The inner error is an outage: nothing could be found out.
+/// Whether the table is there, of this version, durable, and ours to write. The inner error is an outage: nothing could be found out.
 pub(super) fn check(
     client: &Blocking,
     settings: &Settings,
@@ -67,8 +68,11 @@ pub(super) fn check(
         found
             .as_ref()
             .map(|(comment, made)| (comment.as_str(), made.as_str())),
-    )
-    .map(Ok)
+    )?;
+    match insert::try_none(client, settings) {
+        Ok(()) => Ok(Ok(())),
+        Err(error) => refused(&error).map(Err),
+    }
 }
 
 fn judge(found: Option<(&str, &str)>) -> Result<(), Fatal> {
