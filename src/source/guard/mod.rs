@@ -11,7 +11,7 @@
 //! * **Deaths without progress** are counted: those after which the lane's settled floor is where it was at the start before.
 //!   Any progress resets the count, so a process that dies for other reasons accuses nobody as long as it gets on.
 //! * **Suspicion.** While any lane is suspect the whole source hands out one run of messages of one lane at a time, which is
-//!   named in the lane's row first and must settle before the next one. Runs shrink with every death without progress: 256,
+//!   named in the lane's row first and must be durable and acknowledged before the next one. Runs shrink with every death without progress: 256,
 //!   64, 16, 4. After [`DEATHS_BEFORE_SINGLY`] deaths messages go singly.
 //! * **Condemned** is the one message that was named while its lane went singly and the process died: the next start hands it
 //!   out as a dead letter with its raw bytes. Nothing else is ever dead-lettered by this guard.
@@ -115,7 +115,8 @@ impl Guard {
         }
     }
 
-    /// Everything of a lane before `floor` is durable.
+    /// Everything of a lane before `floor` is durable, and the broker knows it: the next start begins there or later. What is
+    /// only durable may be handed out again, so a condemned message stays condemned until then.
     pub fn settled(&mut self, lane: u32, floor: u64) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.settled(floor);

@@ -123,14 +123,13 @@ impl World {
                 return false;
             }
             while work.len() > life.depth || (!moved && !work.is_empty()) {
-                let (lane, end) = work.remove(0);
-                guard.settled(lane as u32, end);
-                settled.push((lane, end));
+                settled.push(work.remove(0));
                 moved = true;
             }
             while settled.len() > life.commit_lag || (!moved && !settled.is_empty()) {
                 let (lane, end) = settled.remove(0);
                 self.lanes[lane].committed = end;
+                guard.settled(lane as u32, end);
                 moved = true;
             }
             if !moved {

@@ -119,6 +119,9 @@ impl Reader {
             if let Some(work) = works.find(|work| work.partition == *partition) {
                 acknowledged += work.lane.committed(*upto, stands);
                 refused += u64::from(!stands);
+                if stands {
+                    self.gate.settled(work.lane.number(), *upto);
+                }
             }
         }
         self.tally.count(Counter::Acknowledged, acknowledged);

@@ -199,7 +199,6 @@ impl Reader {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.lane.number() == floor.lane) {
                 work.lane.settled(floor.upto);
-                self.gate.settled(floor.lane, floor.upto);
             }
         }
     }
