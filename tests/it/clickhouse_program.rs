@@ -25,6 +25,9 @@ fn settings(url: &str, database: &str) -> Settings {
     ]
 }
 
+/// Settings that are wrong, the commands that refuse them, and what must be said.
+type Wrong<'a> = (&'a [(&'static str, &'a str)], &'a [&'a str], &'a str);
+
 /// Runs a command with one setting changed; its exit code and all it said.
 fn run(
     command: &str,
@@ -52,7 +55,7 @@ fn check_and_migrate_say_what_to_do() {
     let url = server.settings.url.clone();
     let settings = settings(&url, &server.settings.database);
     let secure = url.replace("http:", "https:");
-    let wrong: [(&[(&'static str, &str)], &[&str], &str); 6] = [
+    let wrong: [Wrong<'_>; 6] = [
         (
             &[("HOOKFLOW_CLICKHOUSE_DATABASE", "nowhere")],
             &["check"],
