@@ -1,6 +1,6 @@
 # ClickHouse: the real server out of the library that the npm package of chdb ships. Sourced by scripts/stack.
 #
-# Known differences from a packaged server: only user `default` with an empty password, no system.query_log, and
+# Known differences from a packaged server: users only from clickhouse_users.xml (nothing keeps those made by SQL), no system.query_log, and
 # async_insert is accepted but inserts at once. Pinned, because not every version can listen.
 
 clickhouse_ports=1
@@ -42,13 +42,15 @@ clickhouse_install() {
     mv "$new" "$folder"
 }
 
-clickhouse_prepare() { :; }
+clickhouse_prepare() {
+    echo "<clickhouse><users_config>$services/clickhouse_users.xml</users_config></clickhouse>" > "$1/config.xml"
+}
 
 # It serves for as long as its query runs: ten years of sleep.
 clickhouse_command() {
     local folder=$1 port=$2 program
     program=$(clickhouse_folder)
-    command=("$program/clickhouse" "$program/libchdb.so" "--path=$folder/data" "--http_port=$port" --listen_host=127.0.0.1
+    command=("$program/clickhouse" "$program/libchdb.so" "--config-file=$folder/config.xml" "--path=$folder/data" "--http_port=$port" --listen_host=127.0.0.1
         "--query=CREATE DATABASE IF NOT EXISTS hookflow ENGINE = Atomic; SYSTEM START LISTEN HTTP;
             SELECT sleepEachRow(1) FROM numbers(315360000) SETTINGS max_block_size = 1 FORMAT Null")
 }
@@ -58,6 +60,9 @@ clickhouse_ready() {
     pid=$(pid_in "$folder/pid") && listens "$pid" "$port" && ask "$port" 'GET /ping HTTP/1.0\r\n\r\n' | grep -q '^Ok\.'
 }
 
-clickhouse_environment() { echo "HOOKFLOW_CLICKHOUSE_URL=http://127.0.0.1:$2"; }
+clickhouse_environment() {
+    echo "HOOKFLOW_CLICKHOUSE_URL=http://127.0.0.1:$2"
+    echo "HOOKFLOW_TEST_CLICKHOUSE_PASSWORD=correct-horse"
+}
 
 clickhouse_sweep() { :; }

@@ -118,7 +118,7 @@ nats_tls_ready() { nats_ready "$@"; }
 
 nats_tls_environment() {
     echo "HOOKFLOW_NATS_TLS_URL=tls://localhost:$2"
-    echo "HOOKFLOW_NATS_NKEY_SEED=SUAGXUIGQ2EUG7UOCHZKQU6BYPWH7JZVLYTMVIG4XWWXJUFMEP2V2UHVHA"
+    echo "HOOKFLOW_TEST_NATS_NKEY_SEED=SUAGXUIGQ2EUG7UOCHZKQU6BYPWH7JZVLYTMVIG4XWWXJUFMEP2V2UHVHA"
 }
 
 # ClickHouse: its library cannot listen with TLS, so a proxy stands in front of the plain server.

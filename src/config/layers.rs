@@ -15,7 +15,7 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 8] = [
+const NOT_SETTINGS: [&str; 13] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
@@ -24,6 +24,11 @@ const NOT_SETTINGS: [&str; 8] = [
     "HOOKFLOW_TEST_",
     "HOOKFLOW_POSTGRES_PASSWORD_URL",
     "HOOKFLOW_POSTGRES_TLS_URL",
+    "HOOKFLOW_CLICKHOUSE_TLS_URL",
+    "HOOKFLOW_NATS_TLS_URL",
+    "HOOKFLOW_KAFKA_TLS_BROKERS",
+    "HOOKFLOW_KAFKA_SASL_BROKERS",
+    "HOOKFLOW_KAFKA_SASL_TLS_BROKERS",
 ];
 
 /// Where a value came from.

@@ -179,6 +179,30 @@ fn too_many_parts_are_an_outage_and_the_window_widens_before() {
         .open()
         .append(&rows(900, 901, Version::Matched))
         .unwrap();
+    narrows_again(&server, &settings);
+}
+
+/// A job that goes on widens and narrows its window as the parts come and go.
+fn narrows_again(server: &Server, settings: &clickhouse::Settings) {
+    server.sql("SYSTEM STOP MERGES {table}");
+    server.sql("ALTER TABLE {table} RESET SETTING parts_to_throw_insert, parts_to_delay_insert, max_delay_to_insert");
+    while parts_of(server) < 45 {
+        let n = 1_000 + server.rows();
+        let one = rows(n, n + 1, Version::Matched);
+        server.open().append(&one).unwrap();
+    }
+    let mut log = ClickHouseLog::open(settings.clone()).unwrap();
+    let one = rows(2_000, 2_001, Version::Matched);
+    log.append(&one).unwrap();
+    let pace = log.pace().unwrap();
+    assert!(pace.wait_min() >= Duration::from_millis(500));
+    server.sql("SYSTEM START MERGES {table}");
+    server.sql("OPTIMIZE TABLE {table} FINAL");
+    let began = Instant::now();
+    while pace.wait_min() > Duration::ZERO {
+        assert!(began.elapsed() < Duration::from_secs(30), "{pace:?}");
+        log.append(&one).unwrap();
+    }
 }
 
 fn parts_of(server: &Server) -> u64 {

@@ -99,10 +99,55 @@ fn the_certificate_is_verified_and_plain_text_is_told_from_tls() {
     assert!(unknown.contains("clickhouse.ca_file"), "{unknown}");
     let name = changed(&|settings| settings.url = url.replace("localhost", "127.0.0.1"));
     assert!(name.contains("the host in clickhouse.url"), "{name}");
-    let plain = changed(&|settings| settings.url = url.replace("https:", "http:"));
-    assert!(plain.contains("https://"), "{plain}");
+    let mut plain = settings.clone();
+    plain.url = url.replace("https:", "http:");
+    let plain = clickhouse::probe(&plain).unwrap_err().message;
+    assert!(plain.contains("begins with https://"), "{plain}");
     let no_tls = changed(&|settings| settings.url = server.settings.url.replace("http:", "https:"));
     assert!(no_tls.contains("offers no TLS"), "{no_tls}");
     let no_file = changed(&|settings| settings.ca_file = Some("/nowhere/ca.pem".into()));
     assert!(no_file.contains("clickhouse.ca_file"), "{no_file}");
+}
+
+#[test]
+fn a_user_who_may_only_read_is_refused_and_a_query_without_memory_is_an_outage() {
+    let (Some(server), Ok(password)) = (
+        Server::new("clickhouse_refusals"),
+        std::env::var("HOOKFLOW_TEST_CLICKHOUSE_PASSWORD"),
+    ) else {
+        skipped_server("clickhouse_refusals: no ClickHouse with the users of scripts/stack");
+        return;
+    };
+    let of = |user: &str| Settings {
+        user: user.into(),
+        password: Some(password.clone()),
+        ..server.settings.clone()
+    };
+    let reader = refusal(of("reader"));
+    assert!(reader.contains("grant SELECT, INSERT"), "{reader}");
+    let fatal = clickhouse::migrate(&Settings {
+        database: format!("{}_new", server.settings.database),
+        ..of("reader")
+    });
+    assert_eq!(fatal.unwrap_err().exit, Exit::Config);
+    assert_eq!(server.rows(), 0, "the trial leaves nothing behind");
+
+    let mut log = ClickHouseLog::open(of("small")).unwrap();
+    log.append(&rows(0, 10, Version::Matched)).unwrap();
+    let error = log.append(&rows(0, 200_000, Version::Matched)).unwrap_err();
+    assert_eq!(error.class, Class::Outage, "{error}");
+    assert!(error.message.contains("MEMORY_LIMIT_EXCEEDED"), "{error}");
+}
+
+#[test]
+fn a_table_that_goes_while_the_job_runs_is_no_outage() {
+    let Some(server) = Server::new("clickhouse_refusals") else {
+        return;
+    };
+    let mut log = server.open();
+    log.append(&rows(0, 3, Version::Matched)).unwrap();
+    server.sql("DROP TABLE {table} SYNC");
+    let error = log.append(&rows(3, 6, Version::Matched)).unwrap_err();
+    assert_eq!(error.class, Class::Bug);
+    assert!(error.message.contains("UNKNOWN_TABLE"), "{error}");
 }

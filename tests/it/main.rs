@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod clickhouse_log;
+mod clickhouse_program;
 mod clickhouse_refusals;
 mod clickhouse_server;
 mod conformance_log;

@@ -3,7 +3,7 @@
 mod age;
 mod job;
 mod late;
-mod member;
+pub mod member;
 mod members;
 mod place;
 mod reading;

@@ -87,6 +87,14 @@ pub(super) fn refused(error: &Error) -> Result<SinkError, Fatal> {
     match advice {
         Some(advice) => Err(Fatal::new(Exit::Config, format!("clickhouse: {advice}"))),
         None => Ok(match sink_error(error) {
+            broken if matches!(error, Error::Network(cause) if is_silent(cause.as_ref())) => {
+                let hint = "where its port is for HTTPS, clickhouse.url begins with https://";
+                SinkError::new(
+                    "clickhouse",
+                    broken.class,
+                    format!("{}: {hint}", broken.message),
+                )
+            }
             // Nothing is known to be wrong with the schema yet, so what the server says is not ours.
             unclear if unclear.class == Class::Bug => {
                 SinkError::new("clickhouse", Class::Outage, unclear.message)
@@ -124,28 +132,41 @@ fn answer_advice(text: &str) -> Option<&'static str> {
 fn connection_advice(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // What is inside of an I/O error is not its source.
-        let inside = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        let tls = match inside {
-            Some(inside) => inside.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return Some(tls_advice(tls));
         }
-        if error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_parse)
-        {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(hyper::Error::is_parse) {
             return Some(
                 "the server does not answer in plain HTTP: where its port is for HTTPS, clickhouse.url begins with https://",
             );
         }
-        next = error.source();
+        next = beneath(error);
     }
     None
+}
+
+/// What an error was made of. What an I/O error wraps is not its source: that is the source of what it wraps.
+fn beneath<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e (dyn std::error::Error + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}
+
+/// Whether the server closed the connection without a word, as a port for TLS may do to a plain request.
+fn is_silent(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    std::iter::successors(Some(error), |error| beneath(*error)).any(|error| {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        hyper.is_some_and(hyper::Error::is_incomplete_message)
+            || error.downcast_ref::<io::Error>().is_some_and(is_reset)
+    })
 }
 
 const fn tls_advice(error: &rustls::Error) -> &'static str {
