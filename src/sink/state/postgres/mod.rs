@@ -12,8 +12,8 @@
 //!
 //! # Ledger size
 //!
-//! A key takes about 106 bytes: 52 in its table, 53 in the index (measured over 2 M keys, 100,000 an hour, in batches of 10,000;
-//! an hour with few events has an index that is not fuller). Every event that is neither parked nor a dead letter has one, a repeated
+//! A key takes about 106 bytes: 52 in its table, 53 in the index (measured over 2 M keys, 100,000 an hour, in batches of 10,000).
+//! Every event that is neither parked nor a dead letter has one, a repeated
 //! event has none of its own. It is kept until `hookflow prune` drops whole days.
 //!
 //! | events a second, on average | keys a day | a day | kept for 30 days | for 90 |
