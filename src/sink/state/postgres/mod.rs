@@ -12,8 +12,8 @@
 //!
 //! # Ledger size
 //!
-//! A key takes about 106 bytes: 52 in its table, 53 in the index (measured over 2 M keys, 100,000 an hour, in batches of 10,000;
-//! an hour with few events has an index that is not fuller). Every event that is neither parked nor a dead letter has one, a repeated
+//! A key takes about 106 bytes: 52 in its table, 53 in the index (measured over 2 M keys, 100,000 an hour, in batches of 10,000).
+//! Every event that is neither parked nor a dead letter has one, a repeated
 //! event has none of its own. It is kept until `hookflow prune` drops whole days.
 //!
 //! | events a second, on average | keys a day | a day | kept for 30 days | for 90 |
@@ -24,7 +24,9 @@
 //! | 10,000 | 864 M | 92 GB | 2.7 TB | 8.2 TB |
 //!
 //! Its hour stands before its hash, so what is inserted together lies together: of a large ledger only the pages of the hours in work
-//! need memory, and the rate does not fall with its size. LARGE
+//! need memory. On top of 20 M keys (105.0 bytes each, measured) an event cost the server 11.3 µs of CPU and 474 bytes of WAL, in an empty
+//! ledger 10.7 µs and 465 bytes (`cargo bench --bench state_postgres`, random recipients, 5,000 events a batch).
+
 mod apply;
 mod attempts;
 mod batches;
