@@ -4,14 +4,12 @@
 //! from one to the other, a repeated delivery and a new message add to it. What is missing from the sum was dropped. (New messages that
 //! come between two looks can hide as many dropped ones; the next look that sees fewer does not.)
 //!
-//! While nobody read: [`dropped_unread`] and [`lost_open`] say what the stream and its consumers show of it at the next start. They
-//! never tell of losses that were none.
+//! While nobody read: [`dropped_unread`] says what can be seen of it at the next start. (What was delivered and never acknowledged
+//! the server forgets with the message itself, so that nothing tells of it afterwards: limits of a stream must be longer than outages.)
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use async_nats::jetstream::Context;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, pull};
+use async_nats::jetstream::consumer::Info;
 
 use super::settings::Settings;
 use super::stream::Found;
@@ -59,50 +57,6 @@ pub fn dropped_unread(found: &Found, settings: &Settings) -> bool {
     let sent = lanes.map(|info| info.delivered.stream_sequence).max();
     let state = &found.stream.state;
     sent.is_some_and(|sent| state.first_sequence > sent + 1)
-}
-
-/// How many messages of our lanes were delivered, never acknowledged, and are no longer in the stream.
-pub async fn lost_open(context: &Context, found: &Found, settings: &Settings) -> u64 {
-    let first = found.stream.state.first_sequence;
-    let mut lost = 0;
-    for lane in settings.lanes.iter() {
-        let Some(info) = found.consumer(settings, lane) else {
-            continue;
-        };
-        let floor = info.ack_floor.stream_sequence;
-        if info.num_ack_pending == 0 || first <= floor + 1 {
-            continue;
-        }
-        // Everything above the floor is either open or waits; new messages only make more of it be there.
-        let held = info.num_ack_pending as u64 + info.num_pending;
-        if let Some(there) = waiting_above(context, floor, info, settings).await {
-            lost += held.saturating_sub(there);
-        }
-    }
-    lost
-}
-
-/// How many messages of a consumer's lane the stream holds above a sequence; none if the server does not say.
-async fn waiting_above(
-    context: &Context,
-    floor: u64,
-    info: &Info,
-    settings: &Settings,
-) -> Option<u64> {
-    let config = pull::Config {
-        deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: floor + 1,
-        },
-        ack_policy: AckPolicy::None,
-        filter_subject: info.config.filter_subject.clone(),
-        inactive_threshold: Duration::from_secs(5),
-        memory_storage: true,
-        num_replicas: 1,
-        ..pull::Config::default()
-    };
-    let created = context.create_consumer_on_stream(config, &settings.stream);
-    let counter = created.await.ok()?;
-    Some(counter.cached_info().num_pending)
 }
 
 #[cfg(test)]

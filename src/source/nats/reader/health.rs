@@ -8,7 +8,7 @@ use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::nats::connect::Trouble;
 use crate::source::nats::lane::Standing;
-use crate::source::nats::losses::{dropped_unread, lost_open};
+use crate::source::nats::losses::dropped_unread;
 use crate::source::nats::settings::Acknowledge;
 use crate::source::nats::stream::Found;
 use crate::source::nats::watch::{Look, Said};
@@ -133,7 +133,7 @@ impl Reader {
     }
 
     /// Remembers which stream it is, and tells what was lost while nobody read.
-    pub(super) async fn begins_with(&mut self, found: &Found) {
+    pub(super) fn begins_with(&mut self, found: &Found) {
         self.health.created = found.stream.created.to_string();
         if dropped_unread(found, &self.settings) {
             tracing::error!("the stream has dropped messages that no consumer was sent");
@@ -141,21 +141,6 @@ impl Reader {
                 "unread",
                 "while nobody read, the stream dropped messages that no consumer was sent (purged, or older than it keeps them); \
                  this is said until the process is started again",
-            );
-        }
-        let lost = lost_open(&self.context, found, &self.settings).await;
-        if lost > 0 {
-            self.tally.count(Counter::SourceLost, lost);
-            tracing::error!(
-                lost,
-                "the stream dropped messages that were never acknowledged"
-            );
-            self.condition.trouble(
-                "open",
-                format!(
-                    "while nobody read, the stream dropped {lost} messages that were delivered and never acknowledged (purged, or \
-                     older than it keeps them); this is said until the process is started again"
-                ),
             );
         }
     }

@@ -164,7 +164,7 @@ impl Reader {
 
     /// Reads until the job stops, acknowledges until it is over.
     pub async fn run(mut self, found: &Found) -> Result<(), Fatal> {
-        self.begins_with(found).await;
+        self.begins_with(found);
         self.begin();
         let (looks, mut looked) = mpsc::channel(1);
         let watching = watch(self.context.clone(), self.settings.clone(), LOOK, looks);
@@ -191,10 +191,7 @@ impl Reader {
             answers
                 .drain(..)
                 .for_each(|answer| self.acknowledged(&answer));
-            if let Some((look, _)) = self
-                .look
-                .take_if(|(_, asked)| self.line.is_answered(*asked))
-            {
+            if let Some(look) = self.look_that_is_due() {
                 self.looked(look).await?;
             }
             let going_on = self.settle();
@@ -266,6 +263,13 @@ impl Reader {
                 work.lane.settled(floor.upto);
             }
         }
+    }
+
+    /// The look that may be judged: everything has come that was sent before it.
+    fn look_that_is_due(&mut self) -> Option<Look> {
+        let ended = self.reading == Reading::Ended;
+        let due = |(_, asked): &mut (Look, u64)| ended || self.line.is_answered(*asked);
+        self.look.take_if(due).map(|(look, _)| look)
     }
 
     /// Something became of the connection over which messages come.
