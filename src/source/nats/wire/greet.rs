@@ -82,7 +82,8 @@ pub(super) async fn greeted(
         return Err(Trouble::Passing("NATS does not greet".into()));
     };
     let info: Info = serde_json::from_slice(&info).map_err(broken)?;
-    parser.largest = info.max_payload;
+    // A stream that is fed by another one adds headers to what was published.
+    parser.largest = info.max_payload.saturating_mul(2).max(1 << 20);
     let tls_required = connection.tls_required || address.tls_required();
     let mut stream: Box<dyn Stream> = match tls_required || info.tls_required {
         true => Box::new(over_tls(stream, address.host(), connection).await?),

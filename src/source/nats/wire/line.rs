@@ -111,8 +111,8 @@ impl Line {
 
     /// Gives the connection up and makes another.
     pub fn reopen(&mut self) {
-        let wait = Duration::from_millis(50 * u64::from(self.failures));
         self.failures = self.failures.saturating_add(1);
+        let wait = Duration::from_millis(50 * u64::from(self.failures));
         self.answered = self.asked;
         let wait = wait.min(LONGEST);
         self.state = State::Opening(opening(&self.connection, &self.client, &self.inbox, wait));
@@ -190,7 +190,8 @@ fn opening(
 
 /// The servers that are named, and those that they told of.
 async fn pool(named: &[ServerAddr], client: &Client) -> Vec<ServerAddr> {
-    let known = tokio::time::timeout(OPENING, client.server_pool()).await;
+    // The driver does not answer while it has no connection itself.
+    let known = tokio::time::timeout(OPENING / 10, client.server_pool()).await;
     let mut all = named.to_vec();
     if let Ok(Ok(known)) = known {
         let told = known.into_iter().map(|server| server.addr);
@@ -241,7 +242,7 @@ impl Open {
                     Frame::Message(message) => batch.push(message),
                     Frame::Ping => self.unsent.extend_from_slice(b"PONG\r\n"),
                     Frame::Pong => answers += 1,
-                    Frame::Refused(why) => return Poll::Ready(Err(refused(&why))),
+                    Frame::Refused(why) => refused(&why)?,
                     Frame::Info(_) | Frame::Ok => {}
                 }
             }
@@ -295,11 +296,15 @@ impl Open {
     }
 }
 
-/// Its words are of the protocol (stale connection, maximum payload violation), and name at most a subject of ours.
-fn refused(why: &str) -> Trouble {
+/// Its words are of the protocol (stale connection, maximum payload violation), and name at most a subject of ours. What we may not
+/// do leaves the connection as it is.
+fn refused(why: &str) -> Result<(), Trouble> {
     tracing::warn!(
         why,
-        "the server ends the connection over which messages come"
+        "the server complains over the connection over which messages come"
     );
-    lost("the server ends it")
+    match why.starts_with("Permissions Violation") {
+        true => Ok(()),
+        false => Err(lost("the server ends it")),
+    }
 }
