@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
+use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 use hookflow::source::nats::{NatsSource, assign::Lanes, runtime, setup};
+use hookflow::source::pace::Pace;
 use hookflow::source::{EnvelopeDefaults, Feed, Record};
 use hookflow::tally::Tally;
 use rustix::time::{ClockId, clock_gettime};
@@ -102,7 +104,7 @@ fn published(settings: &Settings, messages: u64) -> String {
     let all = (0..messages).map(|number| {
         Outgoing::delivery(&settings.subject, &number.to_string(), &delivery(number))
     });
-    let published = publish(&settings.connection, all).unwrap();
+    let published = publish(&settings.connection, all, Pace::default()).unwrap();
     format!("{published:?} in {:?}", begun.elapsed())
 }
 
@@ -145,6 +147,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
         stop: Arc::clone(&stop),
         condition: condition.clone(),
         tally: Tally::new([]),
+        attempts: Box::new(Unkept::default()),
     };
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
+use hookflow::source::guard::Unkept;
 use hookflow::source::nats::{NatsSource, Settings};
 use hookflow::source::{Feed, Notice, Parcel, Record};
 use hookflow::tally::{Counter, Tally};
@@ -46,6 +47,7 @@ impl Job {
             stop: Arc::clone(&stop),
             condition: condition.clone(),
             tally: Arc::clone(&tally),
+            attempts: Box::new(Unkept::default()),
         };
         Self {
             parcels: taps.workers.into_iter().next().unwrap(),

@@ -1,6 +1,7 @@
 //! Publishing: everything is stored once, whatever happens to the server.
 
 use hookflow::source::nats::publisher::publish;
+use hookflow::source::pace::Pace;
 
 use super::server::Server;
 use super::world::{World, outgoing, until};
@@ -36,7 +37,7 @@ fn publishing_goes_on_when_its_server_comes_back() {
             }
             outgoing(&prefix, number)
         });
-        publish(&connection, messages)
+        publish(&connection, messages, Pace::default())
     });
     halfway.recv_timeout(super::world::LIMIT).unwrap();
     server.kill();
@@ -54,6 +55,11 @@ fn what_no_stream_takes_is_an_error() {
     };
     let world = world.set_up();
     let messages = [outgoing(&format!("{}.too.many", world.settings.subject), 1)];
-    let failure = publish(&world.settings.connection, messages.into_iter()).unwrap_err();
+    let failure = publish(
+        &world.settings.connection,
+        messages.into_iter(),
+        Pace::default(),
+    )
+    .unwrap_err();
     assert!(failure.message.contains("hookflow setup"), "{failure}");
 }

@@ -8,6 +8,7 @@ use hookflow::source::message::subject::push_token;
 use hookflow::source::nats::publisher::{Outgoing, Published, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 use hookflow::source::nats::{assign::Lanes, setup};
+use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
 
 use crate::skip::skipped_server;
@@ -129,14 +130,14 @@ impl World {
     pub fn publish(&self, numbers: std::ops::Range<u64>) -> Published {
         let prefix = self.settings.subject.clone();
         let messages = numbers.map(move |number| outgoing(&prefix, number));
-        publish(&self.settings.connection, messages).unwrap()
+        publish(&self.settings.connection, messages, Pace::default()).unwrap()
     }
 
     /// Publishes them all as one tenant's, so that they are of one lane, whose number is answered.
     pub fn publish_to_one_lane(&self, numbers: std::ops::Range<u64>) -> u32 {
         let prefix = self.settings.subject.clone();
         let messages = numbers.map(move |number| message(&prefix, number, "one"));
-        publish(&self.settings.connection, messages).unwrap();
+        publish(&self.settings.connection, messages, Pace::default()).unwrap();
         let mut filter = format!("{}.*.ses.", self.settings.subject);
         push_token(&mut filter, "one");
         let subjects = self.wait(async {
