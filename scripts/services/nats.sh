@@ -55,6 +55,11 @@ nats_answer() {
     timeout 2 bash -c 'exec 3<> "/dev/tcp/127.0.0.1/$1" && IFS= read -r line <&3 && printf "%s\n" "$line"' nats "$1" 2>/dev/null
 }
 
-nats_environment() { echo "HOOKFLOW_NATS_URL=nats://127.0.0.1:$2"; }
+# Tests of logins and of crashes start servers of their own with the same program.
+nats_environment() {
+    local program
+    echo "HOOKFLOW_NATS_URL=nats://127.0.0.1:$2"
+    if program=$(nats_program); then echo "HOOKFLOW_TEST_NATS_SERVER=$program"; fi
+}
 
 nats_sweep() { :; }

@@ -15,6 +15,7 @@ mod decode_hostile;
 mod file_source;
 mod generator;
 mod json_reader;
+mod nats;
 mod operators;
 mod parquet_files;
 mod parquet_query;

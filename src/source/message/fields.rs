@@ -1,9 +1,10 @@
-//! A message's headers, as far as they are ours, packed into one piece of memory.
+//! A message's headers in one piece of memory: as the broker's client read them, or, as far as they are ours, packed.
 //!
 //! The thread that reads a broker copies hundreds of thousands of headers a second: they share one growing buffer, so a
 //! message costs a copy and no allocation of its own, and its headers stay slices of that buffer to the end.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memchr;
 
 /// A header that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,33 +59,75 @@ impl Field {
     }
 }
 
-/// The headers of one message: number, length and value of each, one behind the other.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Bytes);
+/// The headers of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fields {
+    /// Those that are ours: number, length and value of each, one behind the other.
+    Packed(Bytes),
+    /// All of them as the broker writes them: a line of its own, then `name: value` in a line each.
+    Lines(Bytes),
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self::Packed(Bytes::new())
+    }
+}
 
 impl Fields {
     /// How many bytes they hold.
     pub const fn len(&self) -> usize {
-        self.0.len()
+        match self {
+            Self::Packed(bytes) | Self::Lines(bytes) => bytes.len(),
+        }
     }
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// The first header of each field, in the order of the fields' numbers; empty where there is none.
     pub fn values(&self) -> [Bytes; Field::ALL.len()] {
-        let mut values: [Bytes; Field::ALL.len()] = Default::default();
-        let mut rest = self.0.clone();
-        while let Some((number, value)) = next(&mut rest) {
-            match values.get_mut(usize::from(number)) {
-                Some(slot) if slot.is_empty() => *slot = value,
-                _ => {}
+        let mut values = Values::default();
+        match self {
+            Self::Packed(bytes) => {
+                let mut rest = bytes.clone();
+                while let Some((number, value)) = next(&mut rest) {
+                    set(&mut values, usize::from(number), || value);
+                }
+            }
+            Self::Lines(block) => {
+                for (name, value) in header_lines(block) {
+                    if let Some(field) = Field::of(name) {
+                        set(&mut values, field as usize, || block.slice_ref(value));
+                    }
+                }
             }
         }
         values
     }
+}
+
+type Values = [Bytes; Field::ALL.len()];
+
+fn set(values: &mut Values, field: usize, value: impl FnOnce() -> Bytes) {
+    match values.get_mut(field) {
+        Some(slot) if slot.is_empty() => *slot = value(),
+        _ => {}
+    }
+}
+
+/// The names and values of a block of headers, blanks around values left out. What is no header is passed over; a line that
+/// begins with a blank belongs to the header before it, and is left out.
+pub fn header_lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = block.split(|byte| *byte == b'\n').skip(1);
+    lines.filter_map(|line| {
+        let colon =
+            memchr(b':', line).filter(|_| !line.starts_with(b" ") && !line.starts_with(b"\t"))?;
+        let (name, value) = line.split_at(colon);
+        Some((name, value.get(1..)?.trim_ascii()))
+    })
 }
 
 fn next(rest: &mut Bytes) -> Option<(u8, Bytes)> {
@@ -132,7 +175,7 @@ impl FieldsWriter {
 
     /// Ends the message at hand.
     pub fn take(&mut self) -> Fields {
-        Fields(self.0.split().freeze())
+        Fields::Packed(self.0.split().freeze())
     }
 }
 
@@ -153,6 +196,19 @@ mod tests {
         assert_eq!(values[Field::Provider as usize], "ses");
         assert_eq!(values[Field::ContentEncoding as usize], "gzip");
         assert_eq!(values[Field::User as usize], "");
+    }
+
+    #[test]
+    fn lines_are_read_like_packed_headers() {
+        let block = Bytes::from_static(
+            b"NATS/1.0\r\nHookflow-Provider:ses\r\nhookflow-provider: resend\r\nNats-Msg-Id: 1\r\nCONTENT-ENCODING:  gzip \r\n\r\n",
+        );
+        let values = Fields::Lines(block.clone()).values();
+        assert_eq!(values[Field::Provider as usize], "ses");
+        assert_eq!(values[Field::ContentEncoding as usize], "gzip");
+        assert_eq!(values[Field::User as usize], "");
+        let place = values[Field::ContentEncoding as usize].as_ptr();
+        assert!(block.as_ptr_range().contains(&place));
     }
 
     #[test]

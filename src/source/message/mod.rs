@@ -15,7 +15,7 @@ mod parse;
 pub mod publish;
 pub mod subject;
 
-pub use fields::{Field, Fields, FieldsWriter};
+pub use fields::{Field, Fields, FieldsWriter, header_lines};
 pub use parse::{Parsed, condemned, parse};
 
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub struct Message {
     pub address: Address,
     /// When the broker took it.
     pub at: Option<Millis>,
-    /// Its headers, as far as they are ours.
+    /// Its headers.
     pub fields: Fields,
     /// Its value.
     pub body: Bytes,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
-use super::settings::{Connection, Login};
+use super::settings::{Connection, Login, Secret};
 use crate::error::{Exit, Fatal};
 use crate::source::message::subject::token_text;
 
@@ -63,7 +63,7 @@ pub async fn connect(
     }
 }
 
-fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, Trouble> {
+pub(super) fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, Trouble> {
     let texts = connection.servers.reveal().split(',');
     let addresses: Result<Vec<ServerAddr>, _> = texts.map(|text| text.trim().parse()).collect();
     addresses.map_err(|_| Trouble::Refused(NO_ADDRESS.into()))
@@ -104,8 +104,14 @@ async fn login(
     login: &Login,
     servers: &[ServerAddr],
 ) -> Result<ConnectOptions, Trouble> {
+    let by_address = named_by_address(servers);
+    let login = if matches!(login, Login::None) {
+        &by_address
+    } else {
+        login
+    };
     match login {
-        Login::None => Ok(named_by_address(options, servers)),
+        Login::None => Ok(options),
         Login::Password(user, password) => {
             Ok(options.user_and_password(user.clone(), password.reveal().to_owned()))
         }
@@ -121,15 +127,15 @@ async fn login(
     }
 }
 
-/// The driver does not look at what an address says of the user.
-fn named_by_address(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectOptions {
+/// Who an address says that we are; the driver does not look at it.
+pub(super) fn named_by_address(servers: &[ServerAddr]) -> Login {
     let plain = |text: &str| token_text(text.as_bytes()).map(std::borrow::Cow::into_owned);
     let named = servers.iter().find_map(|server| server.username());
     let password = servers.iter().find_map(|server| server.password());
     match (named.and_then(plain), password.and_then(plain)) {
-        (Some(user), Some(password)) => options.user_and_password(user, password),
-        (Some(token), None) => options.token(token),
-        _ => options,
+        (Some(user), Some(password)) => Login::Password(user, Secret::new(password)),
+        (Some(token), None) => Login::Token(Secret::new(token)),
+        _ => Login::None,
     }
 }
 
@@ -137,11 +143,11 @@ fn named_by_address(options: ConnectOptions, servers: &[ServerAddr]) -> ConnectO
     clippy::disallowed_methods,
     reason = "read once, before the first connection"
 )]
-fn read(file: &Path) -> io::Result<String> {
+pub(super) fn read(file: &Path) -> io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-fn unreadable(setting: &str, error: &io::Error) -> Trouble {
+pub(super) fn unreadable(setting: &str, error: &io::Error) -> Trouble {
     Trouble::Refused(format!(
         "the file that {setting} names cannot be read: {error}"
     ))
@@ -164,7 +170,7 @@ fn why(error: &async_nats::ConnectError) -> Trouble {
     }
 }
 
-const TLS: &str = "no TLS connection to NATS can be made: the server offers no TLS, its certificate is not trusted, or a \
+pub(super) const TLS: &str = "no TLS connection to NATS can be made: the server offers no TLS, its certificate is not trusted, or a \
                    file of certificates cannot be used (nats.tls_required, nats.ca_file, nats.certificate_file)";
 
 /// The driver reports a failed handshake as any other failure to read or write.

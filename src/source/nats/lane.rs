@@ -60,6 +60,8 @@ pub struct Lane {
     delivery: u64,
     /// Since when the server may know of deliveries that never came here; none once it was found not to.
     doubt: Option<Duration>,
+    /// Since when there has been doubt without a break.
+    doubtful_since: Duration,
 }
 
 /// What the server says of a lane's consumer, all at one moment.
@@ -78,6 +80,7 @@ impl Lane {
     pub fn new(now: Duration) -> Self {
         Self {
             doubt: Some(now),
+            doubtful_since: now,
             ..Self::default()
         }
     }
@@ -86,7 +89,7 @@ impl Lane {
     pub fn arrived(&mut self, token: &Token, reply: Subject, now: Duration) -> Arrival {
         // Also the first one: what was delivered before it, here or to an earlier process, may be open.
         if token.delivery != self.delivery + 1 {
-            self.doubt = Some(now);
+            self.doubts(now);
         }
         self.delivery = token.delivery;
         if let Some(held) = self.find(token.sequence) {
@@ -187,12 +190,21 @@ impl Lane {
 
     /// The connection is another one: deliveries may have been lost with the old one.
     pub const fn reconnected(&mut self, now: Duration) {
+        self.doubts(now);
+    }
+
+    const fn doubts(&mut self, now: Duration) {
+        if self.doubt.is_none() {
+            self.doubtful_since = now;
+        }
         self.doubt = Some(now);
     }
 
-    /// Whether the server must be asked before anything can be acknowledged *up to* a message.
-    pub const fn is_in_doubt(&self) -> bool {
-        self.doubt.is_some()
+    /// For how long the server has known of deliveries that never came here. What a reader that died held comes here after the
+    /// server's patience; where doubt lasts longer, another one reads.
+    pub fn in_doubt_for(&self, now: Duration) -> Duration {
+        let since = self.doubt.map(|_| self.doubtful_since);
+        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// The server answered a question of `asked`: the doubt ends if everything it waits for is held here.

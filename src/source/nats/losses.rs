@@ -1,12 +1,18 @@
-//! Messages that the server dropped before they were delivered: purged, expired, or gone with the stream.
+//! Messages that the server dropped before they were settled: purged, expired, or gone with the stream.
 //!
-//! What waits for a consumer and what it was sent, taken at one moment, only ever grows together: a delivery moves a message
+//! While we read: what waits for a consumer and what it was sent, taken at one moment, only ever grows together: a delivery moves a message
 //! from one to the other, a repeated delivery and a new message add to it. What is missing from the sum was dropped. (New messages that
 //! come between two looks can hide as many dropped ones; the next look that sees fewer does not.)
+//!
+//! While nobody read: [`dropped_unread`] says what can be seen of it at the next start. (What was delivered and never acknowledged
+//! the server forgets with the message itself, so that nothing tells of it afterwards: limits of a stream must be longer than outages.)
 
 use std::collections::HashMap;
 
 use async_nats::jetstream::consumer::Info;
+
+use super::settings::Settings;
+use super::stream::Found;
 
 /// What was last seen of each lane.
 #[derive(Debug, Default)]
@@ -42,6 +48,15 @@ impl Losses {
         self.0.insert(lane, now);
         lost
     }
+}
+
+/// Whether the last message that the stream dropped was sent to no consumer. (Where it was, earlier ones of lanes that stood still may
+/// have been dropped all the same: that cannot be told from lanes without messages.)
+pub fn dropped_unread(found: &Found, settings: &Settings) -> bool {
+    let lanes = (0..super::assign::LANES).filter_map(|lane| found.consumer(settings, lane));
+    let sent = lanes.map(|info| info.delivered.stream_sequence).max();
+    let state = &found.stream.state;
+    sent.is_some_and(|sent| state.first_sequence > sent + 1)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! * [`settings`], [`assign`]: what is set, and which lanes a member reads;
 //! * [`connect`], [`stream`]: reaching a server, making and checking the stream and its consumers;
 //! * [`lane`], [`pull`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
+//! * `wire`: the connection over which messages come, apart from the driver's;
 //! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
 //!
@@ -24,6 +25,7 @@ mod start;
 pub mod stream;
 pub mod token;
 mod watch;
+mod wire;
 
 pub use settings::Settings;
 

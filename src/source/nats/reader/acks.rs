@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{StatusCode, Subject};
+use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 
-use super::{Reader, Work, lost};
+use super::{Reader, Work, behind, lost};
 use crate::error::Fatal;
 use crate::source::nats::settings::Acknowledge;
 use crate::tally::{Counter, Tally};
@@ -88,15 +88,26 @@ impl Reader {
         for reply in replies {
             self.publish(reply, b"+ACK").await?;
         }
-        let inbox = format!("{}.{lane}.{upto}", self.inboxes.acks.0);
+        let inbox = format!("{}.{lane}.{upto}", self.acks.0);
         let payload = Bytes::from_static(b"+ACK");
         let sent = self.client.publish_with_reply(last, inbox, payload);
         sent.await.map_err(|error| lost(&error))?;
         Ok(true)
     }
 
-    /// The answer to the last acknowledgement of a run: an error status means that nobody took it.
-    pub(super) fn confirmed(&mut self, lane: u32, upto: u64, status: Option<StatusCode>) {
+    /// The answer to the last acknowledgement of a run.
+    pub(super) fn acknowledged(&mut self, answer: &Message) {
+        let place = behind(&self.acks.0, &answer.subject).and_then(|place| {
+            let (lane, upto) = place.split_once('.')?;
+            Some((lane.parse().ok()?, upto.parse().ok()?))
+        });
+        if let Some((lane, upto)) = place {
+            self.confirmed(lane, upto, answer.status);
+        }
+    }
+
+    /// An error status means that nobody took it.
+    fn confirmed(&mut self, lane: u32, upto: u64, status: Option<StatusCode>) {
         let Some(work) = self.lanes.get_mut(&lane) else {
             return;
         };

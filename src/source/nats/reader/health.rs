@@ -4,18 +4,21 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::Info;
 
-use super::Reader;
+use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::nats::connect::Trouble;
 use crate::source::nats::lane::Standing;
+use crate::source::nats::losses::dropped_unread;
+use crate::source::nats::settings::Acknowledge;
+use crate::source::nats::stream::Found;
 use crate::source::nats::watch::{Look, Said};
 use crate::tally::{Counter, Gauge};
 
 /// What earlier looks found.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// When the stream was made, as first seen.
-    created: Option<String>,
+    /// When the stream was made.
+    created: String,
     /// What was done already about lanes that stand still.
     stalls: u32,
     /// Messages that were dropped before they were delivered.
@@ -33,6 +36,7 @@ impl Reader {
                 self.same_stream(&said)?;
                 self.count_losses(&said);
                 self.hear(&said, asked);
+                self.shared();
                 self.stalled(&said).await
             }
             Err(Trouble::Refused(why)) => {
@@ -46,10 +50,8 @@ impl Reader {
         }
     }
 
-    fn same_stream(&mut self, said: &Said) -> Result<(), Fatal> {
-        let created = said.stream.created.to_string();
-        let first = self.health.created.get_or_insert_with(|| created.clone());
-        match *first == created {
+    fn same_stream(&self, said: &Said) -> Result<(), Fatal> {
+        match self.health.created == said.stream.created.to_string() {
             true => Ok(()),
             false => Err(Fatal::new(
                 Exit::Watchdog,
@@ -87,9 +89,12 @@ impl Reader {
         let lost: u64 = lanes
             .map(|(lane, info)| self.losses.since_last(lane, info))
             .sum();
-        if lost == 0 {
-            return;
+        if lost > 0 {
+            self.lost(lost);
         }
+    }
+
+    fn lost(&mut self, lost: u64) {
         self.tally.count(Counter::SourceLost, lost);
         self.health.lost += lost;
         let all = self.health.lost;
@@ -107,14 +112,35 @@ impl Reader {
         );
     }
 
-    /// At the start it cannot be known how many: an earlier process may have acknowledged all but one of them.
-    pub(super) fn warn_of_losses(&self, first_sequence: u64, info: &Info) {
-        let floor = info.ack_floor.stream_sequence;
-        if info.num_ack_pending > 0 && first_sequence > floor + 1 {
-            tracing::error!(
-                consumer = info.name,
-                open = info.num_ack_pending,
-                "the stream no longer holds messages that were delivered and never acknowledged: some may be lost"
+    /// Another reader of our lanes holds what the server waits for. Harmless where each message is acknowledged by itself.
+    fn shared(&self) {
+        let (now, patience) = (
+            self.now(),
+            self.settings.ack_wait * 2 + Duration::from_secs(5),
+        );
+        let shared = |work: &&Work| work.lane.in_doubt_for(now) > patience;
+        let count = self.lanes.values().filter(shared).count();
+        match (self.settings.acknowledge, count) {
+            (Acknowledge::Each, _) | (_, 0) => self.condition.well("lanes"),
+            _ => self.condition.trouble(
+                "lanes",
+                format!(
+                    "{count} lanes are read by another process too, so that nothing of them can be acknowledged: give each lane to \
+                     one member (nats.lanes)"
+                ),
+            ),
+        }
+    }
+
+    /// Remembers which stream it is, and tells what was lost while nobody read.
+    pub(super) fn begins_with(&mut self, found: &Found) {
+        self.health.created = found.stream.created.to_string();
+        if dropped_unread(found, &self.settings) {
+            tracing::error!("the stream has dropped messages that no consumer was sent");
+            self.condition.trouble(
+                "unread",
+                "while nobody read, the stream dropped messages that no consumer was sent (purged, or older than it keeps them); \
+                 this is said until the process is started again",
             );
         }
     }
@@ -154,10 +180,11 @@ impl Reader {
         );
         tracing::error!(stalled, tried, "lanes stand still although messages wait");
         match tried {
-            1 => self.inboxes.pulls = super::open(&self.client).await?,
+            1 => self.line.reopen(),
             2 => {
                 let forced = self.client.force_reconnect().await;
                 forced.map_err(|error| super::lost(&error))?;
+                self.line.reopen();
             }
             _ => {
                 return Err(Fatal::new(

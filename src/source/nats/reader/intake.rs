@@ -1,26 +1,21 @@
 //! Messages into parcels.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::header::HeaderMap;
-use async_nats::{Message, StatusCode, Subject, Subscriber};
-use futures_util::Stream;
+use async_nats::{Message, Subject};
 
-use super::{Reader, Reading, Work, behind, lost};
+use super::{Reader, Reading, Work, behind};
 use crate::error::{Exit, Fatal};
 use crate::event::Origin;
-use crate::source::message::{self, Address, FieldsWriter};
+use crate::source::message::{self, Address, Fields, FieldsWriter};
 use crate::source::nats::lane::Arrival;
 use crate::source::nats::pull::Due;
 use crate::source::nats::token::Token;
+use crate::source::nats::wire::Incoming;
 use crate::source::{Parcel, Record};
 use crate::tally::Counter;
 
-/// Most messages taken in one turn.
-const BATCH: usize = 4096;
 /// Most messages of one parcel.
 const PARCEL: usize = 512;
 /// Most bytes of one parcel (and one message more).
@@ -31,6 +26,10 @@ const LINGER: Duration = Duration::from_millis(1);
 const AHEAD: (usize, usize) = (16 * 1024, 32 << 20);
 /// How long a request stands at the server.
 const EXPIRES: Duration = Duration::from_secs(10);
+/// The status with which nobody answers: the consumer is gone.
+const NO_RESPONDERS: u16 = 503;
+/// The status of a sign of life.
+const IDLE_HEARTBEAT: u16 = 100;
 /// How long after a refused request another one is sent.
 const REST: Duration = Duration::from_millis(500);
 
@@ -62,37 +61,18 @@ impl Run {
     }
 }
 
-/// Waits for messages and takes all that came; false if none will come any more. What it took is not lost when it is dropped.
-pub(in crate::source::nats) async fn next_batch(
-    subscriber: &mut Subscriber,
-    batch: &mut Vec<Message>,
-) -> bool {
-    let all = poll_fn(|context| {
-        while batch.len() < BATCH {
-            match Pin::new(&mut *subscriber).poll_next(context) {
-                Poll::Ready(Some(message)) => batch.push(message),
-                Poll::Ready(None) => return Poll::Ready(false),
-                Poll::Pending if batch.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(true)
-    });
-    tokio::task::unconstrained(all).await
-}
-
 impl Reader {
     /// Takes everything that came.
-    pub(super) fn take(&mut self, batch: &mut Vec<Message>) -> Result<(), Fatal> {
+    pub(super) fn take(&mut self, batch: &mut Vec<Incoming>) -> Result<(), Fatal> {
         let now = self.now();
         let mut again = 0;
         for message in batch.drain(..) {
-            let reply = message.reply.clone();
-            let token = reply.as_ref().and_then(|reply| Token::parse(reply));
+            let reply = Subject::from_utf8(message.reply()).ok();
+            let token = reply.as_deref().and_then(Token::parse);
             match (token, reply) {
                 (Some(token), Some(reply)) => {
                     again += u64::from(token.deliveries > 1);
-                    self.delivered(message, &token, reply, now)?;
+                    self.delivered(&message, &token, reply, now)?;
                 }
                 _ => self.answered(&message, now),
             }
@@ -103,7 +83,7 @@ impl Reader {
 
     fn delivered(
         &mut self,
-        message: Message,
+        message: &Incoming,
         token: &Token,
         reply: Subject,
         now: Duration,
@@ -119,7 +99,7 @@ impl Reader {
             Arrival::Strange => return Err(another_stream()),
         };
         let skip = self.settings.tokens_before_provider();
-        let record = record(&mut self.fields, message, token, ordinal, skip);
+        let record = incoming(message, token, ordinal, skip);
         let bytes = record.bytes();
         if work.run.records.is_empty() {
             work.run.start = ordinal;
@@ -132,18 +112,11 @@ impl Reader {
         Ok(())
     }
 
-    /// An answer that is no message: the end of a request, or of an acknowledgement.
-    fn answered(&mut self, message: &Message, now: Duration) {
-        if let Some(rest) = behind(&self.inboxes.acks.0, message) {
-            let confirmed = rest.split_once('.').and_then(|(lane, upto)| {
-                Some((lane.parse::<u32>().ok()?, upto.parse::<u64>().ok()?))
-            });
-            if let Some((lane, upto)) = confirmed {
-                self.confirmed(lane, upto, message.status);
-            }
-            return;
-        }
-        let lane = behind(&self.inboxes.pulls.0, message).and_then(|lane| lane.parse().ok());
+    /// An answer that is no message: the end of a request.
+    fn answered(&mut self, message: &Incoming, now: Duration) {
+        let subject = message.subject();
+        let lane = std::str::from_utf8(&subject).ok();
+        let lane = lane.and_then(|subject| behind(self.line.inbox(), subject)?.parse().ok());
         if let Some(work) = lane.and_then(|lane: u32| self.lanes.get_mut(&lane)) {
             work.ended(message, now);
         }
@@ -173,10 +146,10 @@ impl Reader {
     }
 
     /// Asks for more where little is under way.
-    pub(super) async fn ask(&mut self) -> Result<(), Fatal> {
+    pub(super) fn ask(&mut self) {
         let ahead = self.waiting.0 >= AHEAD.0 || self.waiting.1 >= AHEAD.1;
         if self.feed.is_none() || ahead {
-            return Ok(());
+            return;
         }
         let now = self.now();
         for (lane, work) in &mut self.lanes {
@@ -186,18 +159,16 @@ impl Reader {
             let consumer = self.settings.consumer_of(*lane);
             let stream = &self.settings.stream;
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-            let reply = format!("{}.{lane}", self.inboxes.pulls.0);
+            let reply = format!("{}.{lane}", self.line.inbox());
             let request = request(due, self.settings.batch_bytes);
-            let sent = self
-                .client
-                .publish_with_reply(subject, reply, request.into());
-            sent.await.map_err(|error| lost(&error))?;
+            if !self.line.request(&subject, &reply, &request) {
+                return;
+            }
             if !work.pull.is_waiting() {
                 work.quiet_since = now;
             }
             work.pull.sent(due, now + EXPIRES);
         }
-        Ok(())
     }
 
     /// Whether the job leaves no room, so that nothing is asked for.
@@ -208,9 +179,7 @@ impl Reader {
     /// Nothing more is handed out: what waits here goes back, so that another reader has it at once.
     pub(super) async fn give_back(&mut self) -> Result<(), Fatal> {
         if self.reading == Reading::On {
-            self.reading = Reading::Draining;
-            let drained = self.inboxes.pulls.1.drain().await;
-            drained.map_err(|error| lost(&error))?;
+            self.reading = Reading::Draining(self.line.leave());
         }
         if self.waiting.0 == 0 {
             return Ok(());
@@ -247,24 +216,20 @@ impl Reader {
 
 impl Work {
     /// The server ended a request.
-    fn ended(&mut self, message: &Message, now: Duration) {
-        let rest = message.headers.as_ref().and_then(pending_messages);
-        let text = message.description.as_deref().unwrap_or_default();
-        match (message.status, rest) {
-            (Some(StatusCode::NO_RESPONDERS), _) => self.pull.reset(now + REST),
-            (Some(_), Some(rest)) if text.contains("MaxBytes") => self.pull.too_large(rest),
+    fn ended(&mut self, message: &Incoming, now: Duration) {
+        let rest = message.header("Nats-Pending-Messages");
+        let rest = rest.and_then(|rest| rest.parse::<usize>().ok());
+        match (message.status(), rest) {
+            (Some((NO_RESPONDERS, _)), _) => self.pull.reset(now + REST),
+            (Some((_, text)), Some(rest)) if text.contains("MaxBytes") => self.pull.too_large(rest),
             (Some(_), Some(rest)) => self.pull.ended(rest),
-            (Some(StatusCode::IDLE_HEARTBEAT) | None, _) => {}
-            (Some(status), None) => {
-                tracing::debug!(%status, text, "the server ended a request");
+            (Some((IDLE_HEARTBEAT, _)) | None, _) => {}
+            (Some((status, text)), None) => {
+                tracing::debug!(status, text, "the server ended a request");
                 self.pull.reset(now + REST);
             }
         }
     }
-}
-
-fn pending_messages(headers: &HeaderMap) -> Option<usize> {
-    headers.get("Nats-Pending-Messages")?.as_str().parse().ok()
 }
 
 fn request(due: Due, bytes_max: usize) -> String {
@@ -275,7 +240,22 @@ fn request(due: Due, bytes_max: usize) -> String {
     }
 }
 
-/// Copies what is ours of the headers; the body stays where the driver read it.
+/// Hands on what was read as it was read.
+fn incoming(message: &Incoming, token: &Token, offset: u64, skip: usize) -> Record {
+    let subject = message.subject();
+    Record::Message(Box::new(message::Message {
+        origin: Origin {
+            lane: token.lane,
+            offset,
+        },
+        address: Address::Subject { subject, skip },
+        at: Some(token.at),
+        fields: Fields::Lines(message.headers()),
+        body: message.payload(),
+    }))
+}
+
+/// The same of a message of the driver: copies what is ours of its headers.
 pub(in crate::source::nats) fn record(
     fields: &mut FieldsWriter,
     message: Message,

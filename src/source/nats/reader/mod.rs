@@ -9,20 +9,24 @@ mod health;
 mod intake;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::{Client, Message, Subscriber};
 use crossbeam_channel::{Receiver, TryRecvError};
+use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::acks::Flights;
 use self::health::Health;
 use self::intake::Run;
-pub(super) use self::intake::{next_batch, record};
+pub(super) use self::intake::record;
 use super::lane::Lane;
 use super::losses::Losses;
 use super::pull::Pull;
@@ -30,14 +34,18 @@ use super::settings::Settings;
 use super::start::{Link, jetstream};
 use super::stream::Found;
 use super::watch::{Look, watch};
+use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
 use crate::source::broker::{Condition, Ends, Settled};
-use crate::source::message::FieldsWriter;
 use crate::source::{Feed, Notice, Parcel};
 use crate::tally::Tally;
 
+/// Most answers taken in one turn.
+const BATCH: usize = 4096;
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// What comes within such a time is taken in one turn: a turn, and a look at the socket, cost more than a message.
+const TURN: Duration = Duration::from_millis(1);
 /// How long the last acknowledgements may take when everything else is done.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -53,16 +61,20 @@ pub struct Reader {
     client: Client,
     context: Context,
     link: Link,
-    /// Which connection the lanes' requests belong to.
+    /// Which connection the acknowledgements under way belong to.
     connection: u64,
-    inboxes: Inboxes,
+    /// Where messages come in.
+    line: Line,
+    /// Where confirmations of acknowledgements come in.
+    acks: (String, Subscriber),
+    /// A look that waits until everything has come that was sent before it, and the question whose answer tells.
+    look: Option<(Look, u64)>,
     reading: Reading,
     lanes: BTreeMap<u32, Work>,
     /// Parcels that found no room, in order.
     ready: VecDeque<Parcel>,
     /// Messages and bytes that wait here, in parcels and runs.
     waiting: (usize, usize),
-    fields: FieldsWriter,
     health: Health,
     losses: Losses,
     started: Instant,
@@ -74,8 +86,8 @@ pub struct Reader {
 enum Reading {
     /// They are asked for and handed out.
     On,
-    /// What is under way is taken, and goes back.
-    Draining,
+    /// What is under way is taken, and goes back, until this question is answered.
+    Draining(u64),
     /// None come any more.
     Ended,
 }
@@ -88,21 +100,6 @@ struct Work {
     flights: Flights,
     /// Since when nothing came.
     quiet_since: Duration,
-}
-
-/// Where messages and confirmations come in.
-struct Inboxes {
-    pulls: (String, Subscriber),
-    acks: (String, Subscriber),
-}
-
-impl Inboxes {
-    async fn open(client: &Client) -> Result<Self, Fatal> {
-        Ok(Self {
-            pulls: open(client).await?,
-            acks: open(client).await?,
-        })
-    }
 }
 
 async fn open(client: &Client) -> Result<(String, Subscriber), Fatal> {
@@ -128,7 +125,8 @@ impl Reader {
         client: Client,
         link: Link,
     ) -> Result<Self, Fatal> {
-        let inboxes = Inboxes::open(&client).await?;
+        let acks = open(&client).await?;
+        let line = Line::new(settings.connection.clone(), client.clone());
         let lane = |lane| {
             let work = Work {
                 lane: Lane::new(Duration::ZERO),
@@ -151,11 +149,12 @@ impl Reader {
             settings,
             client,
             link,
-            inboxes,
+            line,
+            acks,
+            look: None,
             reading: Reading::On,
             ready: VecDeque::new(),
             waiting: (0, 0),
-            fields: FieldsWriter::default(),
             health: Health::default(),
             losses: Losses::default(),
             started: Instant::now(),
@@ -165,7 +164,8 @@ impl Reader {
 
     /// Reads until the job stops, acknowledges until it is over.
     pub async fn run(mut self, found: &Found) -> Result<(), Fatal> {
-        self.begin(found);
+        self.begins_with(found);
+        self.begin();
         let (looks, mut looked) = mpsc::channel(1);
         let watching = watch(self.context.clone(), self.settings.clone(), LOOK, looks);
         let watching = tokio::spawn(watching);
@@ -180,15 +180,20 @@ impl Reader {
         loop {
             let pause = self.pause();
             tokio::select! {
-                open = next_batch(&mut self.inboxes.pulls.1, &mut batch), if self.reading != Reading::Ended => {
-                    self.still_reading(open)?;
+                arrived = self.line.arrived(&mut batch), if self.reading != Reading::Ended => {
+                    self.arrived(&arrived);
                 }
-                open = next_batch(&mut self.inboxes.acks.1, &mut answers) => still(open)?,
-                Some(look) = looked.recv() => self.looked(look).await?,
+                open = next_batch(&mut self.acks.1, &mut answers) => still(open)?,
+                Some(look) = looked.recv() => self.look = Some((look, self.line.ping())),
                 () = tokio::time::sleep(pause) => {}
             }
             self.take(&mut batch)?;
-            self.take(&mut answers)?;
+            answers
+                .drain(..)
+                .for_each(|answer| self.acknowledged(&answer));
+            if let Some(look) = self.look_that_is_due() {
+                self.looked(look).await?;
+            }
             let going_on = self.settle();
             self.turn().await?;
             if !going_on {
@@ -198,6 +203,7 @@ impl Reader {
                     return Ok(());
                 }
             }
+            tokio::time::sleep(TURN).await;
         }
     }
 
@@ -214,16 +220,13 @@ impl Reader {
         if self.link.is_down() {
             return Ok(());
         }
-        self.ask().await?;
+        self.ask();
         self.acknowledge().await?;
         self.renew().await
     }
 
-    fn begin(&self, found: &Found) {
+    fn begin(&self) {
         for lane in self.lanes.keys() {
-            if let Some(info) = found.consumer(&self.settings, *lane) {
-                self.warn_of_losses(found.stream.state.first_sequence, info);
-            }
             self.tell(Notice::Begins {
                 lane: *lane,
                 name: format!("{} lane {lane}", self.settings.stream),
@@ -262,7 +265,38 @@ impl Reader {
         }
     }
 
-    /// The requests and confirmations of an old connection never come.
+    /// The look that may be judged: everything has come that was sent before it.
+    fn look_that_is_due(&mut self) -> Option<Look> {
+        let ended = self.reading == Reading::Ended;
+        let due = |(_, asked): &mut (Look, u64)| ended || self.line.is_answered(*asked);
+        self.look.take_if(due).map(|(look, _)| look)
+    }
+
+    /// Something became of the connection over which messages come.
+    fn arrived(&mut self, arrived: &Arrived) {
+        match (arrived, self.reading) {
+            (Arrived::Some, Reading::Draining(left)) if !self.line.is_answered(left) => {}
+            (_, Reading::Draining(_)) => self.reading = Reading::Ended,
+            (Arrived::Some, _) => {}
+            (Arrived::Opened, _) => self.reopened(),
+            (Arrived::Lost(trouble), _) => {
+                self.condition.trouble("messages' way", trouble.to_string());
+            }
+        }
+    }
+
+    /// What was asked for over the old connection never comes, and what came of it may not be all.
+    fn reopened(&mut self) {
+        self.condition.well("messages' way");
+        let now = self.now();
+        for work in self.lanes.values_mut() {
+            work.pull.reset(now);
+            work.quiet_since = now;
+            work.lane.reconnected(now);
+        }
+    }
+
+    /// The confirmations of an old connection never come.
     fn reconnected(&mut self) {
         let number = self.link.number();
         if number == self.connection {
@@ -271,21 +305,9 @@ impl Reader {
         self.connection = number;
         tracing::warn!("connected to NATS anew");
         self.condition.well("broker");
-        let now = self.now();
         for work in self.lanes.values_mut() {
-            work.pull.reset(now);
-            work.quiet_since = now;
-            work.lane.reconnected(now);
             work.unconfirmed(&self.tally);
         }
-    }
-
-    fn still_reading(&mut self, open: bool) -> Result<(), Fatal> {
-        match (open, self.reading) {
-            (false, Reading::Draining) => self.reading = Reading::Ended,
-            (open, _) => still(open)?,
-        }
-        Ok(())
     }
 
     /// How long to wait when nothing comes.
@@ -322,10 +344,23 @@ fn still(open: bool) -> Result<(), Fatal> {
 }
 
 /// What stands behind an inbox in a subject, without the dot between them.
-fn behind<'a>(inbox: &str, message: &'a Message) -> Option<&'a str> {
-    message
-        .subject
-        .as_str()
-        .strip_prefix(inbox)?
-        .strip_prefix('.')
+fn behind<'a>(inbox: &str, subject: &'a str) -> Option<&'a str> {
+    subject.strip_prefix(inbox)?.strip_prefix('.')
+}
+
+/// Waits for messages of the driver and takes all that came; false if none will come any more. What it took is not lost when it
+/// is dropped.
+pub(super) async fn next_batch(subscriber: &mut Subscriber, batch: &mut Vec<Message>) -> bool {
+    let all = poll_fn(|context| {
+        while batch.len() < BATCH {
+            match Pin::new(&mut *subscriber).poll_next(context) {
+                Poll::Ready(Some(message)) => batch.push(message),
+                Poll::Ready(None) => return Poll::Ready(false),
+                Poll::Pending if batch.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(true)
+    });
+    tokio::task::unconstrained(all).await
 }

@@ -1,0 +1,185 @@
+//! A job around a source, in which the test decides what settles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use hookflow::error::Fatal;
+use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
+use hookflow::source::guard::Unkept;
+use hookflow::source::nats::{NatsSource, Settings};
+use hookflow::source::{Feed, Notice, Parcel, Record};
+use hookflow::tally::{Counter, Tally};
+
+use super::world::{LIMIT, until};
+
+/// A running source.
+pub struct Job {
+    parcels: Receiver<Parcel>,
+    notices: Receiver<Notice>,
+    settled: Sender<Vec<Settled>>,
+    stop: Arc<AtomicBool>,
+    pub condition: Condition,
+    pub tally: Arc<Tally>,
+    thread: JoinHandle<()>,
+    /// Where the last parcel of each lane ended.
+    ends: BTreeMap<u32, u64>,
+}
+
+impl Job {
+    /// Reads the stream with these settings.
+    pub fn start(settings: &Settings) -> Self {
+        Self::with(Box::new(NatsSource::new(settings.clone())), 256)
+    }
+
+    /// Any source, over a channel of so many parcels.
+    pub fn with(source: Box<dyn BrokerSource>, depth: usize) -> Self {
+        let (feed, taps) = Feed::channels(1, depth);
+        let (settled, floors) = crossbeam_channel::unbounded();
+        let (stop, condition) = (Arc::new(AtomicBool::new(false)), Condition::default());
+        let tally = Tally::new([]);
+        let ends = Ends {
+            feed,
+            settled: floors,
+            stop: Arc::clone(&stop),
+            condition: condition.clone(),
+            tally: Arc::clone(&tally),
+            attempts: Box::new(Unkept::default()),
+        };
+        Self {
+            parcels: taps.workers.into_iter().next().unwrap(),
+            notices: taps.notices,
+            settled,
+            stop,
+            condition,
+            tally,
+            thread: std::thread::spawn(move || source.run(ends)),
+            ends: BTreeMap::new(),
+        }
+    }
+
+    /// The next parcel, which must begin where the lane's last one ended; none if none comes within that time.
+    pub fn next(&mut self, time: Duration) -> Option<Parcel> {
+        let parcel = self.parcels.recv_timeout(time).ok()?;
+        if let Some(end) = self.ends.insert(parcel.lane, parcel.end) {
+            assert_eq!(
+                parcel.start, end,
+                "lane {} has a gap, or goes back",
+                parcel.lane
+            );
+        }
+        Some(parcel)
+    }
+
+    /// Parcels until so many messages came.
+    pub fn take(&mut self, messages: usize) -> Vec<Parcel> {
+        let (mut parcels, mut count) = (Vec::new(), 0);
+        let begun = Instant::now();
+        while count < messages {
+            let parcel = self.next(LIMIT.saturating_sub(begun.elapsed()));
+            let parcel = parcel.unwrap_or_else(|| {
+                panic!("{count} messages came, not {messages}: {:?}", self.says())
+            });
+            count += parcel.records.len();
+            parcels.push(parcel);
+        }
+        parcels
+    }
+
+    /// Nothing comes for so long.
+    pub fn is_quiet(&mut self, time: Duration) {
+        let parcel = self.next(time);
+        assert!(
+            parcel.is_none(),
+            "a message came that nobody expected: {:?}",
+            numbers(parcel.iter())
+        );
+    }
+
+    /// Everything of a lane before `upto` is durable.
+    pub fn settle(&self, lane: u32, upto: u64) {
+        self.settled.send(vec![Settled { lane, upto }]).unwrap();
+    }
+
+    /// Everything in these parcels is durable.
+    pub fn settle_all(&self, parcels: &[Parcel]) {
+        parcels
+            .iter()
+            .for_each(|parcel| self.settle(parcel.lane, parcel.end));
+    }
+
+    pub fn count(&self, what: Counter) -> u64 {
+        self.tally.get(what)
+    }
+
+    /// The source's notices so far.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.notices.try_iter().collect()
+    }
+
+    fn says(&self) -> (Vec<String>, Option<Fatal>) {
+        (self.condition.troubles(), self.condition.take_failure())
+    }
+
+    /// Waits until it says what is wrong in such words.
+    pub fn says_in_time(&self, words: &str) -> String {
+        let mut said = None;
+        until(&format!("the source says {words:?}"), || {
+            let troubles = self.condition.troubles();
+            said = troubles.into_iter().find(|trouble| trouble.contains(words));
+            said.is_some()
+        });
+        said.unwrap()
+    }
+
+    /// Waits until nothing is wrong.
+    pub fn is_well_in_time(&self) {
+        until("the source is well again", || {
+            self.condition.troubles().is_empty()
+        });
+    }
+
+    /// Waits until it has failed by itself.
+    pub fn fails_in_time(self) -> Fatal {
+        until("the source ends", || self.thread.is_finished());
+        self.thread.join().unwrap();
+        self.condition
+            .take_failure()
+            .expect("it ended without a reason")
+    }
+
+    /// Asks for nothing more, and ends when its acknowledgements are confirmed.
+    pub fn end(self) -> Option<Fatal> {
+        self.stop.store(true, Ordering::Relaxed);
+        drop((self.settled, self.parcels));
+        until("the source ends", || self.thread.is_finished());
+        self.thread.join().unwrap();
+        self.condition.take_failure()
+    }
+}
+
+/// The numbers that stand in the messages of parcels, in order.
+pub fn numbers<'a>(parcels: impl IntoIterator<Item = &'a Parcel>) -> Vec<u64> {
+    let records = parcels.into_iter().flat_map(|parcel| &parcel.records);
+    records.map(number).collect()
+}
+
+fn number(record: &Record) -> u64 {
+    let Record::Message(message) = record else {
+        panic!("{record:?}")
+    };
+    std::str::from_utf8(&message.body).unwrap().parse().unwrap()
+}
+
+/// The same, each once and sorted; a number that came twice is an error.
+pub fn distinct<'a>(parcels: impl IntoIterator<Item = &'a Parcel>) -> Vec<u64> {
+    let mut all = numbers(parcels);
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "a message was handed out twice");
+    all
+}

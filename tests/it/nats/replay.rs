@@ -1,0 +1,102 @@
+//! The stream's past as a finite source.
+
+use hookflow::event::Millis;
+use hookflow::source::nats::replay::{NatsReplay, Since};
+use hookflow::source::{Notice, Parcel};
+
+use super::job::{Job, numbers};
+use super::server::Server;
+use super::world::{World, until};
+
+/// Everything that a replay hands out, in order.
+fn replayed(world: &World, since: Since, until: Option<Millis>) -> Vec<Parcel> {
+    let replay = NatsReplay::new(world.settings.clone(), since, until);
+    rest(Job::with(Box::new(replay), 256), Vec::new())
+}
+
+fn rest(mut job: Job, mut parcels: Vec<Parcel>) -> Vec<Parcel> {
+    let mut notices = job.notices();
+    until("the replay has ended", || {
+        parcels.extend(std::iter::from_fn(|| job.next(std::time::Duration::ZERO)));
+        notices.extend(job.notices());
+        matches!(notices.last(), Some(Notice::Ended { .. }))
+    });
+    parcels.extend(std::iter::from_fn(|| job.next(std::time::Duration::ZERO)));
+    assert!(job.end().is_none());
+    parcels
+}
+
+/// When the stream took the message of that sequence.
+fn taken_at(world: &World, sequence: u64) -> Millis {
+    world.wait(async {
+        let stream = world
+            .context
+            .get_stream(&world.settings.stream)
+            .await
+            .unwrap();
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        Millis(i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap())
+    })
+}
+
+#[test]
+fn the_past_is_read_from_a_sequence_or_a_time_up_to_another() {
+    let Some(world) = World::new("replay") else {
+        return;
+    };
+    let world = world.set_up();
+    assert!(
+        replayed(&world, Since::Beginning, None).is_empty(),
+        "an empty stream has no past"
+    );
+    world.publish(0..1_000);
+    let first = taken_at(&world, 1_000);
+    until("the clock moves on", || Millis::now() > Millis(first.0 + 2));
+    world.publish(1_000..2_000);
+    let second = taken_at(&world, 1_001);
+    let all = |since, until| numbers(&replayed(&world, since, until));
+    let range = |range: std::ops::Range<u64>| range.collect::<Vec<_>>();
+    assert_eq!(all(Since::Beginning, None), range(0..2_000));
+    assert_eq!(all(Since::Sequence(501), None), range(500..2_000));
+    assert_eq!(all(Since::Sequence(0), None), range(0..2_000));
+    assert_eq!(all(Since::Sequence(2_001), None), range(0..0));
+    assert_eq!(all(Since::Time(second), None), range(1_000..2_000));
+    assert_eq!(all(Since::Time(Millis(0)), Some(second)), range(0..1_000));
+    assert_eq!(all(Since::Time(second), Some(second)), range(0..0));
+    assert!(
+        world
+            .consumers()
+            .iter()
+            .all(|lane| lane.num_pending > 0 || lane.delivered.consumer_sequence == 0),
+        "live readers notice nothing"
+    );
+}
+
+#[test]
+fn a_replay_ends_with_what_the_stream_held_when_it_began() {
+    let Some(world) = World::new("replay's end") else {
+        return;
+    };
+    let world = world.set_up();
+    world.publish(0..2_000);
+    let replay = NatsReplay::new(world.settings.clone(), Since::Beginning, None);
+    let mut job = Job::with(Box::new(replay), 1);
+    let first = job.take(1);
+    world.publish(2_000..3_000);
+    assert_eq!(numbers(&rest(job, first)), (0..2_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_replay_goes_on_behind_the_last_message_when_its_server_is_killed() {
+    let Some(mut server) = Server::start("replay, server killed", "") else {
+        return;
+    };
+    let world = World::on(&server.url()).set_up();
+    world.publish(0..20_000);
+    let replay = NatsReplay::new(world.settings.clone(), Since::Beginning, None);
+    let mut job = Job::with(Box::new(replay), 1);
+    let first = job.take(1);
+    server.kill();
+    server.start_again();
+    assert_eq!(numbers(&rest(job, first)), (0..20_000).collect::<Vec<_>>());
+}
