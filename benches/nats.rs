@@ -6,6 +6,7 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::panic,
     reason = "a benchmark: it stops at the first error"
 )]
 
@@ -89,7 +90,7 @@ fn delivery(number: u64) -> Delivery {
     let headers = r#"{"content-type":"application/json","user-agent":"Amazon Simple Notification Service Agent","x-amz-sns-message-type":"Notification","x-amz-sns-topic-arn":"arn:aws:sns:eu-west-1:123456789012:ses-events","accept-encoding":"gzip,deflate"}"#;
     Delivery {
         provider: Provider::new("ses"),
-        user: User::new(&format!("tenant-{}", number % 1_000)),
+        user: User::new(format!("tenant-{}", number % 1_000)),
         method: "POST".into(),
         url: "https://hooks.example.com/v1/webhooks/ses?source=sns".into(),
         headers: Headers::from_json(headers.into()),

@@ -85,6 +85,9 @@ impl World {
     }
 }
 
+/// What makes a good configuration a bad one.
+type Change<'a, C> = Box<dyn FnOnce(&mut C) + 'a>;
+
 #[test]
 fn what_is_missing_is_named() {
     let Some(world) = World::new("missing") else {
@@ -137,7 +140,7 @@ fn a_stream_of_another_shape_is_refused() {
     let world = world.set_up();
     let good = world.stream_config();
     let subject = world.settings.subject.clone();
-    let changes: [(Box<dyn FnOnce(&mut stream::Config)>, &str); 5] = [
+    let changes: [(Change<'_, stream::Config>, &str); 5] = [
         (
             Box::new(|config| config.subject_transform = None),
             "does not map its subjects to",
@@ -185,7 +188,7 @@ fn a_consumer_of_another_shape_is_refused() {
     let world = world.set_up();
     let good = world.consumer_config(3);
     let filter = format!("{}.4.*.*", world.settings.subject);
-    let changes: [(Box<dyn FnOnce(&mut pull::Config)>, &str); 6] = [
+    let changes: [(Change<'_, pull::Config>, &str); 6] = [
         (
             Box::new(|config| config.filter_subject = filter),
             "does not read",
