@@ -212,15 +212,15 @@ mod tests {
             |text: &str| wrong_or_failed(&Error::BadResponse(text.into()), "recipients.table");
         for (text, part) in [
             (
-                "Code: 497. DB::Exception: ada (ACCESS_DENIED)",
+                "Code: 497. DB::Exception: ada (ACCESS_DENIED) (version 26.7)",
                 "GRANT SELECT",
             ),
             (
-                "Code: 60. DB::Exception: ada (UNKNOWN_TABLE)",
+                "Code: 60. DB::Exception: ada (UNKNOWN_TABLE) (version 26.7)",
                 "UNKNOWN_TABLE",
             ),
             (
-                "Code: 516. DB::Exception: ada (AUTHENTICATION_FAILED)",
+                "Code: 516. DB::Exception: ada (AUTHENTICATION_FAILED) (version 26.7)",
                 "recipients.password",
             ),
         ] {
@@ -229,7 +229,7 @@ mod tests {
             };
             assert!(advice.contains(part) && !advice.contains("ada"), "{advice}");
         }
-        let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED)");
+        let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
         assert!(matches!(passing, Trouble::Failed(_)));
     }
 }
