@@ -35,6 +35,8 @@ pub(super) struct ClickHouseTables {
 struct Open {
     rows: RowCursor<Line>,
     kind: Option<CursorKind>,
+    /// What the query was made from.
+    setting: &'static str,
 }
 
 #[derive(Row, Deserialize)]
@@ -96,8 +98,12 @@ impl Tables for ClickHouseTables {
             .client
             .query_raw(&sql)
             .fetch::<Line>()
-            .map_err(|error| wrong_or_failed(&error, look.given))?;
-        self.open = Some(Open { rows, kind });
+            .map_err(|error| wrong_or_failed(&error, look.given.setting))?;
+        self.open = Some(Open {
+            rows,
+            kind,
+            setting: look.given.setting,
+        });
         Ok(())
     }
 
@@ -120,7 +126,9 @@ impl Open {
     async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
         let mut page = Vec::with_capacity(rows.min(100_000));
         while page.len() < rows {
-            let line = self.rows.next().await.map_err(|error| failed(&error))?;
+            let line = self.rows.next().await;
+            // The server looks at the query, and at rights, when it is asked for the first page.
+            let line = line.map_err(|error| wrong_or_failed(&error, self.setting))?;
             let Some(line) = line else { break };
             let value = self.kind.zip(line.cursor_value);
             let texts = line.all_fields.into_iter();
@@ -154,9 +162,9 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
     let source = select::source(&ClickHouse, &given.relation);
     let sql = format!("DESCRIBE TABLE (SELECT * FROM {source} AS given)");
     let answer = client.query_raw(&sql).fetch_bytes("JSONEachRow");
-    let mut answer = answer.map_err(|error| wrong_or_failed(&error, given))?;
+    let mut answer = answer.map_err(|error| wrong_or_failed(&error, given.setting))?;
     let lines = answer.collect().await;
-    let lines = lines.map_err(|error| wrong_or_failed(&error, given))?;
+    let lines = lines.map_err(|error| wrong_or_failed(&error, given.setting))?;
     let columns = lines
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -175,12 +183,8 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
     columns.collect()
 }
 
-fn failed(error: &Error) -> Trouble {
-    sink_error(error).into()
-}
-
 /// What the server does not understand, does not have or does not allow is for a person to change.
-fn wrong_or_failed(error: &Error, given: &Given) -> Trouble {
+fn wrong_or_failed(error: &Error, setting: &str) -> Trouble {
     let code = match error {
         Error::BadResponse(text) => code_and_name(text).map(|(code, _)| code),
         _ => None,
@@ -190,9 +194,42 @@ fn wrong_or_failed(error: &Error, given: &Given) -> Trouble {
         (_, Some(192..=194 | 516)) => Trouble::Config(
             "recipients.url: ClickHouse refuses the user or the password: see recipients.user and recipients.password".into(),
         ),
-        (Class::Bug, _) | (_, Some(497)) => {
-            Trouble::Config(format!("{}: {}", given.setting, failure.message))
-        }
+        (_, Some(497)) => Trouble::Config(format!(
+            "{setting}: this user may not read it: GRANT SELECT (code 497)"
+        )),
+        (Class::Bug, _) => Trouble::Config(format!("{setting}: {}", failure.message)),
         _ => failure.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_has_to_change_is_told_apart_from_what_passes() {
+        let told =
+            |text: &str| wrong_or_failed(&Error::BadResponse(text.into()), "recipients.table");
+        for (text, part) in [
+            (
+                "Code: 497. DB::Exception: ada (ACCESS_DENIED) (version 26.7)",
+                "GRANT SELECT",
+            ),
+            (
+                "Code: 60. DB::Exception: ada (UNKNOWN_TABLE) (version 26.7)",
+                "UNKNOWN_TABLE",
+            ),
+            (
+                "Code: 516. DB::Exception: ada (AUTHENTICATION_FAILED) (version 26.7)",
+                "recipients.password",
+            ),
+        ] {
+            let Trouble::Config(advice) = told(text) else {
+                panic!("{text}");
+            };
+            assert!(advice.contains(part) && !advice.contains("ada"), "{advice}");
+        }
+        let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
+        assert!(matches!(passing, Trouble::Failed(_)));
     }
 }
