@@ -2,7 +2,7 @@
 //!
 //! Everything else (streams, consumers, acknowledgements, publishing) goes through the driver. It would take messages too, but reads
 //! every header into a map of strings and passes each message through a channel, which costs more than the whole rest of
-//! the source (`benches/nats.rs` measures both). Here a message stays the piece of memory that was read:
+//! the source (`benches/nats.rs`: 7.4 us of CPU a message through the driver, 1.6 here). Here a message stays the piece of memory that was read:
 //!
 //! * [`parse`]: bytes into frames, nothing copied, whatever the bytes are;
 //! * [`greet`]: reaching a server and logging in, as the driver does;
