@@ -212,11 +212,15 @@ proptest! {
 }
 
 #[test]
-fn the_example_is_a_whole_configuration() {
-    let example = include_str!("../../scripts/examples/nats.toml");
-    let plan = load_both(example, &[]).unwrap().plan;
-    assert_eq!(plan.live, crate::config::Live::Nats);
-    assert!(plan.recipients.tables.is_some());
+fn the_examples_are_whole_configurations() {
+    use crate::config::Live;
+    let nats = include_str!("../../scripts/examples/nats.toml");
+    let kafka = include_str!("../../scripts/examples/kafka.toml");
+    for (example, live) in [(nats, Live::Nats), (kafka, Live::Kafka)] {
+        let plan = load_both(example, &[]).unwrap().plan;
+        assert_eq!(plan.live, live);
+        assert!(plan.recipients.tables.is_some());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! * [`connect`], `context`: a client, what it tells, and why there is none;
 //! * [`begin`], [`lane`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
 //! * `reader`: moves messages to the job and commits back;
-//! * [`replay`]: the past; [`setup`](mod@setup), [`publisher`]: topics, and the other direction.
+//! * [`replay`]: the past; `setup`, [`publisher`]: topics, and the other direction.
 //!
 //! Contract (beside that of [`broker`](super::broker)): only offsets are committed up to which everything, without gaps, is durable in
 //! every sink, and only while the partition is ours. Partitions that the group takes away are held until what was handed out of them
