@@ -12,7 +12,7 @@ use crate::observe::progress::{Progress, Seen};
 use crate::observe::watchdog::{Observation, Verdict, Watchdog};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
-use crate::tally::{Counter, Gauge, Tally};
+use crate::tally::{Counter, Gauge, Sink, SinkCounter, Tally};
 
 /// Looks at a job.
 pub struct Watch {
@@ -26,6 +26,27 @@ pub struct Watch {
     pub progress: Progress,
     /// The alarm.
     pub watchdog: Watchdog,
+    /// What was counted of the sinks.
+    pub counted: Counted,
+}
+
+/// Retries and openings of breakers that the tally knows already: the writers count them for themselves.
+#[derive(Debug, Default)]
+pub struct Counted([[u64; 2]; 2]);
+
+impl Counted {
+    const SINKS: [Sink; 2] = [Sink::State, Sink::Log];
+    const WHAT: [SinkCounter; 2] = [SinkCounter::Retries, SinkCounter::BreakerOpened];
+
+    /// Tells the tally what is new; `now` holds what each sink has counted so far.
+    fn tell(&mut self, now: [[u64; 2]; 2], tally: &Tally) {
+        for ((sink, told), now) in Self::SINKS.into_iter().zip(&mut self.0).zip(now) {
+            for ((what, told), now) in Self::WHAT.into_iter().zip(told).zip(now) {
+                tally.sink(sink, what, now.saturating_sub(*told));
+                *told = now;
+            }
+        }
+    }
 }
 
 impl Watch {
@@ -43,6 +64,7 @@ impl Watch {
         if let Some(polls) = &running.polls {
             polls.looks().show();
         }
+        self.count();
         for status in self.sinks.statuses() {
             self.board.post(component(status));
         }
@@ -57,6 +79,13 @@ impl Watch {
             },
         );
         self.watchdog(now)
+    }
+
+    /// Counts what the writers have counted.
+    pub fn count(&mut self) {
+        let statuses = self.sinks.statuses();
+        let now = statuses.map(|status| [status.retries(), status.breaker_opened()]);
+        self.counted.tell(now, &self.tally);
     }
 
     fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
@@ -93,4 +122,22 @@ fn component(status: &SinkStatus) -> Component {
         _ => Component::troubled(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_writers_count_is_told_once() {
+        let (tally, mut counted) = (Tally::new([]), Counted::default());
+        for now in [[[3, 1], [0, 0]], [[3, 1], [0, 0]], [[5, 1], [2, 1]]] {
+            counted.tell(now, &tally);
+        }
+        let told = tally.snapshot();
+        assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
+        assert_eq!(told.sink(Sink::State, SinkCounter::BreakerOpened), 1);
+        assert_eq!(told.sink(Sink::Log, SinkCounter::Retries), 2);
+        assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
+    }
 }

@@ -5,7 +5,7 @@
 //! open breaker pauses the source; it never sends anything to the dead letters.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An open breaker lets a probe through at the latest after this time.
@@ -36,12 +36,18 @@ impl BreakerState {
 
 /// The state of a breaker, readable from other threads.
 #[derive(Clone, Debug, Default)]
-pub struct BreakerCell(Arc<AtomicU8>);
+pub struct BreakerCell(Arc<Published>);
+
+#[derive(Debug, Default)]
+struct Published {
+    state: AtomicU8,
+    opened: AtomicU64,
+}
 
 impl BreakerCell {
     /// The state now.
     pub fn get(&self) -> BreakerState {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.state.load(Ordering::Acquire) {
             0 => BreakerState::Closed,
             1 => BreakerState::HalfOpen,
             _ => BreakerState::Open,
@@ -49,7 +55,15 @@ impl BreakerCell {
     }
 
     fn set(&self, state: BreakerState) {
-        self.0.store(state as u8, Ordering::Release);
+        let before = self.0.state.swap(state as u8, Ordering::AcqRel);
+        if state == BreakerState::Open && before != state as u8 {
+            self.0.opened.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often it opened, after a probe that failed too.
+    pub fn opened(&self) -> u64 {
+        self.0.opened.load(Ordering::Relaxed)
     }
 }
 
@@ -173,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_probe_that_fails_opens_it_again_at_once() {
-        let mut breaker = Breaker::new(3, BreakerCell::default());
+        let cell = BreakerCell::default();
+        let mut breaker = Breaker::new(3, cell.clone());
         let second = Duration::from_secs(1);
         for _ in 0..3 {
             assert_eq!(breaker.poll(Duration::ZERO), BreakerState::Closed);
@@ -186,5 +201,6 @@ mod tests {
         assert_eq!(breaker.poll(second * 2), BreakerState::HalfOpen);
         breaker.success();
         assert_eq!(breaker.poll(second * 2), BreakerState::Closed);
+        assert_eq!(cell.opened(), 2);
     }
 }

@@ -117,9 +117,12 @@ impl Tally {
         lock(&self.steps[step as usize]).add_duration(time, times);
     }
 
-    /// A number that changes with everything that is counted: what the watchdog looks at. Cheap, takes no lock.
+    /// A number that changes with everything that gets on: what the watchdog looks at. An attempt that failed is no such thing.
+    /// Cheap, takes no lock.
     pub fn movement(&self) -> u64 {
-        let sinks = self.sinks.iter().flatten();
+        const ON: [SinkCounter; 2] = [SinkCounter::Batches, SinkCounter::Rows];
+        let sinks = self.sinks.iter();
+        let sinks = sinks.flat_map(|sink| ON.iter().map(|what| &sink[*what as usize]));
         let cells = self.counters.iter().chain(&self.reasons).chain(sinks);
         cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
     }
@@ -241,6 +244,16 @@ mod tests {
         }
         let counted: Vec<_> = tally.snapshot().providers().collect();
         assert_eq!(counted, [("ses", 1), ("resend", 0), ("unknown", 4)]);
+    }
+
+    #[test]
+    fn failed_attempts_are_no_movement() {
+        let tally = Tally::new([]);
+        tally.sink(Sink::State, SinkCounter::Retries, 1);
+        tally.sink(Sink::State, SinkCounter::BreakerOpened, 1);
+        assert_eq!(tally.movement(), 0);
+        tally.sink(Sink::State, SinkCounter::Batches, 1);
+        assert_eq!(tally.movement(), 1);
     }
 
     #[test]

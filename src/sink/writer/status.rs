@@ -71,6 +71,11 @@ impl SinkStatus {
         self.breaker.get()
     }
 
+    /// How often the breaker opened.
+    pub fn breaker_opened(&self) -> u64 {
+        self.breaker.opened()
+    }
+
     /// Since when an attempt runs; none between attempts.
     pub fn attempting_since(&self) -> Option<Duration> {
         let since = self.attempt_since.load(Ordering::Acquire);
