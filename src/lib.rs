@@ -24,7 +24,7 @@
 //!  source ─► decode ─► dedup ─► enrich ─► window ─► state  (SQLite | Postgres)    ─┐
 //!  files     11 prov.  first    join with  rows,    log    (Parquet | ClickHouse) ├─► settle ─► positions
 //!  stdin     bytes →   per key  recipient  bytes or reject (dead letters)         ─┘                │
-//!  NATS      events    in TTL   snapshot   age                                                      │
+//!  brokers   events    in TTL   snapshot   age                                                      │
 //!    ▲                                                                                              │
 //!    └───────── remembered, or acknowledged, only below the frontier behind all sinks ◄─────────────┘
 //! ```

@@ -18,7 +18,7 @@ use super::sinks::{Sinks, Writers};
 use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
 use super::tables::TableLoader;
-use super::watch::{Counted, Watch};
+use super::watch::Watch;
 use super::workers::{self, Program, Shared};
 use super::{outbox, report, sample};
 use crate::decode;
@@ -335,7 +335,6 @@ impl Job {
             board: Arc::clone(&self.board),
             progress: Progress::new(self.request.quiet, unit(&self.request.input)),
             watchdog: Watchdog::new(self.request.plan.watchdog_limit, self.clock.elapsed()),
-            counted: Counted::default(),
         };
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {

@@ -26,27 +26,6 @@ pub struct Watch {
     pub progress: Progress,
     /// The alarm.
     pub watchdog: Watchdog,
-    /// What was counted of the sinks.
-    pub counted: Counted,
-}
-
-/// Retries and openings of breakers that the tally knows already: the writers count them for themselves.
-#[derive(Debug, Default)]
-pub struct Counted([[u64; 2]; 2]);
-
-impl Counted {
-    const SINKS: [Sink; 2] = [Sink::State, Sink::Log];
-    const WHAT: [SinkCounter; 2] = [SinkCounter::Retries, SinkCounter::BreakerOpened];
-
-    /// Tells the tally what is new; `now` holds what each sink has counted so far.
-    fn tell(&mut self, now: [[u64; 2]; 2], tally: &Tally) {
-        for ((sink, told), now) in Self::SINKS.into_iter().zip(&mut self.0).zip(now) {
-            for ((what, told), now) in Self::WHAT.into_iter().zip(told).zip(now) {
-                tally.sink(sink, what, now.saturating_sub(*told));
-                *told = now;
-            }
-        }
-    }
 }
 
 impl Watch {
@@ -81,11 +60,16 @@ impl Watch {
         self.watchdog(now)
     }
 
-    /// Counts what the writers have counted.
-    pub fn count(&mut self) {
-        let statuses = self.sinks.statuses();
-        let now = statuses.map(|status| [status.retries(), status.breaker_opened()]);
-        self.counted.tell(now, &self.tally);
+    /// Retries and openings of breakers, which the writers count.
+    pub fn count(&self) {
+        for (sink, status) in [Sink::State, Sink::Log]
+            .into_iter()
+            .zip(self.sinks.statuses())
+        {
+            let tally = &self.tally;
+            tally.sink_total(sink, SinkCounter::Retries, status.retries());
+            tally.sink_total(sink, SinkCounter::BreakerOpened, status.breaker_opened());
+        }
     }
 
     fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
@@ -122,22 +106,4 @@ fn component(status: &SinkStatus) -> Component {
         _ => Component::troubled(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_writers_count_is_told_once() {
-        let (tally, mut counted) = (Tally::new([]), Counted::default());
-        for now in [[[3, 1], [0, 0]], [[3, 1], [0, 0]], [[5, 1], [2, 1]]] {
-            counted.tell(now, &tally);
-        }
-        let told = tally.snapshot();
-        assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
-        assert_eq!(told.sink(Sink::State, SinkCounter::BreakerOpened), 1);
-        assert_eq!(told.sink(Sink::Log, SinkCounter::Retries), 2);
-        assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
-    }
 }

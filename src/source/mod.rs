@@ -23,6 +23,7 @@ pub mod message;
 pub mod nats;
 pub mod pace;
 pub mod secret;
+pub mod trouble;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -5,9 +5,10 @@
 //! the broker hands it out again to the next process. So a row of the state store ([`LaneAttempt`]) says of each lane that its
 //! messages are in work, *before* any of them is handed out. The next start reads it:
 //!
-//! * **A death** is an end that nobody told. A clean end, exits 70 and 75 and a second signal tell the store that the lane
-//!   is not in work any more, so they do not count; a store that is out of order just then cannot be told, which counts as a
-//!   death. SIGKILL, an abort and the out-of-memory killer count. Outages do not end the process, so they do not count.
+//! * **A death** is an end that nobody told. A source that is closed in good order tells the store that its lanes are not in
+//!   work any more, so that does not count; a store that is out of order just then cannot be told, which counts as a death,
+//!   and so does every other end: SIGKILL, an abort, the out-of-memory killer, and today exits 70 and 75 too, which leave no
+//!   time to tell. Outages do not end the process, so they do not count.
 //! * **Deaths without progress** are counted: those after which the lane's settled floor is where it was at the start before.
 //!   Any progress resets the count, so a process that dies for other reasons accuses nobody as long as it gets on.
 //! * **Suspicion.** While any lane is suspect the whole source hands out one run of messages of one lane at a time, which is
@@ -16,6 +17,8 @@
 //! * **Condemned** is the one message that was named while its lane went singly and the process died: the next start hands it
 //!   out as a dead letter with its raw bytes. Nothing else is ever dead-lettered by this guard.
 //! * **Trust** returns when the floor has passed all that was in work when the process died.
+//!
+//! The source of Kafka asks it; that of NATS does not yet.
 //!
 //! [`Guard`] is pure; [`Gate`] connects it with the store without ever blocking the source's thread.
 

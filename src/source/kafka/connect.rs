@@ -13,33 +13,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::context::{Consumer, Context, Partition};
 use super::settings::{Connection, Mechanism, Settings};
-use crate::error::{Exit, Fatal};
+use crate::source::trouble::Trouble;
 
 /// How long one question to the brokers may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the driver tells what it knows.
 const STATISTICS: Duration = Duration::from_secs(1);
-
-/// Why something that needs the brokers did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// Trying again cannot help.
-    #[error("{0}")]
-    Refused(String),
-    /// Trying again may help.
-    #[error("{0}")]
-    Passing(String),
-}
-
-impl From<Trouble> for Fatal {
-    fn from(trouble: Trouble) -> Self {
-        let exit = match trouble {
-            Trouble::Refused(_) => Exit::Config,
-            Trouble::Passing(_) => Exit::Unfinished,
-        };
-        Fatal::new(exit, trouble.to_string())
-    }
-}
 
 /// What every client is told.
 pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {

@@ -14,12 +14,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
-use super::connect::{Trouble, client, consumer, meaning, not_made, of_topic};
+use super::connect::{client, consumer, meaning, not_made, of_topic};
 use super::settings::Settings;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::message::publish::{headers, key};
 use crate::source::pace::Pace;
+use crate::source::trouble::Trouble;
 
 /// How long a message may take until it is confirmed.
 const PATIENCE: Duration = Duration::from_secs(60);

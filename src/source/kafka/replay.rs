@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::Offset;
 
-use super::connect::{PATIENCE, Trouble, of_topic, replaying, why};
+use super::connect::{PATIENCE, of_topic, replaying, why};
 use super::context::{Consumer, Partition, list, partition};
 use super::lane::Lane;
 use super::reader::record;
@@ -24,6 +24,7 @@ use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::source::broker::{BrokerSource, Ends};
 use crate::source::message::FieldsWriter;
+use crate::source::trouble::{End, Trouble};
 use crate::source::{Notice, Stopped};
 
 /// How long nothing may come while messages are known to wait.
@@ -62,23 +63,6 @@ impl BrokerSource for KafkaReplay {
         drop(ends);
         // Nothing is acknowledged; but a source that ends tells the job that all is over.
         settled.iter().for_each(drop);
-    }
-}
-
-enum End {
-    Stopped,
-    Failed(Fatal),
-}
-
-impl From<Stopped> for End {
-    fn from(_: Stopped) -> Self {
-        End::Stopped
-    }
-}
-
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> Self {
-        End::Failed(trouble.into())
     }
 }
 

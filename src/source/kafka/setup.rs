@@ -4,9 +4,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::connect::{PATIENCE, Trouble, client, consumer, find, meaning, not_made, of_topic};
+use super::connect::{PATIENCE, client, consumer, find, meaning, not_made, of_topic};
 use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
+use crate::source::trouble::Trouble;
 
 /// Creates topics that are missing. Answers what it did, a sentence each.
 pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {

@@ -12,32 +12,11 @@ use std::time::Duration;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
 use super::settings::{Connection, Login, Secret};
-use crate::error::{Exit, Fatal};
 use crate::source::message::subject::token_text;
+use crate::source::trouble::Trouble;
 
 /// The oldest server that knows subject transforms, and the way in which consumers are created.
 const OLDEST: (u32, u32) = (2, 10);
-
-/// Why something that needs the server did not succeed.
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    /// Trying again cannot help.
-    #[error("{0}")]
-    Refused(String),
-    /// Trying again may help.
-    #[error("{0}")]
-    Passing(String),
-}
-
-impl From<Trouble> for Fatal {
-    fn from(trouble: Trouble) -> Self {
-        let exit = match trouble {
-            Trouble::Refused(_) => Exit::Config,
-            Trouble::Passing(_) => Exit::Unfinished,
-        };
-        Fatal::new(exit, trouble.to_string())
-    }
-}
 
 /// Connects once. `told` hears of every later change of the connection, which mends itself for ever.
 pub async fn connect(

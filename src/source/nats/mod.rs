@@ -15,6 +15,7 @@
 pub mod assign;
 pub mod connect;
 pub mod lane;
+mod link;
 pub mod losses;
 pub mod publisher;
 pub mod pull;

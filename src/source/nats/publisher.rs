@@ -11,13 +11,14 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::connect::{Trouble, connect};
+use super::connect::connect;
 use super::reader::next_batch;
 use super::settings::Connection;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::message::publish::{headers, subject};
 use crate::source::pace::Pace;
+use crate::source::trouble::Trouble;
 
 /// Messages under way.
 const WINDOW: usize = 8 * 1024;

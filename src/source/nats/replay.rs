@@ -14,7 +14,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Message, datetime};
 use futures_util::StreamExt;
 
-use super::connect::{Trouble, connect};
+use super::connect::connect;
 use super::reader::record;
 use super::settings::Settings;
 use super::stream::find;
@@ -23,7 +23,8 @@ use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::source::broker::{BrokerSource, Ends};
 use crate::source::message::FieldsWriter;
-use crate::source::{Notice, Parcel, Record, Stopped};
+use crate::source::trouble::End;
+use crate::source::{Notice, Parcel, Record};
 
 /// Most messages of one parcel.
 const PARCEL: usize = 512;
@@ -132,29 +133,6 @@ impl NatsReplay {
                 Ok(DeliverPolicy::ByStartTime { start_time })
             }
         }
-    }
-}
-
-enum End {
-    Stopped,
-    Failed(Fatal),
-}
-
-impl From<Stopped> for End {
-    fn from(_: Stopped) -> Self {
-        End::Stopped
-    }
-}
-
-impl From<Fatal> for End {
-    fn from(fatal: Fatal) -> Self {
-        End::Failed(fatal)
-    }
-}
-
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> Self {
-        End::Failed(trouble.into())
     }
 }
 

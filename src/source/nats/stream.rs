@@ -14,8 +14,8 @@ use async_nats::jetstream::{Context, ErrorCode, consumer, stream};
 use futures_util::TryStreamExt;
 
 use super::assign::LANES;
-use super::connect::Trouble;
 use super::settings::{Acknowledge, Settings};
+use crate::source::trouble::Trouble;
 
 /// What people publish to: two tokens, so that what fits no lane is refused and not lost.
 fn subjects(settings: &Settings) -> String {

@@ -6,9 +6,9 @@ use async_nats::jetstream::{Context, consumer, stream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::connect::Trouble;
 use super::settings::Settings;
 use super::stream::find;
+use crate::source::trouble::Trouble;
 
 /// What a look found.
 #[derive(Debug)]

@@ -14,10 +14,11 @@ use super::{LAST_NOTE, Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::Notice;
 use crate::source::kafka::begin::{Begin, Standing, begin};
-use crate::source::kafka::connect::{self, PATIENCE, Trouble, why};
+use crate::source::kafka::connect::{self, PATIENCE, why};
 use crate::source::kafka::context::{Partition, list, partition};
 use crate::source::kafka::lane::Lane;
 use crate::source::kafka::settings::Start;
+use crate::source::trouble::Trouble;
 use crate::tally::Counter;
 
 /// How long after a failed attempt the brokers are asked again.

@@ -7,9 +7,10 @@ use rdkafka::topic_partition_list::Offset;
 use super::Reader;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::Begin;
-use crate::source::kafka::connect::{PATIENCE, Trouble, meaning};
+use crate::source::kafka::connect::{PATIENCE, meaning};
 use crate::source::kafka::context::{Known, Partition};
 use crate::source::kafka::settings::OnLost;
+use crate::source::trouble::Trouble;
 use crate::tally::{Counter, Gauge};
 
 impl Reader {

@@ -21,7 +21,7 @@ use self::assignment::{Beginning, Leaving};
 use self::commits::Committer;
 use self::intake::Waiting;
 pub(super) use self::intake::record;
-use super::connect::{Trouble, consumer, partitions};
+use super::connect::{consumer, partitions};
 use super::context::{Consumer, Event, Partition};
 use super::lane::Lane;
 use super::settings::Settings;
@@ -30,6 +30,7 @@ use crate::event::Provider;
 use crate::source::broker::{Condition, Ends, Settled};
 use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
+use crate::source::trouble::Trouble;
 use crate::source::{Feed, Parcel};
 use crate::tally::Tally;
 

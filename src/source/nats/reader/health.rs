@@ -6,12 +6,12 @@ use async_nats::jetstream::consumer::Info;
 
 use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
-use crate::source::nats::connect::Trouble;
 use crate::source::nats::lane::Standing;
 use crate::source::nats::losses::dropped_unread;
 use crate::source::nats::settings::Acknowledge;
 use crate::source::nats::stream::Found;
 use crate::source::nats::watch::{Look, Said};
+use crate::source::trouble::Trouble;
 use crate::tally::{Counter, Gauge};
 
 /// What earlier looks found.

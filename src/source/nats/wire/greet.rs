@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 
 use super::parse::{Frame, Parser};
 use super::tls::over_tls;
-use crate::source::nats::connect::{Trouble, named_by_address, read, unreadable};
+use crate::source::nats::connect::{named_by_address, read, unreadable};
 use crate::source::nats::settings::{Connection, Login};
+use crate::source::trouble::Trouble;
 
 /// Bytes both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

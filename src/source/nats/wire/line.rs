@@ -16,8 +16,9 @@ use tokio::time::Instant;
 
 use super::greet::{Greeted, greeted};
 use super::parse::{Frame, Incoming};
-use crate::source::nats::connect::{Trouble, addresses};
+use crate::source::nats::connect::addresses;
 use crate::source::nats::settings::Connection;
+use crate::source::trouble::Trouble;
 
 /// Most messages taken at once.
 const BATCH: usize = 2048;

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::source::nats::connect::{TLS, Trouble, read};
+use crate::source::nats::connect::{TLS, read};
 use crate::source::nats::settings::Connection;
+use crate::source::trouble::Trouble;
 
 /// Encrypts a connection to that host.
 pub(super) async fn over_tls(
