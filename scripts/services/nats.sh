@@ -4,10 +4,10 @@ nats_ports=1
 nats_stop_signal=TERM
 nats_abandon_signal=KILL
 
-# nats_program: the cache's, or an installed one that is new enough.
+# nats_program: the one that is named, the cache's, or an installed one that is new enough.
 nats_program() {
     local program
-    for program in "$cache/nats-2.10/nats-server" "$(command -v nats-server)"; do
+    for program in ${STACK_NATS_SERVER:+"$STACK_NATS_SERVER"} "$cache/nats-2.10/nats-server" "$(command -v nats-server)"; do
         if [ -x "$program" ] && "$program" --version | grep -Eq 'v(2\.[1-9][0-9]|[3-9])'; then
             printf '%s\n' "$program"
             return

@@ -87,33 +87,54 @@ impl Fields {
         self.len() == 0
     }
 
-    /// The first header of each field, in the order of the fields' numbers; empty where there is none.
-    pub fn values(&self) -> [Bytes; Field::ALL.len()] {
-        let mut values = Values::default();
+    /// The first header of each field.
+    pub fn values(&self) -> Values<'_> {
+        let mut first = [&[][..]; Field::ALL.len()];
         match self {
             Self::Packed(bytes) => {
-                let mut rest = bytes.clone();
+                let mut rest = &bytes[..];
                 while let Some((number, value)) = next(&mut rest) {
-                    set(&mut values, usize::from(number), || value);
+                    set(&mut first, usize::from(number), value);
                 }
             }
             Self::Lines(block) => {
                 for (name, value) in header_lines(block) {
                     if let Some(field) = Field::of(name) {
-                        set(&mut values, field as usize, || block.slice_ref(value));
+                        set(&mut first, field as usize, value);
                     }
                 }
             }
         }
-        values
+        Values {
+            fields: self,
+            first,
+        }
     }
 }
 
-type Values = [Bytes; Field::ALL.len()];
+/// The values of one message's headers, as slices of them: empty where there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    fields: &'a Fields,
+    first: [&'a [u8]; Field::ALL.len()],
+}
 
-fn set(values: &mut Values, field: usize, value: impl FnOnce() -> Bytes) {
+impl<'a> Values<'a> {
+    /// The value of a field.
+    pub fn get(&self, field: Field) -> &'a [u8] {
+        self.first.get(field as usize).copied().unwrap_or_default()
+    }
+
+    /// The same, to be kept: shares the message's memory.
+    pub fn keep(&self, field: Field) -> Bytes {
+        let (Fields::Packed(block) | Fields::Lines(block)) = self.fields;
+        block.slice_ref(self.get(field))
+    }
+}
+
+fn set<'a>(values: &mut [&'a [u8]], field: usize, value: &'a [u8]) {
     match values.get_mut(field) {
-        Some(slot) if slot.is_empty() => *slot = value(),
+        Some(slot) if slot.is_empty() => *slot = value,
         _ => {}
     }
 }
@@ -121,23 +142,26 @@ fn set(values: &mut Values, field: usize, value: impl FnOnce() -> Bytes) {
 /// The names and values of a block of headers, blanks around values left out. What is no header is passed over; a line that
 /// begins with a blank belongs to the header before it, and is left out.
 pub fn header_lines(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let lines = block.split(|byte| *byte == b'\n').skip(1);
+    let mut rest = block;
+    let mut lines = std::iter::from_fn(move || {
+        let end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (line, after) = rest.split_at(end);
+        rest = after;
+        (!line.is_empty()).then_some(line)
+    });
+    lines.next();
     lines.filter_map(|line| {
-        let colon =
-            memchr(b':', line).filter(|_| !line.starts_with(b" ") && !line.starts_with(b"\t"))?;
+        let colon = memchr(b':', line).filter(|_| !matches!(line.first(), Some(b' ' | b'\t')))?;
         let (name, value) = line.split_at(colon);
         Some((name, value.get(1..)?.trim_ascii()))
     })
 }
 
-fn next(rest: &mut Bytes) -> Option<(u8, Bytes)> {
-    let (number, length) = rest.split_first_chunk::<5>().map(|(head, _)| {
-        let [number, length @ ..] = *head;
-        (number, u32::from_le_bytes(length) as usize)
-    })?;
-    let end = length.checked_add(5).filter(|end| *end <= rest.len())?;
-    let value = rest.slice(5..end);
-    *rest = rest.slice(end..);
+fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (head, behind) = rest.split_first_chunk::<5>()?;
+    let [number, length @ ..] = *head;
+    let (value, after) = behind.split_at_checked(u32::from_le_bytes(length) as usize)?;
+    *rest = after;
     Some((number, value))
 }
 
@@ -193,9 +217,9 @@ mod tests {
         let fields = writer.take();
         assert!(writer.take().is_empty());
         let values = fields.values();
-        assert_eq!(values[Field::Provider as usize], "ses");
-        assert_eq!(values[Field::ContentEncoding as usize], "gzip");
-        assert_eq!(values[Field::User as usize], "");
+        assert_eq!(values.get(Field::Provider), b"ses");
+        assert_eq!(values.keep(Field::ContentEncoding), "gzip");
+        assert!(values.keep(Field::User).is_empty());
     }
 
     #[test]
@@ -203,11 +227,12 @@ mod tests {
         let block = Bytes::from_static(
             b"NATS/1.0\r\nHookflow-Provider:ses\r\nhookflow-provider: resend\r\nNats-Msg-Id: 1\r\nCONTENT-ENCODING:  gzip \r\n\r\n",
         );
-        let values = Fields::Lines(block.clone()).values();
-        assert_eq!(values[Field::Provider as usize], "ses");
-        assert_eq!(values[Field::ContentEncoding as usize], "gzip");
-        assert_eq!(values[Field::User as usize], "");
-        let place = values[Field::ContentEncoding as usize].as_ptr();
+        let fields = Fields::Lines(block.clone());
+        let values = fields.values();
+        assert_eq!(values.get(Field::Provider), b"ses");
+        assert_eq!(values.keep(Field::ContentEncoding), "gzip");
+        assert!(values.keep(Field::User).is_empty());
+        let place = values.keep(Field::ContentEncoding).as_ptr();
         assert!(block.as_ptr_range().contains(&place));
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use compact_str::CompactString;
 use sha2::{Digest, Sha256};
 
+use super::fields::Values;
 use super::subject::token_text;
 use super::{Address, Field, Message};
 use crate::event::{Delivery, Headers, Millis, Provider, Reason, ReasonCode, Reject, Stage, User};
@@ -28,7 +29,7 @@ pub fn parse(
     defaults: &EnvelopeDefaults,
     body_bytes_max: usize,
 ) -> Result<Parsed, Box<Reject>> {
-    let values = Values(message.fields.values());
+    let values = message.fields.values();
     let names = names(message, &values, defaults);
     let headers = headers(&values);
     deliver(message, &values, &names, defaults, body_bytes_max)
@@ -44,7 +45,7 @@ pub fn parse(
 
 /// The dead letter of a message over which the process died; its body is not looked at.
 pub fn condemned(message: &Message, defaults: &EnvelopeDefaults) -> Box<Reject> {
-    let values = Values(message.fields.values());
+    let values = message.fields.values();
     let names = names(message, &values, defaults);
     let text = format!(
         "the process died {DEATHS_BEFORE_SINGLY} times without getting on, and then with only this message in work"
@@ -53,16 +54,9 @@ pub fn condemned(message: &Message, defaults: &EnvelopeDefaults) -> Box<Reject> 
     refuse(message, &names, headers(&values), reason)
 }
 
-struct Values([Bytes; Field::ALL.len()]);
-
-impl Values {
-    fn bytes(&self, field: Field) -> &[u8] {
-        self.0.get(field as usize).map_or(&[], |value| value)
-    }
-
-    fn text(&self, field: Field) -> Result<&str, Reason> {
-        text(self.bytes(field), field.name())
-    }
+/// The value of a field, which must be text.
+fn value_text<'a>(values: &Values<'a>, field: Field) -> Result<&'a str, Reason> {
+    text(values.get(field), field.name())
 }
 
 /// Whom a message names, unchecked.
@@ -74,12 +68,12 @@ struct Names<'a> {
 
 fn names<'a>(
     message: &'a Message,
-    values: &'a Values,
+    values: &Values<'a>,
     defaults: &'a EnvelopeDefaults,
 ) -> Names<'a> {
     let place = Place::of(&message.address, defaults);
-    let (provider, others) = chosen(values.bytes(Field::Provider), place.provider);
-    let (user, other) = chosen(values.bytes(Field::User), place.user);
+    let (provider, others) = chosen(values.get(Field::Provider), place.provider);
+    let (user, other) = chosen(values.get(Field::User), place.user);
     let provider = match (&*provider, place.fallback.or(defaults.provider.as_ref())) {
         (b"", Some(fallback)) => Cow::Borrowed(fallback.as_str().as_bytes()),
         _ => provider,
@@ -160,7 +154,7 @@ fn readable(token: &[u8]) -> Cow<'_, [u8]> {
 
 fn deliver(
     message: &Message,
-    values: &Values,
+    values: &Values<'_>,
     names: &Names<'_>,
     defaults: &EnvelopeDefaults,
     body_bytes_max: usize,
@@ -183,7 +177,7 @@ fn deliver(
         "" => defaults.user.clone(),
         user => User::new(user),
     };
-    let method = match values.text(Field::Method)? {
+    let method = match value_text(values, Field::Method)? {
         "" => CompactString::const_new("POST"),
         method => method.into(),
     };
@@ -192,10 +186,10 @@ fn deliver(
         provider,
         user,
         method,
-        url: values.text(Field::Url)?.into(),
+        url: value_text(values, Field::Url)?.into(),
         headers: Headers::default(),
         body: message.body.clone(),
-        received_at: received_at(message, values.text(Field::ReceivedAt)?)?,
+        received_at: received_at(message, value_text(values, Field::ReceivedAt)?)?,
     })
 }
 
@@ -214,12 +208,12 @@ fn received_at(message: &Message, header: &str) -> Result<Millis, Reason> {
 
 /// The original request's headers. How the *message* is compressed stands before what the request's own headers say of
 /// it, and the first of two equal names counts.
-fn headers(values: &Values) -> Headers {
-    let object = values.0.get(Field::Headers as usize).cloned();
-    let object = object
-        .filter(|object| object.starts_with(b"{"))
-        .unwrap_or_default();
-    let encoding = values.bytes(Field::ContentEncoding);
+fn headers(values: &Values<'_>) -> Headers {
+    let object = match values.get(Field::Headers) {
+        object if object.starts_with(b"{") => values.keep(Field::Headers),
+        _ => Bytes::new(),
+    };
+    let encoding = values.get(Field::ContentEncoding);
     if encoding.is_empty() {
         return Headers::from_json(object);
     }
@@ -244,8 +238,8 @@ fn bad(text: impl Into<String>) -> Reason {
 }
 
 fn refuse(message: &Message, names: &Names<'_>, headers: Headers, reason: Reason) -> Box<Reject> {
-    let values = Values(message.fields.values());
-    let at = values.text(Field::ReceivedAt).unwrap_or_default();
+    let values = message.fields.values();
+    let at = value_text(&values, Field::ReceivedAt).unwrap_or_default();
     Box::new(Reject {
         origin: message.origin,
         provider: Provider::new(text(&names.provider, "").unwrap_or_default()),
