@@ -15,10 +15,11 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 13] = [
+const NOT_SETTINGS: [&str; 14] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
+    "HOOKFLOW_POISON",
     "HOOKFLOW_REQUIRE_SERVERS",
     "HOOKFLOW_STACK_",
     "HOOKFLOW_TEST_",
