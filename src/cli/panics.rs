@@ -1,9 +1,11 @@
 //! A panic anywhere ends the process with exit code 70: half a dataflow is worse than none, and a supervisor restarts it.
+//! It leaves word that the process ended by itself.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;
 
 use crate::error::Exit;
+use crate::runtime;
 
 /// Installs the hook.
 pub fn end_the_process() {
@@ -11,6 +13,7 @@ pub fn end_the_process() {
         let text = describe(info);
         tracing::error!("{text}");
         writeln!(std::io::stderr(), "hookflow: {text}").unwrap_or_default();
+        runtime::leave_word();
         std::process::exit(i32::from(Exit::Watchdog as u8));
     }));
 }
@@ -33,13 +36,18 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 mod tests {
     use std::process::Command;
 
+    use crate::runtime::Word;
+
     const CHILD: &str = "PANICS_IN_A_CHILD";
 
     /// Panics on a second thread if it runs as the child of the test below; does nothing otherwise.
     #[test]
     fn child() {
-        if std::env::var_os(CHILD).is_some() {
+        if let Some(folder) = std::env::var_os(CHILD) {
             super::end_the_process();
+            let word = Word::open(folder.as_ref(), "job");
+            word.remember();
+            word.begin();
             let payload = "ada@example.com".to_owned();
             let worker = std::thread::Builder::new().name("worker-1".into());
             let thread = worker.spawn(move || panic!("cannot read {payload}"));
@@ -48,10 +56,23 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_on_any_thread_ends_the_process_with_70_and_shows_no_data() {
+    fn a_panic_leaves_word() {
+        let folder = tempfile::tempdir().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "cli::panics::tests::child", "--nocapture"])
-            .env(CHILD, "1")
+            .env(CHILD, folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(70));
+        assert!(Word::open(folder.path(), "job").was_told());
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_the_process_with_70_and_shows_no_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::panics::tests::child", "--nocapture"])
+            .env(CHILD, folder.path())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&child.stderr);

@@ -44,6 +44,26 @@ pub fn write_all(point: Point, file: &mut File, bytes: &[u8]) -> io::Result<()> 
     pass(point, || file.write_all(bytes))
 }
 
+/// Writes bytes over the start of a file that only its owner can read (0600), making it where it is missing, and makes them
+/// durable. Where it is there it needs no more room.
+pub fn overwrite(point: Point, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pass(point, || {
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        match path.parent().filter(|_| is_new) {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    })
+}
+
 /// Makes a file's bytes and size durable.
 pub fn sync(point: Point, file: &File) -> io::Result<()> {
     pass(point, || file.sync_all())

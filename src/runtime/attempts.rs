@@ -1,32 +1,149 @@
 //! What is kept of messages in work, in the job's state store: for the guard against messages that end the process.
+//!
+//! Beside the rows stands the member's last [`Word`]. What it excuses is made good in the store before a lane begins: the row then
+//! says what it would say if the store had been told.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::word::{Excuse, Word};
+use crate::error::SinkError;
+use crate::sink::state::StateStore;
 use crate::sink::writer::StateHandle;
 use crate::source::attempt::LaneAttempt;
 use crate::source::guard::{Answer, AttemptStore};
 
-/// Rows of one job in its state store. A store that is out of order answers when it is well again.
-pub struct KeptAttempts {
+/// The rows of one job, as far as this process works with them.
+#[derive(Clone)]
+pub struct Attempts {
     state: StateHandle,
     job: String,
-    answer: Sender<Answer>,
-    answers: Receiver<Answer>,
+    word: Word,
+    asked: Arc<Mutex<Asked>>,
 }
 
-impl KeptAttempts {
-    /// The rows of that job.
-    pub fn new(state: StateHandle, job: &str) -> Self {
-        let (answer, answers) = crossbeam_channel::unbounded();
+/// What the store was asked to keep.
+#[derive(Default)]
+struct Asked {
+    /// The lanes in work.
+    in_work: BTreeMap<String, LaneAttempt>,
+    /// Nothing more is asked for: the process ends.
+    over: bool,
+}
+
+impl Attempts {
+    /// The rows of that job, in that store.
+    pub fn new(state: StateHandle, job: &str, word: Word) -> Self {
         Self {
             state,
             job: job.to_owned(),
-            answer,
-            answers,
+            word,
+            asked: Arc::default(),
         }
     }
+
+    /// The guard's way to them.
+    pub fn store(&self) -> Box<dyn AttemptStore> {
+        let (answer, answers) = crossbeam_channel::unbounded();
+        Box::new(KeptAttempts {
+            all: self.clone(),
+            answer,
+            answers,
+        })
+    }
+
+    /// Leaves word that whatever ends the process from now on is not the messages' doing, or that this is over.
+    pub fn excuse(&self, excuse: Excuse, holds: bool) {
+        self.word.excuse(excuse, holds);
+    }
+
+    /// The process ends by itself: leaves word, and tells the store if it takes it within that time. Nothing more is handed out.
+    pub fn end(&self, wait: Duration) {
+        self.excuse(Excuse::Ending, true);
+        let mut asked = self.asked();
+        asked.over = true;
+        let mut rows: Vec<_> = std::mem::take(&mut asked.in_work).into_values().collect();
+        drop(asked);
+        if rows.is_empty() {
+            return;
+        }
+        rows.iter_mut().for_each(LaneAttempt::told);
+        if !self.is_told(rows, wait) {
+            tracing::warn!("the state store could not be told that the process ends by itself");
+        }
+    }
+
+    /// A writer whose queue is full would be waited for without an end, so that is left to another thread.
+    fn is_told(&self, rows: Vec<LaneAttempt>, wait: Duration) -> bool {
+        let (told, done) = crossbeam_channel::bounded(1);
+        let (state, job) = (self.state.clone(), self.job.clone());
+        let tell = move || {
+            state.call_later(
+                move |store| store.note_attempts(&job, &rows),
+                move |()| told.send(()).unwrap_or_default(),
+            );
+        };
+        let thread = std::thread::Builder::new().name("last note".into());
+        thread.spawn(tell).is_ok() && done.recv_timeout(wait).is_ok()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows of the job; those of lanes that begin as they are after what the process before said.
+    fn rows(
+        &self,
+        store: &mut dyn StateStore,
+        lanes: &[String],
+    ) -> Result<Vec<LaneAttempt>, SinkError> {
+        let mut rows = store.attempts(&self.job)?;
+        if !self.word.was_told() {
+            return Ok(rows);
+        }
+        let mut excused = Vec::new();
+        for row in rows
+            .iter_mut()
+            .filter(|row| row.running && lanes.contains(&row.lane))
+        {
+            row.told();
+            excused.push(row.clone());
+        }
+        if !excused.is_empty() {
+            store.note_attempts(&self.job, &excused)?;
+            tracing::info!(
+                lanes = excused.len(),
+                "the process ended by itself, not over its messages"
+            );
+        }
+        Ok(rows)
+    }
+}
+
+impl Asked {
+    /// Takes note of rows; false if it is too late for them.
+    fn take(&mut self, rows: &[LaneAttempt]) -> bool {
+        if self.over {
+            return false;
+        }
+        for row in rows {
+            match row.running {
+                true => self.in_work.insert(row.lane.clone(), row.clone()),
+                false => self.in_work.remove(&row.lane),
+            };
+        }
+        true
+    }
+}
+
+/// The same for one guard. A store that is out of order answers when it is well again.
+struct KeptAttempts {
+    all: Attempts,
+    answer: Sender<Answer>,
+    answers: Receiver<Answer>,
 }
 
 impl std::fmt::Debug for KeptAttempts {
@@ -36,19 +153,32 @@ impl std::fmt::Debug for KeptAttempts {
 }
 
 impl AttemptStore for KeptAttempts {
-    fn read(&mut self) {
-        let (job, answer) = (self.job.clone(), self.answer.clone());
-        self.state.call_later(
-            move |store| store.attempts(&job),
+    fn read(&mut self, lanes: Vec<String>) {
+        let (all, answer) = (self.all.clone(), self.answer.clone());
+        self.all.state.call_later(
+            move |store| all.rows(store, &lanes),
             move |rows| answer.send(Answer::Kept(rows)).unwrap_or_default(),
         );
     }
 
     fn write(&mut self, rows: Vec<LaneAttempt>) {
-        let (job, answer) = (self.job.clone(), self.answer.clone());
-        self.state.call_later(
+        if !self.all.asked().take(&rows) {
+            return;
+        }
+        let begins = rows.iter().any(|row| row.running);
+        let (job, word, answer) = (
+            self.all.job.clone(),
+            self.all.word.clone(),
+            self.answer.clone(),
+        );
+        self.all.state.call_later(
             move |store| store.note_attempts(&job, &rows),
-            move |()| answer.send(Answer::Written).unwrap_or_default(),
+            move |()| {
+                if begins {
+                    word.begin();
+                }
+                answer.send(Answer::Written).unwrap_or_default();
+            },
         );
     }
 

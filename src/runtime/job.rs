@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::attempts::KeptAttempts;
+use super::attempts::Attempts;
 use super::housekeeping::{self, Housekeeping};
 use super::input::{self, Brake, Source, Start};
 use super::loader::{Fed, Horizon, Loader, Report};
@@ -19,6 +19,7 @@ use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
 use super::tables::TableLoader;
 use super::watch::Watch;
+use super::word::{Excuse, Word};
 use super::workers::{self, Program, Shared};
 use super::{outbox, report, sample};
 use crate::decode;
@@ -83,6 +84,8 @@ struct Job {
     turn: Arc<Mutex<()>>,
     /// Which rows are recent.
     horizon: Horizon,
+    /// What is kept of messages in work; only of a broker's.
+    attempts: Option<Attempts>,
 }
 
 impl Job {
@@ -93,8 +96,10 @@ impl Job {
         let writers = Writers::start(&request.plan, store, &clock, &tally)?;
         let dry = request.sinks == SinkChoice::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
+        let name = report::name(&request);
         Ok(Self {
-            name: report::name(&request),
+            attempts: attempts(&request, &name, &writers),
+            name,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
             spent: Spent::default(),
@@ -118,14 +123,29 @@ impl Job {
         let running = self.spread(source, &brake, stopped)?;
         match self.supervise(&running, stop, brake) {
             Ok(()) => {
-                let (lanes, tables) = running.end(self.request.plan.drain_deadline)?;
+                let ended = running.end(self.request.plan.drain_deadline);
+                let (lanes, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
                 self.conclude(&lanes, tables, stop.is_raised())
             }
             Err(fatal) => {
+                self.ends_by_itself();
                 // Threads may hang, which may be why this ends: they must not be waited for.
                 std::mem::forget((running, self));
                 Err(fatal)
             }
+        }
+    }
+
+    /// Whatever the reason, it is not that a message ended the process.
+    fn ends_by_itself(&self) {
+        if let Some(attempts) = &self.attempts {
+            attempts.end(LAST_NOTE);
+        }
+    }
+
+    fn excuse(&self, excuse: Excuse, holds: bool) {
+        if let Some(attempts) = &self.attempts {
+            attempts.excuse(excuse, holds);
         }
     }
 
@@ -155,10 +175,9 @@ impl Job {
     }
 
     fn attempts(&self) -> Box<dyn AttemptStore> {
-        let live = matches!(self.request.input, Input::Nats | Input::Kafka);
-        match live && self.request.sinks == SinkChoice::Durable {
-            true => Box::new(KeptAttempts::new(self.sinks().state(), &self.name)),
-            false => Box::new(Unkept::default()),
+        match &self.attempts {
+            Some(attempts) => attempts.store(),
+            None => Box::new(Unkept::default()),
         }
     }
 
@@ -344,11 +363,13 @@ impl Job {
             }
             if stop.is_raised() {
                 brake.pull();
+                self.excuse(Excuse::Ending, true);
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
                     return Err(report::not_drained(self.request.plan.drain_deadline));
                 }
             }
+            self.excuse(Excuse::Outage, watch.is_outage());
             watch.look(self.clock.elapsed(), running)?;
         }
         watch.count();
@@ -413,6 +434,18 @@ impl Job {
 
 /// How often the job looks at itself.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the state store may take to be told that the process ends by itself.
+const LAST_NOTE: Duration = Duration::from_secs(2);
+
+/// What is kept of messages in work: of a broker's messages, by a job that stores anything.
+fn attempts(request: &JobRequest, name: &str, writers: &Writers) -> Option<Attempts> {
+    let live = matches!(request.input, Input::Nats | Input::Kafka);
+    (live && request.sinks == SinkChoice::Durable).then(|| {
+        let word = Word::open(&request.plan.store_dir, &report::part(request, name));
+        word.remember();
+        Attempts::new(writers.sinks().state(), name, word)
+    })
+}
 
 const fn unit(input: &Input) -> Unit {
     match input {

@@ -29,9 +29,11 @@ pub mod store;
 mod sweeper;
 mod tables;
 mod watch;
+mod word;
 mod workers;
 
 pub use job::run;
 pub use load::{LoadRequest, load};
 pub use loader::Report as LoadReport;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
+pub use word::{Word, leave as leave_word};

@@ -46,6 +46,15 @@ pub fn name(request: &JobRequest) -> String {
     name
 }
 
+/// What tells the members of a job apart, where settings do.
+pub fn part(request: &JobRequest, job: &str) -> String {
+    let plan = &request.plan;
+    match &request.input {
+        Input::Nats => format!("{job} {} {:?}", plan.nats.stream, plan.nats.lanes),
+        _ => format!("{job} {:?} {:?}", plan.kafka.member, plan.kafka.partitions),
+    }
+}
+
 /// The drain took too long.
 pub fn not_drained(deadline: Duration) -> Fatal {
     let message = format!(

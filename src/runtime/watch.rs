@@ -60,6 +60,12 @@ impl Watch {
         self.watchdog(now)
     }
 
+    /// Whether a sink is out of order.
+    pub fn is_outage(&self) -> bool {
+        let mut statuses = self.sinks.statuses().into_iter();
+        statuses.any(|status| status.breaker() != BreakerState::Closed)
+    }
+
     /// Retries and openings of breakers, which the writers count.
     pub fn count(&self) {
         for (sink, status) in [Sink::State, Sink::Log]
@@ -76,9 +82,7 @@ impl Watch {
         let statuses = self.sinks.statuses();
         let seen = Observation {
             open_work: self.tally.gauge(Gauge::OpenEpochs) > 0,
-            breaker_open: statuses
-                .iter()
-                .any(|status| status.breaker() != BreakerState::Closed),
+            breaker_open: self.is_outage(),
             attempt_within_deadline: statuses.iter().any(|status| status.is_attempting(now)),
             progress: self.tally.movement(),
         };

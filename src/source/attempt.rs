@@ -19,3 +19,11 @@ pub struct LaneAttempt {
     /// This message is to be handed out as a dead letter.
     pub condemned: Option<u64>,
 }
+
+impl LaneAttempt {
+    /// The process that had the lane ended, and said that its end is not to be held against the messages.
+    pub fn told(&mut self) {
+        self.running = false;
+        self.named = None;
+    }
+}

@@ -55,6 +55,14 @@ impl Record {
         }
     }
 
+    /// The record at another place of its lane.
+    pub fn at(mut self, offset: u64) -> Self {
+        if let Record::Message(message) | Record::Condemned(message) = &mut self {
+            message.origin.offset = offset;
+        }
+        self
+    }
+
     /// When a broker took it, if that is known.
     pub const fn taken(&self) -> Option<Millis> {
         match self {

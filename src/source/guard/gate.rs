@@ -1,6 +1,6 @@
 //! The guard and its store, for a source's thread that must never wait: reads and writes are asked for and answered later.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::{Guard, LaneAttempt, Permit};
@@ -16,8 +16,8 @@ pub enum Answer {
 
 /// Where attempts are kept. Calls return at once; a store that is out of order answers when it is well again.
 pub trait AttemptStore: Send + std::fmt::Debug {
-    /// Asks for the rows of all lanes.
-    fn read(&mut self);
+    /// Asks for the rows of all lanes, because these begin.
+    fn read(&mut self, lanes: Vec<String>);
 
     /// Asks that these rows be made durable.
     fn write(&mut self, rows: Vec<LaneAttempt>);
@@ -31,7 +31,7 @@ pub trait AttemptStore: Send + std::fmt::Debug {
 pub struct Unkept(VecDeque<Answer>);
 
 impl AttemptStore for Unkept {
-    fn read(&mut self) {
+    fn read(&mut self, _lanes: Vec<String>) {
         self.0.push_back(Answer::Kept(Vec::new()));
     }
 
@@ -60,6 +60,8 @@ pub struct Gate {
     store: Box<dyn AttemptStore>,
     beginning: Vec<Beginning>,
     writing: bool,
+    /// Lanes of which everything may be handed out without asking again.
+    trusted: BTreeSet<u32>,
 }
 
 impl std::fmt::Debug for Gate {
@@ -76,6 +78,7 @@ impl Gate {
             store,
             beginning: Vec::new(),
             writing: false,
+            trusted: BTreeSet::new(),
         }
     }
 
@@ -108,7 +111,8 @@ impl Gate {
         let reading = self.beginning.iter().any(|lane| lane.asked);
         if !reading && !self.beginning.is_empty() {
             self.beginning.iter_mut().for_each(|lane| lane.asked = true);
-            self.store.read();
+            let names = self.beginning.iter().map(|lane| lane.name.clone());
+            self.store.read(names.collect());
         }
         if !self.writing {
             let rows = self.guard.to_write();
@@ -126,6 +130,8 @@ impl Gate {
                 self.guard.written();
             }
             Answer::Kept(rows) => {
+                // One of them may be suspect, which concerns all.
+                self.trusted.clear();
                 let mut rows: BTreeMap<String, LaneAttempt> = rows
                     .into_iter()
                     .map(|row| (row.lane.clone(), row))
@@ -138,15 +144,21 @@ impl Gate {
         }
     }
 
-    /// See [`Guard::permit`].
+    /// See [`Guard::permit`]. For a lane that is trusted already it costs a look into a set.
     pub fn permit(&mut self, lane: u32, waiting: usize, position: impl Fn(usize) -> u64) -> Permit {
-        self.turn();
-        let permit = self.guard.permit(lane, waiting, &position);
-        if permit != Permit::Wait {
-            return permit;
+        if self.trusted.contains(&lane) {
+            return Permit::Go(usize::MAX);
         }
         self.turn();
-        self.guard.permit(lane, waiting, position)
+        let mut permit = self.guard.permit(lane, waiting, &position);
+        if permit == Permit::Wait {
+            self.turn();
+            permit = self.guard.permit(lane, waiting, position);
+        }
+        if permit == Permit::Go(usize::MAX) {
+            self.trusted.insert(lane);
+        }
+        permit
     }
 
     /// See [`Guard::handed_out`].
@@ -169,8 +181,24 @@ impl Gate {
         self.guard.is_suspicious()
     }
 
+    /// How many messages a suspect lane may hand out at once, at most.
+    pub fn width(&self) -> usize {
+        self.guard.width()
+    }
+
+    /// Whether it is not known yet what is kept of a lane.
+    pub const fn is_beginning(&self) -> bool {
+        !self.beginning.is_empty()
+    }
+
+    /// Whether something is not durable yet.
+    pub fn is_writing(&self) -> bool {
+        self.guard.is_writing()
+    }
+
     /// Lets lanes go: tells their end, which may take until `deadline`, and forgets them.
     pub fn end(&mut self, lanes: &[u32], deadline: Instant) {
+        self.trusted.retain(|lane| !lanes.contains(lane));
         lanes.iter().for_each(|lane| self.guard.end(*lane));
         self.finish(deadline);
         self.forget(lanes);
@@ -179,6 +207,7 @@ impl Gate {
     /// The process is to end: tells the end of all lanes as soon as the store takes it.
     pub fn end_all(&mut self) {
         self.beginning.clear();
+        self.trusted.clear();
         self.guard.end_all();
         self.turn();
     }
@@ -199,6 +228,7 @@ impl Gate {
     /// Lanes that are somebody else's now: nothing is told of them.
     pub fn forget(&mut self, lanes: &[u32]) {
         self.beginning.retain(|begun| !lanes.contains(&begun.lane));
+        self.trusted.retain(|lane| !lanes.contains(lane));
         lanes.iter().for_each(|lane| self.guard.forget(*lane));
     }
 }

@@ -25,14 +25,16 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Judges what is kept of a lane that begins at `floor`.
+    /// Judges what is kept of a lane that begins at `floor`. A death is written before anything is handed out of any lane, so that it
+    /// counts however this process ends.
     pub fn begin(name: &str, floor: u64, kept: LaneAttempt) -> Self {
+        let died = kept.running;
         let row = judge(name, floor, kept);
         Self {
             width: width(row.deaths),
             row,
-            queued: false,
-            unwritten: false,
+            queued: died,
+            unwritten: died,
             run: None,
             floor,
             handed_out: floor,
@@ -43,6 +45,10 @@ impl Watched {
     pub const fn is_suspect(&self) -> bool {
         !self.ended
             && (self.row.deaths > 0 || self.row.condemned.is_some() || self.floor < self.row.until)
+    }
+
+    pub const fn width(&self) -> usize {
+        self.width
     }
 
     pub const fn is_in_work(&self) -> bool {
@@ -73,6 +79,10 @@ impl Watched {
         if self.row.condemned == Some(first) {
             self.name(first + 1, None);
             return Permit::Condemned;
+        }
+        if self.row.named.is_some_and(|(start, _)| start != first) {
+            // Something took its place before what was named: then that is not what would be in work.
+            self.run = None;
         }
         let run = match (self.run, self.row.condemned) {
             (Some(end), _) => count_below(end, waiting, &position),
@@ -118,7 +128,11 @@ impl Watched {
     }
 
     pub fn settled(&mut self, floor: u64) {
-        self.floor = self.floor.max(floor);
+        // What is told twice is no progress.
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
         if self.is_in_work() {
             return;
         }

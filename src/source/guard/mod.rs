@@ -5,10 +5,14 @@
 //! the broker hands it out again to the next process. So a row of the state store ([`LaneAttempt`]) says of each lane that its
 //! messages are in work, *before* any of them is handed out. The next start reads it:
 //!
-//! * **A death** is an end that nobody told. A source that is closed in good order tells the store that its lanes are not in
-//!   work any more, so that does not count; a store that is out of order just then cannot be told, which counts as a death,
-//!   and so does every other end: SIGKILL, an abort, the out-of-memory killer, and today exits 70 and 75 too, which leave no
-//!   time to tell. Outages do not end the process, so they do not count.
+//! * **A death** is an end that nobody told: SIGKILL, an abort, the out-of-memory killer. An end that the process decides on itself
+//!   is none, whatever its exit code: asked to stop, stood still or panicked (70), an outage or a drain that took too long, a second
+//!   signal (75). Then it leaves word twice: in its own folder, and in the store where the store takes it within two seconds. A store that is
+//!   what is out of order is told by the next start in the same folder, before it hands anything out. Word is left as soon as the reason is known,
+//!   not at the end: when a drain begins, and while a sink is out, so that a supervisor that loses patience accuses nobody either.
+//! * **A panic** over a message looks like poison, and yet it counts for nothing: like a standstill it is a defect of the program, at a place that
+//!   its log names, and the exit says so. The decoders promise that no input makes them panic. What does not count only delays a verdict; what
+//!   counted wrongly could make one.
 //! * **Deaths without progress** are counted: those after which the lane's settled floor is where it was at the start before.
 //!   Any progress resets the count, so a process that dies for other reasons accuses nobody as long as it gets on.
 //! * **Suspicion.** While any lane is suspect the whole source hands out one run of messages of one lane at a time, which is
@@ -18,7 +22,12 @@
 //!   out as a dead letter with its raw bytes. Nothing else is ever dead-lettered by this guard.
 //! * **Trust** returns when the floor has passed all that was in work when the process died.
 //!
-//! The source of Kafka asks it; that of NATS does not yet.
+//! Two things are not known. A member whose folder is not kept, or whose lane somebody else reads by then, and whose store could not be told: its end
+//! counts. And a second signal within a tenth of a second of the first comes before word is left.
+//!
+//! The sources of Kafka and of NATS ask it. Kafka's positions are offsets, those of NATS sequences of the stream. NATS delivers what a dead
+//! process held only after `ack_wait` again, and a suspect lane waits for that, as nothing may go before it: so each start
+//! while a lane is suspect takes that long, and a poison about eight times as long until it is found.
 //!
 //! [`Guard`] is pure; [`Gate`] connects it with the store without ever blocking the source's thread.
 
@@ -170,5 +179,11 @@ impl Guard {
     /// Whether messages go one run at a time.
     pub fn is_suspicious(&self) -> bool {
         self.lanes.values().any(Watched::is_suspect)
+    }
+
+    /// How many messages a suspect lane may hand out at once, at most.
+    pub fn width(&self) -> usize {
+        let suspects = self.lanes.values().filter(|lane| lane.is_suspect());
+        suspects.map(Watched::width).max().unwrap_or(1)
     }
 }

@@ -10,6 +10,8 @@ struct World {
     letters: BTreeSet<(usize, u64)>,
     handed_out: BTreeSet<(usize, u64)>,
     deaths: u32,
+    /// The last process said that its end is not the messages' doing, and the store does not know.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,8 @@ struct Life {
     parcel: usize,
     /// Settled floors reach the broker only after so many more have settled.
     commit_lag: usize,
+    /// What ends it leaves word.
+    tells: bool,
 }
 
 impl World {
@@ -46,6 +50,7 @@ impl World {
             letters: BTreeSet::new(),
             handed_out: BTreeSet::new(),
             deaths: 0,
+            told: false,
         }
     }
 
@@ -65,6 +70,8 @@ impl World {
 
     fn write(&mut self, guard: &mut Guard) {
         for row in guard.to_write() {
+            // From here on something may be in work for which nobody gave a word.
+            self.told &= !row.running;
             self.store.insert(row.lane.clone(), row);
         }
         guard.written();
@@ -72,6 +79,9 @@ impl World {
 
     /// One life of the process; whether it came to the end of all lanes.
     fn live(&mut self, life: Life) -> bool {
+        if self.told {
+            self.store.values_mut().for_each(LaneAttempt::told);
+        }
         let mut guard = Guard::default();
         let mut next: Vec<u64> = self.lanes.iter().map(|lane| lane.committed).collect();
         for (at, lane) in self.lanes.iter().enumerate() {
@@ -119,7 +129,8 @@ impl World {
                 work.push((lane, end));
             }
             if life.runs.is_some_and(|most| runs >= most) && !work.is_empty() {
-                self.deaths += 1;
+                self.deaths += u32::from(!life.tells);
+                self.told = life.tells;
                 return false;
             }
             while work.len() > life.depth || (!moved && !work.is_empty()) {
@@ -147,7 +158,26 @@ fn lives() -> impl Strategy<Value = Life> {
         depth,
         parcel,
         commit_lag,
+        tells: false,
     })
+}
+
+/// Lives that something else ends, which leaves word.
+fn told_lives() -> impl Strategy<Value = Life> {
+    (lives(), 1..4u32).prop_map(|(life, runs)| Life {
+        runs: Some(runs),
+        tells: true,
+        ..life
+    })
+}
+
+/// Lanes with poison or without; one without messages has none.
+fn world(lanes: &[(u64, Vec<u64>)]) -> World {
+    let lane = |(count, poison): &(u64, Vec<u64>)| match count {
+        0 => (0, Vec::new()),
+        _ => (*count, poison.clone()),
+    };
+    World::new(&lanes.iter().map(lane).collect::<Vec<_>>())
 }
 
 fn lanes() -> impl Strategy<Value = Vec<(u64, Vec<u64>)>> {
@@ -164,10 +194,51 @@ proptest! {
 
     #[test]
     fn exactly_the_messages_that_kill_become_dead_letters(lanes in lanes(), life in lives()) {
-        let mut world = World::new(&lanes.into_iter().map(|(n, p)| if n == 0 { (0, vec![]) } else { (n, p) }).collect::<Vec<_>>());
+        let mut world = world(&lanes);
         let poison = world.poison();
         let most = 1 + 60 * poison.len() as u32;
         while !world.live(life) {
+            prop_assert!(world.deaths <= most, "{} deaths", world.deaths);
+        }
+        prop_assert_eq!(&world.letters, &poison);
+        let rest: BTreeSet<_> = world.all().difference(&poison).copied().collect();
+        prop_assert_eq!(&world.handed_out, &rest);
+    }
+
+    #[test]
+    fn ends_that_were_told_never_lead_to_a_dead_letter(
+        lanes in proptest::collection::vec(1..3_000u64, 1..5),
+        lives in proptest::collection::vec(told_lives(), 0..60),
+        last in lives(),
+    ) {
+        let mut world = World::new(&lanes.iter().map(|n| (*n, vec![])).collect::<Vec<_>>());
+        for life in lives {
+            world.live(life);
+            prop_assert!(world.letters.is_empty());
+            prop_assert!(world.store.values().all(|row| row.deaths == 0 && row.condemned.is_none()));
+        }
+        prop_assert!(world.live(last));
+        prop_assert!(world.letters.is_empty());
+        prop_assert_eq!(world.handed_out.len() as u64, lanes.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn ends_that_were_told_among_deaths_hide_no_poison_and_accuse_nobody_else(
+        lanes in lanes(),
+        lives in proptest::collection::vec((told_lives(), 0..4usize), 0..20),
+        last in lives(),
+    ) {
+        let mut world = world(&lanes);
+        let poison = world.poison();
+        for (told, deaths) in lives {
+            world.live(told);
+            for _ in 0..deaths {
+                world.live(last);
+            }
+            prop_assert!(world.letters.is_subset(&poison));
+        }
+        let most = world.deaths + 1 + 60 * poison.len() as u32;
+        while !world.live(last) {
             prop_assert!(world.deaths <= most, "{} deaths", world.deaths);
         }
         prop_assert_eq!(&world.letters, &poison);
@@ -184,12 +255,12 @@ proptest! {
         for (runs, parcel) in kills {
             let before: u64 = world.lanes.iter().map(|lane| lane.committed).sum();
             // It settles at once, so it has got on in every lane that it touched, but for the last of them.
-            world.live(Life { runs: Some(runs + lanes.len() as u32), depth: 0, parcel, commit_lag: 0 });
+            world.live(Life { runs: Some(runs + lanes.len() as u32), depth: 0, parcel, commit_lag: 0, tells: false });
             let after: u64 = world.lanes.iter().map(|lane| lane.committed).sum();
             prop_assume!(after > before || after == lanes.iter().sum::<u64>());
             prop_assert!(world.letters.is_empty());
         }
-        let ended = world.live(Life { runs: None, depth: 1, parcel: 100, commit_lag: 0 });
+        let ended = world.live(Life { runs: None, depth: 1, parcel: 100, commit_lag: 0, tells: false });
         prop_assert!(ended);
         prop_assert!(world.letters.is_empty());
         prop_assert_eq!(world.handed_out.len() as u64, lanes.iter().sum::<u64>());
@@ -279,4 +350,79 @@ fn the_gate_reads_after_the_lane_began_and_waits_for_its_rows() {
     gate.handed_out(3, 8);
     gate.end(&[3], std::time::Instant::now());
     assert_eq!(gate.permit(3, 1, |_| 8), Permit::Wait);
+}
+
+#[test]
+fn a_death_is_kept_before_another_lane_hands_anything_out() {
+    let mut guard = Guard::default();
+    guard.begin(0, "a", 10, Some(kept(2, true, Some((10, 14)))));
+    guard.begin(1, "b", 0, None);
+    assert_eq!(guard.permit(1, 1, |_| 0), Permit::Wait);
+    let rows = guard.to_write();
+    let row = rows.iter().find(|row| row.lane == "a").unwrap();
+    assert_eq!((row.deaths, row.running, row.until), (3, false, 14));
+}
+
+#[test]
+fn what_comes_before_a_run_that_is_named_already_is_named_itself() {
+    let mut guard = Guard::default();
+    guard.begin(0, "a", 10, Some(kept(4, true, Some((12, 13)))));
+    assert_eq!(guard.permit(0, 2, |n| 12 + n as u64), Permit::Wait);
+    assert_eq!(guard.to_write()[0].named, Some((12, 13)));
+    guard.written();
+    assert_eq!(guard.permit(0, 3, |n| 11 + n as u64), Permit::Wait);
+    assert_eq!(guard.to_write()[0].named, Some((11, 12)));
+    guard.written();
+    assert_eq!(guard.permit(0, 3, |n| 11 + n as u64), Permit::Go(1));
+}
+
+#[test]
+fn what_is_told_twice_is_no_progress() {
+    let mut guard = Guard::default();
+    guard.begin(0, "a", 10, Some(kept(3, true, Some((10, 14)))));
+    for _ in 0..20 {
+        guard.settled(0, 10);
+    }
+    assert!(guard.is_suspicious());
+    assert_eq!(guard.width(), 4);
+}
+
+/// Knows these rows, and takes all others.
+#[derive(Debug)]
+struct Rows(Vec<LaneAttempt>, std::collections::VecDeque<Answer>);
+
+impl AttemptStore for Rows {
+    fn read(&mut self, _lanes: Vec<String>) {
+        self.1.push_back(Answer::Kept(self.0.clone()));
+    }
+
+    fn write(&mut self, _rows: Vec<LaneAttempt>) {
+        self.1.push_back(Answer::Written);
+    }
+
+    fn answer(&mut self, _wait: std::time::Duration) -> Option<Answer> {
+        self.1.pop_front()
+    }
+}
+
+#[test]
+fn a_lane_that_is_trusted_is_asked_again_when_another_one_is_suspect() {
+    let suspect = kept(4, true, Some((10, 14)));
+    let mut gate = Gate::new(Box::new(Rows(vec![suspect], Default::default())));
+    gate.begin(0, "b", 0);
+    assert_eq!(gate.permit(0, 1, |_| 0), Permit::Wait);
+    assert_eq!(gate.permit(0, 1, |_| 0), Permit::Go(usize::MAX));
+    gate.begin(1, "a", 10);
+    gate.turn();
+    assert!(gate.is_suspicious() && !gate.is_beginning());
+    let mut permit = Permit::Wait;
+    for _ in 0..3 {
+        permit = gate.permit(0, 9, |n| n as u64);
+    }
+    assert!(
+        matches!(permit, Permit::Go(count) if count <= 9),
+        "{permit:?}"
+    );
+    gate.end_all();
+    assert_eq!(gate.permit(0, 9, |n| n as u64), Permit::Wait);
 }

@@ -85,6 +85,11 @@ impl Lane {
         }
     }
 
+    /// The consumer's own number of the last delivery before ours.
+    pub const fn begins_after(&mut self, delivery: u64) {
+        self.delivery = delivery;
+    }
+
     /// A message was delivered.
     pub fn arrived(&mut self, token: &Token, reply: Subject, now: Duration) -> Arrival {
         // Also the first one: what was delivered before it, here or to an earlier process, may be open.
@@ -137,6 +142,11 @@ impl Lane {
     /// How many messages are not settled.
     pub fn open(&self) -> u64 {
         self.next() - self.floor
+    }
+
+    /// Whether it holds nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// Whether everything that is settled is confirmed.
@@ -200,6 +210,11 @@ impl Lane {
         self.doubt = Some(now);
     }
 
+    /// Whether the server may know of deliveries that never came here.
+    pub const fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
     /// For how long the server has known of deliveries that never came here. What a reader that died held comes here after the
     /// server's patience; where doubt lasts longer, another one reads.
     pub fn in_doubt_for(&self, now: Duration) -> Duration {
@@ -207,19 +222,55 @@ impl Lane {
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// The server answered a question of `asked`: the doubt ends if everything it waits for is held here.
-    pub fn heard(&mut self, standing: &Standing, asked: Duration) {
+    /// The server answered a question of `asked`: the doubt ends if everything it waits for is held here. Answers how much of it is
+    /// not.
+    pub fn heard(&mut self, standing: &Standing, asked: Duration) -> u64 {
         if self.doubt.is_none_or(|since| asked <= since) {
-            return;
+            return 0;
         }
         let waited_for = standing.acknowledged + 1..=standing.delivered;
         let here = self
             .held
             .iter()
             .filter(|held| waited_for.contains(&held.sequence));
-        if here.count() as u64 >= standing.ack_pending {
+        let missing = standing.ack_pending.saturating_sub(here.count() as u64);
+        if missing == 0 {
             self.doubt = None;
         }
+        missing
+    }
+
+    /// The sequence before which the server knows everything to be acknowledged, once all that it waits for is here.
+    pub fn acknowledged(&self) -> Option<u64> {
+        let lowest = self.held.iter().map(|held| held.sequence).min();
+        self.doubt
+            .is_none()
+            .then(|| lowest.unwrap_or(self.highest + 1))
+    }
+
+    /// Whether everything before an ordinal is acknowledged, and the server waits for nothing that is not here.
+    pub const fn is_settled_before(&self, ordinal: u64) -> bool {
+        self.doubt.is_none() && self.first == ordinal
+    }
+
+    /// The sequence of what is held under an ordinal; that of nothing at all where none is.
+    pub fn sequence(&self, ordinal: u64) -> u64 {
+        let held = self.held.get(self.place(ordinal));
+        held.map_or(u64::MAX, |held| held.sequence)
+    }
+
+    /// Gives everything that is held, of which nothing may have been handed out, ordinals in the order of the sequences; answers at which
+    /// place each was before, or none if that is where it is.
+    pub fn in_order(&mut self) -> Option<Vec<usize>> {
+        self.disorder.take()?;
+        let mut all: Vec<(usize, Held)> = self.held.drain(..).enumerate().collect();
+        all.sort_by_key(|(_, held)| held.sequence);
+        let places = all.iter().map(|(place, _)| *place).collect();
+        for (ordinal, (_, held)) in (self.first..).zip(all) {
+            self.ordinals.insert(held.sequence, ordinal);
+            self.held.push_back(held);
+        }
+        Some(places)
     }
 
     /// The reply subjects of at most `most` messages for which the server has waited for `longest`; it is to be told that they are

@@ -106,6 +106,52 @@ fn up_to_waits_for_what_was_delivered_and_never_came() {
 }
 
 #[test]
+fn what_a_dead_reader_held_takes_its_place_before_what_came_first() {
+    let standing = |ack_pending| Standing {
+        ack_pending,
+        acknowledged: 4,
+        delivered: 9,
+    };
+    let mut lane = Lane::new(Duration::ZERO);
+    lane.begins_after(3);
+    assert_eq!(lane.heard(&standing(2), NOW), 2);
+    take(&mut lane, 20, 4);
+    assert_eq!(lane.acknowledged(), None);
+    take(&mut lane, 5, 5);
+    take(&mut lane, 9, 6);
+    assert!(!lane.is_settled_before(0));
+    assert_eq!(lane.heard(&standing(2), 2 * NOW), 0);
+    assert!(lane.is_settled_before(0) && !lane.is_settled_before(1));
+    assert_eq!(lane.acknowledged(), Some(5));
+
+    assert_eq!(lane.in_order(), Some(vec![1, 2, 0]));
+    assert_eq!(lane.in_order(), None);
+    assert_eq!([0, 1, 2].map(|at| lane.sequence(at)), [5, 9, 20]);
+    assert_eq!(take(&mut lane, 9, 7), Arrival::Known);
+    lane.settled(1);
+    assert_eq!(lane.up_to(), Some((Subject::from("5"), 1)));
+    lane.sending(1);
+    lane.confirmed(1);
+    assert_eq!(lane.acknowledged(), Some(9));
+    lane.settled(3);
+    lane.sending(2);
+    lane.confirmed(3);
+    assert_eq!(lane.acknowledged(), Some(21));
+    assert!(lane.is_empty());
+}
+
+#[test]
+fn a_first_message_that_follows_the_last_delivery_is_in_no_doubt() {
+    let mut lane = Lane::new(Duration::ZERO);
+    lane.begins_after(3);
+    lane.heard(&Standing::default(), NOW);
+    take(&mut lane, 8, 4);
+    assert!(!lane.is_in_doubt());
+    take(&mut lane, 9, 6);
+    assert!(lane.is_in_doubt());
+}
+
+#[test]
 fn leases_are_renewed_when_they_are_old() {
     let mut lane = lane(&[1, 2, 3]);
     lane.settled(1);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
-use hookflow::source::guard::Unkept;
+use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::nats::{NatsSource, Settings};
 use hookflow::source::{Feed, Notice, Parcel, Record};
 use hookflow::tally::{Counter, Tally};
@@ -35,8 +35,17 @@ impl Job {
         Self::with(Box::new(NatsSource::new(settings.clone())), 256)
     }
 
+    /// The same, with what is kept of messages in work.
+    pub fn guarded(settings: &Settings, attempts: Box<dyn AttemptStore>) -> Self {
+        Self::over(Box::new(NatsSource::new(settings.clone())), 256, attempts)
+    }
+
     /// Any source, over a channel of so many parcels.
     pub fn with(source: Box<dyn BrokerSource>, depth: usize) -> Self {
+        Self::over(source, depth, Box::new(Unkept::default()))
+    }
+
+    fn over(source: Box<dyn BrokerSource>, depth: usize, attempts: Box<dyn AttemptStore>) -> Self {
         let (feed, taps) = Feed::channels(1, depth);
         let (settled, floors) = crossbeam_channel::unbounded();
         let (stop, condition) = (Arc::new(AtomicBool::new(false)), Condition::default());
@@ -47,7 +56,7 @@ impl Job {
             stop: Arc::clone(&stop),
             condition: condition.clone(),
             tally: Arc::clone(&tally),
-            attempts: Box::new(Unkept::default()),
+            attempts,
         };
         Self {
             parcels: taps.workers.into_iter().next().unwrap(),

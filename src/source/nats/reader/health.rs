@@ -68,7 +68,10 @@ impl Reader {
                 continue;
             };
             waiting += info.num_pending;
-            work.lane.heard(&standing(info), asked);
+            work.missing = work.lane.heard(&standing(info), asked);
+            if info.num_pending == 0 && info.num_ack_pending == 0 && work.lane.is_empty() {
+                self.gate.is_empty(*lane);
+            }
         }
         self.tally.set(Gauge::SourceLag, waiting);
         match gone {
@@ -112,7 +115,8 @@ impl Reader {
         );
     }
 
-    /// Another reader of our lanes holds what the server waits for. Harmless where each message is acknowledged by itself.
+    /// Another reader of our lanes holds what the server waits for. Harmless where each message is acknowledged by itself and no lane
+    /// is suspect.
     fn shared(&self) {
         let (now, patience) = (
             self.now(),
@@ -120,13 +124,14 @@ impl Reader {
         );
         let shared = |work: &&Work| work.lane.in_doubt_for(now) > patience;
         let count = self.lanes.values().filter(shared).count();
-        match (self.settings.acknowledge, count) {
-            (Acknowledge::Each, _) | (_, 0) => self.condition.well("lanes"),
+        let harmless = self.settings.acknowledge == Acknowledge::Each && !self.gate.is_suspicious();
+        match (harmless, count) {
+            (true, _) | (_, 0) => self.condition.well("lanes"),
             _ => self.condition.trouble(
                 "lanes",
                 format!(
-                    "{count} lanes are read by another process too, so that nothing of them can be acknowledged: give each lane to \
-                     one member (nats.lanes)"
+                    "{count} lanes are read by another process too, so that nothing of them can be acknowledged, or handed out \
+                     while a lane is suspect: give each lane to one member (nats.lanes)"
                 ),
             ),
         }

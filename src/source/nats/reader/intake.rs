@@ -36,19 +36,20 @@ const REST: Duration = Duration::from_millis(500);
 /// Messages of one lane that are not in a parcel yet.
 #[derive(Debug, Default)]
 pub(super) struct Run {
-    records: Vec<Record>,
-    start: u64,
+    pub(super) records: Vec<Record>,
+    pub(super) start: u64,
     bytes: usize,
     since: Duration,
 }
 
 impl Run {
-    fn is_due(&self, now: Duration, room: bool) -> bool {
+    pub(super) fn is_due(&self, now: Duration, room: bool) -> bool {
         let full = self.records.len() >= PARCEL || self.bytes >= PARCEL_BYTES;
         full || (room && !self.records.is_empty() && now >= self.since + LINGER)
     }
 
-    fn cut(&mut self, lane: u32) -> Parcel {
+    /// All of it.
+    pub(super) fn cut(&mut self, lane: u32) -> Parcel {
         let run = std::mem::take(self);
         Parcel {
             lane,
@@ -56,6 +57,24 @@ impl Run {
             end: run.start + run.records.len() as u64,
             records: run.records,
             bytes: run.bytes,
+            due: None,
+        }
+    }
+
+    /// The first of it.
+    pub(super) fn cut_first(&mut self, lane: u32, most: usize) -> Parcel {
+        let rest = self.records.split_off(most.min(self.records.len()));
+        let records = std::mem::replace(&mut self.records, rest);
+        let bytes = records.iter().map(Record::bytes).sum();
+        let start = self.start;
+        self.start += records.len() as u64;
+        self.bytes -= bytes;
+        Parcel {
+            lane,
+            start,
+            end: self.start,
+            records,
+            bytes,
             due: None,
         }
     }
@@ -124,13 +143,7 @@ impl Reader {
 
     /// Cuts parcels and hands out what there is room for.
     pub(super) fn hand_out(&mut self) {
-        let now = self.now();
-        let room = self.ready.is_empty();
-        for (lane, work) in &mut self.lanes {
-            if work.run.is_due(now, room) {
-                self.ready.push_back(work.run.cut(*lane));
-            }
-        }
+        self.cut();
         let Some(feed) = &mut self.feed else { return };
         while let Some(parcel) = self.ready.pop_front() {
             let weight = (parcel.records.len(), parcel.bytes);
@@ -147,13 +160,24 @@ impl Reader {
 
     /// Asks for more where little is under way.
     pub(super) fn ask(&mut self) {
+        // Before it is known what is kept of the lanes, nothing could be handed out.
+        if self.feed.is_none() || self.gate.is_beginning() {
+            return;
+        }
+        let width = self.gate.is_suspicious().then(|| self.gate.width());
         let ahead = self.waiting.0 >= AHEAD.0 || self.waiting.1 >= AHEAD.1;
-        if self.feed.is_none() || ahead {
+        if ahead && width.is_none() {
             return;
         }
         let now = self.now();
         for (lane, work) in &mut self.lanes {
-            let Some(due) = work.pull.due(now, self.settings.batch_messages) else {
+            let target = match width {
+                None => self.settings.batch_messages,
+                Some(_) if ahead && !work.lane.is_in_doubt() => 0,
+                Some(width) => work.wanted(now, width, &self.settings),
+            };
+            let due = (target > 0).then(|| work.pull.due(now, target)).flatten();
+            let Some(due) = due else {
                 continue;
             };
             let consumer = self.settings.consumer_of(*lane);

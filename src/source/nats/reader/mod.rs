@@ -1,10 +1,11 @@
 //! The running source: one loop that moves messages to the job and acknowledgements to the server.
 //!
 //! Everything happens on one thread, in turn: what came is taken into runs of its lane and handed out as parcels
-//! (`intake`), what settled is acknowledged and what is held long is renewed (`acks`), what a look at the server found is judged
+//! (`intake`, as far as the guard permits: `guarded`), what settled is acknowledged and what is held long is renewed (`acks`), what a look at the server found is judged
 //! (`health`). Where the job has no room, parcels wait here, and no more is asked for.
 
 mod acks;
+mod guarded;
 mod health;
 mod intake;
 
@@ -37,6 +38,7 @@ use super::watch::{Look, watch};
 use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
 use crate::source::broker::{Condition, Ends, Settled};
+use crate::source::guard::Gate;
 use crate::source::{Feed, Notice, Parcel};
 use crate::tally::Tally;
 
@@ -77,6 +79,7 @@ pub struct Reader {
     waiting: (usize, usize),
     health: Health,
     losses: Losses,
+    gate: Gate,
     started: Instant,
     renewed: Duration,
 }
@@ -100,6 +103,10 @@ struct Work {
     flights: Flights,
     /// Since when nothing came.
     quiet_since: Duration,
+    /// Something was handed out while a lane was suspect, and the guard does not know yet that it is acknowledged.
+    is_alone: bool,
+    /// What the server waits for and is not here, as the last look found; it is not asked for yet.
+    missing: u64,
 }
 
 async fn open(client: &Client) -> Result<(String, Subscriber), Fatal> {
@@ -134,6 +141,8 @@ impl Reader {
                 run: Run::default(),
                 flights: Flights::default(),
                 quiet_since: Duration::ZERO,
+                is_alone: false,
+                missing: 0,
             };
             (lane, work)
         };
@@ -157,6 +166,7 @@ impl Reader {
             waiting: (0, 0),
             health: Health::default(),
             losses: Losses::default(),
+            gate: Gate::new(ends.attempts),
             started: Instant::now(),
             renewed: Duration::ZERO,
         })
@@ -165,12 +175,13 @@ impl Reader {
     /// Reads until the job stops, acknowledges until it is over.
     pub async fn run(mut self, found: &Found) -> Result<(), Fatal> {
         self.begins_with(found);
-        self.begin();
+        self.begin(found);
         let (looks, mut looked) = mpsc::channel(1);
         let watching = watch(self.context.clone(), self.settings.clone(), LOOK, looks);
         let watching = tokio::spawn(watching);
         let ended = self.turns(&mut looked).await;
         watching.abort();
+        self.close().await;
         ended
     }
 
@@ -225,17 +236,7 @@ impl Reader {
         self.renew().await
     }
 
-    fn begin(&self) {
-        for lane in self.lanes.keys() {
-            self.tell(Notice::Begins {
-                lane: *lane,
-                name: format!("{} lane {lane}", self.settings.stream),
-                offset: 0,
-                length: None,
-            });
-        }
-    }
-
+    /// Tells the job something of a lane.
     fn tell(&self, notice: Notice) {
         let told = self.feed.as_ref().map(|feed| feed.tell(notice));
         if told.is_some_and(|told| told.is_err()) {

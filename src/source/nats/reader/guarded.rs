@@ -1,0 +1,166 @@
+//! The [guard](crate::source::guard) against messages that end the process, asked before anything is handed out.
+//!
+//! Its positions are sequences of the stream, and a lane begins where its consumer is acknowledged. In the trusted state a permit is
+//! one look for a whole batch, and nothing is told of what was handed out and settled: every lane has begun before the first
+//! message is asked for, so none can become suspect later.
+//!
+//! While a lane is suspect, everything goes in the order of the sequences, as the guard demands. But the server delivers what a dead process held
+//! again only after its patience (`ack_wait`), and what comes for the first time at once. So then
+//! * nothing of a lane is handed out before everything that the server waits for is held here, in order, and what was handed out before
+//!   is acknowledged, confirmed;
+//! * of a lane of which something is held by the dead, nothing is asked for until the server has given that up, and then so much;
+//! * else little is asked for, so that little waits here. What waits is reported as worked on like all that is held.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Reader, TURN, Work};
+use crate::source::guard::{Gate, Permit};
+use crate::source::nats::settings::Settings;
+use crate::source::nats::stream::Found;
+use crate::source::{Notice, Parcel, Record};
+
+/// How many messages of a lane are asked for while one is suspect: as many as may go at once, but so few and so many.
+const FEW: usize = 16;
+const MANY: usize = 256;
+/// How long the end of the lanes may take to be told to the state store.
+const LAST_NOTE: Duration = Duration::from_secs(2);
+
+impl Reader {
+    /// Begins the lanes, at the job and at the guard.
+    pub(super) fn begin(&mut self, found: &Found) {
+        let (stream, created) = (&self.settings.stream, found.stream.created);
+        for (lane, work) in &mut self.lanes {
+            let known = found.consumer(&self.settings, *lane);
+            let floor = known.map_or(0, |info| info.ack_floor.stream_sequence);
+            work.lane
+                .begins_after(known.map_or(0, |info| info.delivered.consumer_sequence));
+            // A stream that is made anew counts from the start again.
+            let name = format!("{stream} lane {lane} of {created}");
+            self.gate.begin(*lane, &name, floor + 1);
+        }
+        for lane in self.lanes.keys() {
+            self.tell(Notice::Begins {
+                lane: *lane,
+                name: format!("{stream} lane {lane}"),
+                offset: 0,
+                length: None,
+            });
+        }
+    }
+
+    /// Cuts parcels of what may be handed out.
+    pub(super) fn cut(&mut self) {
+        self.gate.turn();
+        if self.gate.is_beginning() {
+            return;
+        }
+        let (now, room) = (self.now(), self.ready.is_empty());
+        let suspicious = self.gate.is_suspicious();
+        for (lane, work) in &mut self.lanes {
+            if suspicious {
+                work.tell(&mut self.gate, *lane);
+            }
+            if work.run.is_due(now, room) {
+                let parcel = match suspicious {
+                    true => work.permitted(&mut self.gate, *lane),
+                    false => work.trusted(&mut self.gate, *lane),
+                };
+                self.ready.extend(parcel);
+            }
+        }
+    }
+
+    /// Tells the end of all lanes, as far as the state store takes it in time.
+    pub(super) async fn close(&mut self) {
+        self.gate.end_all();
+        let deadline = Instant::now() + LAST_NOTE;
+        while self.gate.is_writing() && Instant::now() < deadline {
+            tokio::time::sleep(TURN).await;
+            self.gate.turn();
+        }
+    }
+}
+
+impl Work {
+    fn trusted(&mut self, gate: &mut Gate, lane: u32) -> Option<Parcel> {
+        let (work, start) = (&self.lane, self.run.start);
+        let waiting = self.run.records.len();
+        match gate.permit(lane, waiting, |at| work.sequence(start + at as u64)) {
+            Permit::Go(_) => Some(self.run.cut(lane)),
+            Permit::Wait | Permit::Condemned => None,
+        }
+    }
+
+    /// A run that is in work alone.
+    fn permitted(&mut self, gate: &mut Gate, lane: u32) -> Option<Parcel> {
+        if !self.lane.is_settled_before(self.run.start) {
+            return None;
+        }
+        self.put_in_order();
+        let (work, start) = (&self.lane, self.run.start);
+        let waiting = self.run.records.len();
+        let permit = gate.permit(lane, waiting, |at| work.sequence(start + at as u64));
+        let parcel = match permit {
+            Permit::Wait | Permit::Go(0) => return None,
+            Permit::Go(most) => self.run.cut_first(lane, most),
+            Permit::Condemned => condemned(self.run.cut_first(lane, 1)),
+        };
+        gate.handed_out(lane, self.lane.sequence(parcel.end - 1) + 1);
+        self.is_alone = true;
+        Some(parcel)
+    }
+
+    /// Once what was handed out alone is acknowledged, the guard is told.
+    fn tell(&mut self, gate: &mut Gate, lane: u32) {
+        let waiting = self.run.records.len() as u64;
+        if !self.is_alone || !self.lane.is_settled_before(self.lane.next() - waiting) {
+            return;
+        }
+        if let Some(floor) = self.lane.acknowledged() {
+            self.is_alone = false;
+            gate.settled(lane, floor);
+        }
+    }
+
+    /// Nothing that is held was handed out yet, so it may still change its place.
+    fn put_in_order(&mut self) {
+        let Some(places) = self.lane.in_order() else {
+            return;
+        };
+        let mut before: Vec<Option<Record>> = self.run.records.drain(..).map(Some).collect();
+        for (ordinal, place) in (self.run.start..).zip(places) {
+            let record = before.get_mut(place).and_then(Option::take);
+            self.run
+                .records
+                .extend(record.map(|record| record.at(ordinal)));
+        }
+    }
+
+    /// How many messages to ask for while a lane is suspect.
+    pub(super) fn wanted(&mut self, now: Duration, width: usize, settings: &Settings) -> usize {
+        let most = settings.batch_messages;
+        if self.lane.is_in_doubt() {
+            let given_up = self.lane.in_doubt_for(now) > settings.ack_wait;
+            let missing = if given_up {
+                std::mem::take(&mut self.missing)
+            } else {
+                0
+            };
+            return usize::try_from(missing).unwrap_or(most);
+        }
+        let target = width.clamp(FEW, MANY).min(most);
+        match self.run.records.len() < target {
+            true => target,
+            false => 0,
+        }
+    }
+}
+
+/// The one message of a parcel becomes a dead letter.
+fn condemned(mut parcel: Parcel) -> Parcel {
+    let records = parcel.records.into_iter();
+    parcel.records = records.map(Record::condemned).collect();
+    parcel
+}
