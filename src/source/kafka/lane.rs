@@ -36,6 +36,8 @@ pub struct Lane {
     /// None while what the group knows is not where the lane began.
     committed: Option<u64>,
     began: u64,
+    /// What is committed is to be committed once more.
+    renew: bool,
     /// Nothing more is taken or handed out.
     over: bool,
 }
@@ -54,6 +56,7 @@ impl Lane {
             committing: None,
             committed,
             began: begin,
+            renew: false,
             over: false,
         }
     }
@@ -157,11 +160,17 @@ impl Lane {
             .is_some_and(|committed| committed >= self.floor)
     }
 
+    /// What is committed is to be committed once more, before the brokers forget it.
+    pub const fn renew(&mut self) {
+        self.renew = true;
+    }
+
     /// What is to be committed, if anything, and no commit is under way; it is, from now on.
     pub fn commit(&mut self) -> Option<u64> {
-        if self.committing.is_some() || self.is_committed() {
+        if self.committing.is_some() || (self.is_committed() && !self.renew) {
             return None;
         }
+        self.renew = false;
         self.committing = Some(self.floor);
         self.committing
     }
@@ -172,6 +181,7 @@ impl Lane {
             return 0;
         };
         if !stands {
+            self.renew = true;
             return 0;
         }
         let more = committing.saturating_sub(self.committed.unwrap_or(self.began));

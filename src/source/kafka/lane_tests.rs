@@ -67,6 +67,20 @@ fn a_chosen_beginning_is_committed_at_once() {
     assert!(lane.is_committed());
 }
 
+#[test]
+fn what_is_committed_is_committed_once_more_when_it_is_asked_for() {
+    let mut lane = filled(&[]);
+    assert_eq!(lane.commit(), None);
+    lane.renew();
+    assert!(lane.is_committed(), "it is only renewed");
+    assert_eq!(lane.commit(), Some(10));
+    assert_eq!(lane.commit(), None);
+    assert_eq!(lane.committed(10, false), 0);
+    assert_eq!(lane.commit(), Some(10), "it did not stand");
+    assert_eq!(lane.committed(10, true), 0);
+    assert_eq!(lane.commit(), None);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(u64),

@@ -5,6 +5,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::topic_partition_list::Offset;
 
 use super::Reader;
+use super::assignment::AGAIN;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::Begin;
 use crate::source::kafka::connect::{PATIENCE, meaning};
@@ -18,7 +19,7 @@ impl Reader {
     pub(super) fn wrong(&mut self, code: Code) -> Result<(), Fatal> {
         match code {
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                return self.out_of_range();
+                self.look_after = Some(self.now());
             }
             Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
             Code::AllBrokersDown => self.condition.trouble("broker", "Kafka cannot be reached"),
@@ -73,8 +74,13 @@ impl Reader {
         self.tally.set(Gauge::SourceLag, lag);
     }
 
-    /// A partition does not hold the message that is to be read next: a loss that is never passed over silently.
-    fn out_of_range(&mut self) -> Result<(), Fatal> {
+    /// A partition may not hold the message that is to be read next: a loss that is never passed over silently. The driver does
+    /// not say which one, and reads none of it any more; so all are looked at, and read on where nothing is lost.
+    pub(super) fn look(&mut self) -> Result<(), Fatal> {
+        let now = self.now();
+        if self.look_after.take_if(|after| *after <= now).is_none() {
+            return Ok(());
+        }
         let places: Vec<(Partition, u64)> = self
             .works
             .iter()
@@ -84,14 +90,27 @@ impl Reader {
             match self.ends(&partition) {
                 Ok((low, _)) if next < low => self.read_from(partition, low, low - next)?,
                 Ok((low, high)) if next > high => self.read_from(partition, low, 1)?,
-                Ok(_) => {}
+                Ok(_) => self.seek(&partition, next)?,
                 Err(trouble) => {
                     // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
-                    self.condition.trouble("begin", trouble.to_string());
+                    self.condition.trouble("losses", trouble.to_string());
+                    self.look_after = Some(self.now() + AGAIN);
+                    return Ok(());
                 }
             }
         }
+        self.condition.well("losses");
         Ok(())
+    }
+
+    fn seek(&self, partition: &Partition, to: u64) -> Result<(), Fatal> {
+        let offset = Offset::Offset(i64::try_from(to).unwrap_or(i64::MAX));
+        let (topic, number) = (&partition.topic, partition.number);
+        let sought = self.consumer.seek(topic, number, offset, PATIENCE);
+        sought.map_err(|_| {
+            let why = "a partition that may have lost messages cannot be read on: start again";
+            Fatal::new(Exit::Watchdog, why)
+        })
     }
 
     fn read_from(&mut self, partition: Partition, low: u64, lost: u64) -> Result<(), Fatal> {
@@ -100,14 +119,7 @@ impl Reader {
         }
         self.tally.count(Counter::SourceLost, lost);
         tracing::error!(%partition, lost, "messages were dropped before they were read");
-        let offset = Offset::Offset(i64::try_from(low).unwrap_or(i64::MAX));
-        let sought = self
-            .consumer
-            .seek(&partition.topic, partition.number, offset, PATIENCE);
-        if sought.is_err() {
-            let why = "a partition that lost messages cannot be read on: start again";
-            return Err(Fatal::new(Exit::Watchdog, why));
-        }
+        self.seek(&partition, low)?;
         let gone: Vec<u32> = self
             .works
             .iter()
