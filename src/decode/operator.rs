@@ -96,6 +96,8 @@ fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut
     let before = out.rejects.len();
     match read(record, settings, counts) {
         Ok(delivery) => {
+            #[cfg(feature = "faults")]
+            crate::edge::faults::decoding(&delivery.body);
             counts.provider(delivery.provider.as_str(), 1);
             decode(&delivery, &settings.options, out);
         }

@@ -5,6 +5,7 @@
 //! | `HOOKFLOW_CRASH` | `NAME:before:N` or `NAME:after:N`: abort at the N-th pass (from 1) of that point and moment |
 //! | `HOOKFLOW_POINTS` | a file to which the name of each point is appended at its first pass |
 //! | `HOOKFLOW_WRONG` | the name of one wrong design to run with, see [`Wrong`] |
+//! | `HOOKFLOW_POISON` | a text: decoding a delivery whose body (as it came) holds it aborts the process |
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the room through which the forbidden calls go"
@@ -79,6 +80,21 @@ static CRASH: LazyLock<Option<Crash>> = LazyLock::new(|| {
         countdown: AtomicU64::new(parts.next()?.parse().ok()?),
     })
 });
+
+static POISON: LazyLock<Option<Vec<u8>>> = LazyLock::new(|| {
+    let text = std::env::var("HOOKFLOW_POISON").ok()?;
+    (!text.is_empty()).then(|| text.into_bytes())
+});
+
+/// A body is about to be decoded; dies if it is poison.
+pub fn decoding(body: &[u8]) {
+    let Some(poison) = POISON.as_ref() else {
+        return;
+    };
+    if body.windows(poison.len()).any(|part| part == poison) {
+        std::process::abort();
+    }
+}
 
 static PASSED: Mutex<BTreeSet<Point>> = Mutex::new(BTreeSet::new());
 
