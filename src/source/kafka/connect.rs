@@ -197,8 +197,15 @@ pub fn why(consumer: &Consumer, error: &KafkaError) -> Trouble {
             return refused;
         }
     }
-    meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown))
+    match meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)) {
+        Trouble::Passing(_) if consumer.context().hung_up() => Trouble::Passing(HUNG_UP.into()),
+        meant => meant,
+    }
 }
+
+/// What is said of a broker that hangs up on us.
+pub const HUNG_UP: &str = "Kafka cannot be reached: a broker hangs up. It may be starting; if that lasts, it wants TLS (kafka.tls) or \
+                           a login (kafka.user), or offers no TLS";
 
 /// What an error of the driver means. The one place that decides it.
 pub fn meaning(code: Code) -> Trouble {

@@ -61,6 +61,7 @@ pub struct Known {
 pub struct Context {
     events: Mutex<VecDeque<Event>>,
     closing: AtomicBool,
+    hung_up: AtomicBool,
 }
 
 impl Context {
@@ -80,6 +81,12 @@ impl Context {
             _ => true,
         });
         errors
+    }
+
+    /// Whether a broker hung up before it took anything of us, and none was reached since: as one does that starts, and one
+    /// that wants TLS or a login.
+    pub fn hung_up(&self) -> bool {
+        self.hung_up.load(Ordering::Relaxed)
     }
 
     /// The consumer is to be closed: from now on partitions are given up at once.
@@ -103,12 +110,22 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice::<Statistics>(statistics) {
-            Ok(statistics) => self.tell(Event::Known(statistics.known())),
+            Ok(statistics) => {
+                let known = statistics.known();
+                if known.reachable {
+                    self.hung_up.store(false, Ordering::Relaxed);
+                }
+                self.tell(Event::Known(known));
+            }
             Err(_) => tracing::debug!("the Kafka client's statistics cannot be read"),
         }
     }
 
-    fn error(&self, error: KafkaError, _reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The one thing that a text says and no code: the driver's guess at why a broker hangs up.
+        if reason.contains("security.protocol") {
+            self.hung_up.store(true, Ordering::Relaxed);
+        }
         let code = error.rdkafka_error_code();
         self.tell(Event::Error(code.unwrap_or(RDKafkaErrorCode::Unknown)));
     }

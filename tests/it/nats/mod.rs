@@ -6,7 +6,6 @@
 mod credentials;
 mod failures;
 mod handing_out;
-mod job;
 mod leases;
 mod logins;
 mod members;
@@ -16,3 +15,5 @@ mod replay;
 mod server;
 mod shape;
 mod world;
+
+use crate::broker::job;

@@ -8,7 +8,7 @@ use super::Reader;
 use super::assignment::AGAIN;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::Begin;
-use crate::source::kafka::connect::{PATIENCE, meaning};
+use crate::source::kafka::connect::{HUNG_UP, PATIENCE, meaning};
 use crate::source::kafka::context::{Known, Partition};
 use crate::source::kafka::settings::OnLost;
 use crate::source::trouble::Trouble;
@@ -22,7 +22,7 @@ impl Reader {
                 self.look_after = Some(self.now());
             }
             Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
-            Code::AllBrokersDown => self.condition.trouble("broker", "Kafka cannot be reached"),
+            Code::AllBrokersDown => self.condition.trouble("broker", self.unreachable()),
             Code::PollExceeded => {
                 tracing::warn!(
                     "the group has given our partitions away: the process stood still for too long"
@@ -38,6 +38,13 @@ impl Reader {
             },
         }
         Ok(())
+    }
+
+    fn unreachable(&self) -> &'static str {
+        match self.consumer.context().hung_up() {
+            true => HUNG_UP,
+            false => "Kafka cannot be reached",
+        }
     }
 
     /// The client cannot go on.
