@@ -32,7 +32,8 @@ pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {
         .set("socket.keepalive.enable", "true")
         .set("allow.auto.create.topics", "false")
         .set("topic.metadata.refresh.interval.ms", "60000")
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // Its texts are not written anywhere, for they name addresses; this is the level at which it tells of hang-ups.
+        .set_log_level(RDKafkaLogLevel::Info);
     secure(&mut config, connection);
     Ok(config)
 }

@@ -104,7 +104,10 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, _message: &str) {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if is_hang_up(message) {
+            self.hung_up.store(true, Ordering::Relaxed);
+        }
         tracing::debug!(?level, facility, "the Kafka client");
     }
 
@@ -121,11 +124,7 @@ impl ClientContext for Context {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The one thing that a text says and no code: the driver's guess at why a broker hangs up.
-        if reason.contains("security.protocol") {
-            self.hung_up.store(true, Ordering::Relaxed);
-        }
+    fn error(&self, error: KafkaError, _reason: &str) {
         let code = error.rdkafka_error_code();
         self.tell(Event::Error(code.unwrap_or(RDKafkaErrorCode::Unknown)));
     }
@@ -141,6 +140,17 @@ impl ConsumerContext for Context {
             (true, false) => drop(consumer.incremental_unassign(list)),
         }
     }
+}
+
+/// Whether the driver's log tells of a connection that a broker ended right after it began, which no error does.
+fn is_hang_up(text: &str) -> bool {
+    let after = text.rsplit_once("(after ").map(|(_, after)| after);
+    let Some((millis, state)) = after.and_then(|after| after.split_once("ms in state ")) else {
+        return false;
+    };
+    let young = millis.parse().is_ok_and(|millis: u64| millis < 2_000);
+    let greeted = state.starts_with("APIVERSION_QUERY") || state.starts_with("UP");
+    text.contains("Disconnected") && young && greeted
 }
 
 /// The partitions of a list.
@@ -219,6 +229,29 @@ impl Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_hangs_up_is_known_by_the_log_until_one_is_reached() {
+        let context = Context::default();
+        let log = |text: &str| context.log(RDKafkaLogLevel::Info, "FAIL", text);
+        for other in [
+            "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+            "a:1/1: Disconnected: connection closed by peer (after 64000ms in state UP)",
+            "(after ms in state ",
+        ] {
+            log(other);
+            assert!(!context.hung_up(), "{other}");
+        }
+        for hang_up in [
+            "a:1/bootstrap: Disconnected: connection closed by peer (after 3ms in state APIVERSION_QUERY)",
+            "a:1/bootstrap: Disconnected: connection reset by peer (after 7ms in state UP, 3 identical error(s) suppressed)",
+        ] {
+            log(hang_up);
+            assert!(context.hung_up(), "{hang_up}");
+            context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
+            assert!(!context.hung_up());
+        }
+    }
 
     #[test]
     fn statistics_say_who_can_be_reached_and_where_partitions_end() {

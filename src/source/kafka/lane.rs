@@ -90,6 +90,13 @@ impl Lane {
         true
     }
 
+    /// There is no message before that offset any more: what comes next is behind the gap.
+    pub const fn skip_to(&mut self, offset: u64) {
+        if self.next < offset {
+            self.next = offset;
+        }
+    }
+
     /// How many messages wait, and how many bytes.
     pub fn waiting(&self) -> (usize, usize) {
         (self.waiting.len(), self.waiting_bytes)

@@ -33,6 +33,19 @@ fn offsets_without_a_message_belong_to_the_run_behind_them() {
 }
 
 #[test]
+fn a_gap_belongs_to_the_run_behind_it_and_what_waits_before_it_is_not_lost() {
+    let mut lane = filled(&[10, 11]);
+    lane.skip_to(50);
+    assert_eq!(lane.behind(60), 10);
+    assert!(!lane.arrived(49, record(), NOW));
+    assert!(lane.arrived(50, record(), NOW));
+    let before = lane.cut(2).unwrap();
+    assert_eq!((before.start, before.end), (10, 12));
+    let behind = lane.cut(2).unwrap();
+    assert_eq!((behind.start, behind.end), (12, 51));
+}
+
+#[test]
 fn a_message_is_taken_once() {
     let mut lane = filled(&[10, 11]);
     assert!(!lane.arrived(11, record(), NOW));

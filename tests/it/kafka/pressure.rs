@@ -25,7 +25,7 @@ fn a_member_whose_job_takes_nothing_stays_in_its_group_and_loses_nothing() {
     world.publish(0..60_000);
     let mut job = Job::with(Box::new(KafkaSource::new(world.settings.clone())), 1);
     begins_in_time(&job, 4);
-    until("it is full", || job.tally.gauge(Gauge::SourceLag) > 50_000);
+    until("it is full", || job.tally.gauge(Gauge::SourceLag) > 10_000);
     throughout(4 * POLL_INTERVAL, "it left its group", || {
         begun(&job).is_empty() && world.group() == (1, "Stable".into())
     });

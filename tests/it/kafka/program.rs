@@ -36,7 +36,7 @@ pub fn body(number: u64) -> String {
 /// Whom the deliveries of these numbers concern, as a file of recipients.
 pub fn recipients(numbers: std::ops::Range<u64>) -> String {
     let row = |number: u64| {
-        let row = serde_json::json!({"user": tenant(number), "provider": "sendgrid", "message_id": format!("m{number}"),
+        let row = serde_json::json!({"user_id": tenant(number), "provider": "sendgrid", "message_id": format!("m{number}"),
             "recipient": format!("r{number}@example.org"), "batch_id": "b", "recipient_id": format!("r{number}")});
         format!("{row}\n")
     };

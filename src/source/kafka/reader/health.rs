@@ -95,8 +95,8 @@ impl Reader {
             .collect();
         for (partition, next) in places {
             match self.ends(&partition) {
-                Ok((low, _)) if next < low => self.read_from(partition, low, low - next)?,
-                Ok((low, high)) if next > high => self.read_from(partition, low, 1)?,
+                Ok((low, _)) if next < low => self.read_on(&partition, low, low - next)?,
+                Ok((low, high)) if next > high => self.read_anew(partition, low)?,
                 Ok(_) => self.seek(&partition, next)?,
                 Err(trouble) => {
                     // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
@@ -120,30 +120,53 @@ impl Reader {
         })
     }
 
-    fn read_from(&mut self, partition: Partition, low: u64, lost: u64) -> Result<(), Fatal> {
-        if self.settings.on_lost == OnLost::Stop {
-            return Err(self.lost(&partition, lost));
+    /// Messages before `low` are gone: the lane goes on behind the gap.
+    fn read_on(&mut self, partition: &Partition, low: u64, lost: u64) -> Result<(), Fatal> {
+        self.say_lost(partition, lost)?;
+        self.seek(partition, low)?;
+        let mut works = self.works.iter_mut();
+        if let Some(work) = works.find(|work| work.partition == *partition) {
+            work.lane.skip_to(low);
         }
-        self.tally.count(Counter::SourceLost, lost);
-        tracing::error!(%partition, lost, "messages were dropped before they were read");
-        self.seek(&partition, low)?;
+        Ok(())
+    }
+
+    /// The partition is another than it was: another lane begins, and what was fetched of the old one and not handed out is lost.
+    fn read_anew(&mut self, partition: Partition, low: u64) -> Result<(), Fatal> {
         let gone: Vec<u32> = self
             .works
             .iter()
             .filter(|work| work.partition == partition)
             .map(|work| work.lane.number())
             .collect();
+        let waiting = self.works.iter().filter(|work| work.partition == partition);
+        let ready = self
+            .ready
+            .iter()
+            .filter(|parcel| gone.contains(&parcel.lane));
+        let lost = waiting.map(|work| work.lane.waiting().0).sum::<usize>()
+            + ready.map(|parcel| parcel.records.len()).sum::<usize>();
+        self.say_lost(&partition, (lost as u64).max(1))?;
+        self.seek(&partition, low)?;
         self.take_back(|lane| gone.contains(&lane));
         self.works.retain(|work| work.partition != partition);
         self.last = 0;
         self.gate.forget(&gone);
-        self.begin_lane(
-            partition,
-            Begin {
-                at: low,
-                is_chosen: true,
-                lost,
-            },
-        )
+        let begin = Begin {
+            at: low,
+            is_chosen: true,
+            lost: lost as u64,
+        };
+        self.begin_lane(partition, begin)
+    }
+
+    /// Ends the job unless the settings say that it goes on.
+    fn say_lost(&self, partition: &Partition, lost: u64) -> Result<(), Fatal> {
+        if self.settings.on_lost == OnLost::Stop {
+            return Err(self.lost(partition, lost));
+        }
+        self.tally.count(Counter::SourceLost, lost);
+        tracing::error!(%partition, lost, "messages were dropped before they were read");
+        Ok(())
     }
 }
