@@ -15,8 +15,9 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 13] = [
+const NOT_SETTINGS: [&str; 14] = [
     "HOOKFLOW_CRASH",
+    "HOOKFLOW_POISON",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
     "HOOKFLOW_REQUIRE_SERVERS",

@@ -2,14 +2,13 @@
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::topic_partition_list::Offset;
 
 use super::Reader;
 use super::assignment::AGAIN;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::Begin;
-use crate::source::kafka::connect::{HUNG_UP, PATIENCE, meaning};
-use crate::source::kafka::context::{Known, Partition};
+use crate::source::kafka::connect::{HUNG_UP, meaning};
+use crate::source::kafka::context::{Known, Partition, list};
 use crate::source::kafka::settings::OnLost;
 use crate::source::trouble::Trouble;
 use crate::tally::{Counter, Gauge};
@@ -85,7 +84,8 @@ impl Reader {
     /// not say which one, and reads none of it any more; so all are looked at, and read on where nothing is lost.
     pub(super) fn look(&mut self) -> Result<(), Fatal> {
         let now = self.now();
-        if self.look_after.take_if(|after| *after <= now).is_none() {
+        let changing = self.beginning.is_some() || self.leaving.is_some();
+        if changing || self.look_after.take_if(|after| *after <= now).is_none() {
             return Ok(());
         }
         let places: Vec<(Partition, u64)> = self
@@ -97,7 +97,7 @@ impl Reader {
             match self.ends(&partition) {
                 Ok((low, _)) if next < low => self.read_on(&partition, low, low - next)?,
                 Ok((low, high)) if next > high => self.read_anew(partition, low)?,
-                Ok(_) => self.seek(&partition, next)?,
+                Ok(_) => self.read_from(&partition, next)?,
                 Err(trouble) => {
                     // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
                     self.condition.trouble("losses", trouble.to_string());
@@ -110,20 +110,25 @@ impl Reader {
         Ok(())
     }
 
-    fn seek(&self, partition: &Partition, to: u64) -> Result<(), Fatal> {
-        let offset = Offset::Offset(i64::try_from(to).unwrap_or(i64::MAX));
-        let (topic, number) = (&partition.topic, partition.number);
-        let sought = self.consumer.seek(topic, number, offset, PATIENCE);
-        sought.map_err(|_| {
+    /// Reads a partition from an offset on. The driver does not seek where it has stopped reading, so the partition is given up
+    /// and taken again, of which the group hears nothing.
+    fn read_from(&mut self, partition: &Partition, offset: u64) -> Result<(), Fatal> {
+        let given_up = list([(partition, None)]);
+        let taken = list([(partition, Some(offset))]);
+        let done = self.consumer.incremental_unassign(&given_up);
+        let done = done.and_then(|()| self.consumer.incremental_assign(&taken));
+        done.map_err(|_| {
             let why = "a partition that may have lost messages cannot be read on: start again";
             Fatal::new(Exit::Watchdog, why)
-        })
+        })?;
+        self.begun();
+        Ok(())
     }
 
     /// Messages before `low` are gone: the lane goes on behind the gap.
     fn read_on(&mut self, partition: &Partition, low: u64, lost: u64) -> Result<(), Fatal> {
         self.say_lost(partition, lost)?;
-        self.seek(partition, low)?;
+        self.read_from(partition, low)?;
         let mut works = self.works.iter_mut();
         if let Some(work) = works.find(|work| work.partition == *partition) {
             work.lane.skip_to(low);
@@ -147,7 +152,7 @@ impl Reader {
         let lost = waiting.map(|work| work.lane.waiting().0).sum::<usize>()
             + ready.map(|parcel| parcel.records.len()).sum::<usize>();
         self.say_lost(&partition, (lost as u64).max(1))?;
-        self.seek(&partition, low)?;
+        self.read_from(&partition, low)?;
         self.take_back(|lane| gone.contains(&lane));
         self.works.retain(|work| work.partition != partition);
         self.last = 0;
