@@ -62,6 +62,8 @@ pub struct Context {
     events: Mutex<VecDeque<Event>>,
     closing: AtomicBool,
     hung_up: AtomicBool,
+    /// A broker was reached at some time.
+    reached: AtomicBool,
 }
 
 impl Context {
@@ -94,6 +96,14 @@ impl Context {
         self.closing.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a connection failed over TLS, of which the code says nothing: the broker refused our certificate, or hung up
+    /// instead of greeting, as one without TLS does. One that was reached before may only have ended at that moment.
+    fn is_tls(&self, reason: &str) -> bool {
+        let refused = reason.contains("SSL routines") && reason.contains(" alert ");
+        let no_tls = reason.contains("SSL handshake failed: Disconnected");
+        refused || (no_tls && !self.reached.load(Ordering::Relaxed))
+    }
+
     fn tell(&self, event: Event) {
         self.lock().push_back(event);
     }
@@ -117,6 +127,7 @@ impl ClientContext for Context {
                 let known = statistics.known();
                 if known.reachable {
                     self.hung_up.store(false, Ordering::Relaxed);
+                    self.reached.store(true, Ordering::Relaxed);
                 }
                 self.tell(Event::Known(known));
             }
@@ -124,9 +135,14 @@ impl ClientContext for Context {
         }
     }
 
-    fn error(&self, error: KafkaError, _reason: &str) {
-        let code = error.rdkafka_error_code();
-        self.tell(Event::Error(code.unwrap_or(RDKafkaErrorCode::Unknown)));
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BrokerTransportFailure) if self.is_tls(reason) => {
+                RDKafkaErrorCode::SSL
+            }
+            code => code.unwrap_or(RDKafkaErrorCode::Unknown),
+        };
+        self.tell(Event::Error(code));
     }
 }
 
@@ -251,6 +267,27 @@ mod tests {
             context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
             assert!(!context.hung_up());
         }
+    }
+
+    #[test]
+    fn what_fails_over_tls_is_known_whatever_its_code_says() {
+        let context = Context::default();
+        let meant = |reason: &str| {
+            let code = RDKafkaErrorCode::BrokerTransportFailure;
+            context.error(KafkaError::Global(code), reason);
+            context.errors()
+        };
+        let alert = "a:1: Receive failed: ssl/record/rec_layer_s3.c:916:error:0A00045C:SSL routines::tlsv13 alert certificate required";
+        let plain = "a:1: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)";
+        let ended =
+            "a:1: Receive failed: error:0A000126:SSL routines::unexpected eof while reading";
+        let failure = RDKafkaErrorCode::BrokerTransportFailure;
+        assert_eq!(meant(alert), [RDKafkaErrorCode::SSL]);
+        assert_eq!(meant(plain), [RDKafkaErrorCode::SSL]);
+        assert_eq!(meant(ended), [failure]);
+        context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
+        assert_eq!(meant(plain), [failure], "it was reached before");
+        assert_eq!(meant(alert), [RDKafkaErrorCode::SSL]);
     }
 
     #[test]

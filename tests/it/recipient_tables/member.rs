@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The program under test.
@@ -130,11 +130,12 @@ impl Member {
     }
 
     /// Waits until that holds, or it has ended by itself before.
+    #[cfg(feature = "faults")]
     pub fn ends_before(
         &mut self,
         what: &str,
         mut holds: impl FnMut(&Self) -> bool,
-    ) -> Option<ExitStatus> {
+    ) -> Option<std::process::ExitStatus> {
         let started = Instant::now();
         while !holds(self) {
             if let Some(status) = self.child.try_wait().unwrap() {
