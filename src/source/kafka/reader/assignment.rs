@@ -214,8 +214,8 @@ impl Reader {
         }
     }
 
-    /// The consumer is to be closed. What was said of partitions and not carried out yet is carried out now: the driver waits
-    /// for that, and would wait for ever.
+    /// The consumer is to be closed. What was said of partitions and not carried out yet is carried out now: the driver waits for
+    /// an answer, and how it ends without one is not left to it.
     pub(super) fn answer_the_group(&mut self) {
         self.consumer.context().close();
         if self.settings.partitions.is_some() {
