@@ -1,12 +1,12 @@
 //! The real program with its log in ClickHouse: what it says at the start, and what it makes of a server that fails meanwhile.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hookflow::sink::log::Filter;
 use hookflow::sink::log::clickhouse;
 
+use crate::broker::own::Own;
 use crate::clickhouse_server::Server;
 use crate::proxy::{Direction, Mode, Proxy};
 use crate::recipient_tables::member::{Member, Settings, hookflow};
@@ -147,53 +147,6 @@ fn a_user_without_rights_is_told_which_to_ask_for() {
     }
 }
 
-/// A server of one test's own, which may kill it.
-struct Killable {
-    folder: tempfile::TempDir,
-    url: String,
-}
-
-impl Killable {
-    /// None where scripts/stack starts no servers, which is said loudly.
-    fn new(test: &str) -> Option<Self> {
-        if std::env::var_os("HOOKFLOW_STACK_DIR").is_none() {
-            skipped_server(&format!("{test}: no servers of scripts/stack"));
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let said = stack(folder.path(), &["up", "clickhouse"]);
-        let line = said
-            .lines()
-            .find_map(|line| line.split_once("HOOKFLOW_CLICKHOUSE_URL="))
-            .unwrap();
-        let url = line.1.trim_matches('\'').to_owned();
-        Some(Self { folder, url })
-    }
-
-    fn does(&self, verb: &str) {
-        stack(self.folder.path(), &[verb, "clickhouse"]);
-    }
-}
-
-impl Drop for Killable {
-    fn drop(&mut self) {
-        stack(self.folder.path(), &["down"]);
-    }
-}
-
-fn stack(folder: &Path, arguments: &[&str]) -> String {
-    let ran = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack"))
-        .arg("--dir")
-        .arg(folder.join("stack"))
-        .args(arguments)
-        .env_remove("STACK_TLS")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{arguments:?}: {said}");
-    String::from_utf8(ran.stdout).unwrap()
-}
-
 /// Deliveries of one event each.
 fn deliveries(from: u64, to: u64) -> String {
     let line = |n| {
@@ -208,10 +161,14 @@ fn deliveries(from: u64, to: u64) -> String {
 
 #[test]
 fn whatever_becomes_of_the_server_each_event_is_seen_once_and_none_is_settled_before() {
-    let Some(server) = Killable::new("clickhouse_program") else {
+    let Some(server) = Own::start(
+        "clickhouse_program",
+        "clickhouse",
+        "HOOKFLOW_CLICKHOUSE_URL",
+    ) else {
         return;
     };
-    let proxy = Proxy::before(server.url.trim_start_matches("http://"));
+    let proxy = Proxy::before(server.address.trim_start_matches("http://"));
     let through = settings(&format!("http://{}", proxy.address()), "log");
     let store = tempfile::tempdir().unwrap();
     hookflow(&["migrate"], store.path(), &through);
@@ -252,7 +209,7 @@ fn whatever_becomes_of_the_server_each_event_is_seen_once_and_none_is_settled_be
     member.wait("it is ready again", well);
     member.end();
 
-    let direct = clickhouse::Settings::plain(&server.url, "log");
+    let direct = clickhouse::Settings::plain(&server.address, "log");
     let seen = clickhouse::events(&direct, &Filter::default()).unwrap();
     assert_eq!(seen.len(), 400);
     let keys: BTreeSet<_> = seen.iter().map(|event| &event.event_key).collect();

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests touch files directly")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod broker;
 mod clickhouse_log;
 mod clickhouse_program;
 mod clickhouse_refusals;
@@ -15,6 +16,7 @@ mod decode_hostile;
 mod file_source;
 mod generator;
 mod json_reader;
+mod kafka;
 mod nats;
 mod operators;
 mod parquet_files;

@@ -32,7 +32,8 @@ pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {
         .set("socket.keepalive.enable", "true")
         .set("allow.auto.create.topics", "false")
         .set("topic.metadata.refresh.interval.ms", "60000")
-        .set_log_level(RDKafkaLogLevel::Warning);
+        // Its texts are not written anywhere, for they name addresses; this is the level at which it tells of hang-ups.
+        .set_log_level(RDKafkaLogLevel::Info);
     secure(&mut config, connection);
     Ok(config)
 }
@@ -197,8 +198,15 @@ pub fn why(consumer: &Consumer, error: &KafkaError) -> Trouble {
             return refused;
         }
     }
-    meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown))
+    match meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)) {
+        Trouble::Passing(_) if consumer.context().hung_up() => Trouble::Passing(HUNG_UP.into()),
+        meant => meant,
+    }
 }
+
+/// What is said of a broker that hangs up on us.
+pub const HUNG_UP: &str = "Kafka cannot be reached: a broker hangs up. It may be starting; if that lasts, it wants TLS (kafka.tls) or \
+                           a login (kafka.user), or offers no TLS";
 
 /// What an error of the driver means. The one place that decides it.
 pub fn meaning(code: Code) -> Trouble {

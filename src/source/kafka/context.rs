@@ -61,6 +61,9 @@ pub struct Known {
 pub struct Context {
     events: Mutex<VecDeque<Event>>,
     closing: AtomicBool,
+    hung_up: AtomicBool,
+    /// A broker was reached at some time.
+    reached: AtomicBool,
 }
 
 impl Context {
@@ -82,9 +85,23 @@ impl Context {
         errors
     }
 
+    /// Whether a broker hung up before it took anything of us, and none was reached since: as one does that starts, and one
+    /// that wants TLS or a login.
+    pub fn hung_up(&self) -> bool {
+        self.hung_up.load(Ordering::Relaxed)
+    }
+
     /// The consumer is to be closed: from now on partitions are given up at once.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a connection failed over TLS, of which the code says nothing: the broker refused our certificate, or hung up
+    /// instead of greeting, as one without TLS does. One that was reached before may only have ended at that moment.
+    fn is_tls(&self, reason: &str) -> bool {
+        let refused = reason.contains("SSL routines") && reason.contains(" alert ");
+        let no_tls = reason.contains("SSL handshake failed: Disconnected");
+        refused || (no_tls && !self.reached.load(Ordering::Relaxed))
     }
 
     fn tell(&self, event: Event) {
@@ -97,20 +114,35 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, _message: &str) {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if is_hang_up(message) {
+            self.hung_up.store(true, Ordering::Relaxed);
+        }
         tracing::debug!(?level, facility, "the Kafka client");
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice::<Statistics>(statistics) {
-            Ok(statistics) => self.tell(Event::Known(statistics.known())),
+            Ok(statistics) => {
+                let known = statistics.known();
+                if known.reachable {
+                    self.hung_up.store(false, Ordering::Relaxed);
+                    self.reached.store(true, Ordering::Relaxed);
+                }
+                self.tell(Event::Known(known));
+            }
             Err(_) => tracing::debug!("the Kafka client's statistics cannot be read"),
         }
     }
 
-    fn error(&self, error: KafkaError, _reason: &str) {
-        let code = error.rdkafka_error_code();
-        self.tell(Event::Error(code.unwrap_or(RDKafkaErrorCode::Unknown)));
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::BrokerTransportFailure) if self.is_tls(reason) => {
+                RDKafkaErrorCode::SSL
+            }
+            code => code.unwrap_or(RDKafkaErrorCode::Unknown),
+        };
+        self.tell(Event::Error(code));
     }
 }
 
@@ -124,6 +156,17 @@ impl ConsumerContext for Context {
             (true, false) => drop(consumer.incremental_unassign(list)),
         }
     }
+}
+
+/// Whether the driver's log tells of a connection that a broker ended right after it began, which no error does.
+fn is_hang_up(text: &str) -> bool {
+    let after = text.rsplit_once("(after ").map(|(_, after)| after);
+    let Some((millis, state)) = after.and_then(|after| after.split_once("ms in state ")) else {
+        return false;
+    };
+    let young = millis.parse().is_ok_and(|millis: u64| millis < 2_000);
+    let greeted = state.starts_with("APIVERSION_QUERY") || state.starts_with("UP");
+    text.contains("Disconnected") && young && greeted
 }
 
 /// The partitions of a list.
@@ -202,6 +245,50 @@ impl Statistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_hangs_up_is_known_by_the_log_until_one_is_reached() {
+        let context = Context::default();
+        let log = |text: &str| context.log(RDKafkaLogLevel::Info, "FAIL", text);
+        for other in [
+            "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+            "a:1/1: Disconnected: connection closed by peer (after 64000ms in state UP)",
+            "(after ms in state ",
+        ] {
+            log(other);
+            assert!(!context.hung_up(), "{other}");
+        }
+        for hang_up in [
+            "a:1/bootstrap: Disconnected: connection closed by peer (after 3ms in state APIVERSION_QUERY)",
+            "a:1/bootstrap: Disconnected: connection reset by peer (after 7ms in state UP, 3 identical error(s) suppressed)",
+        ] {
+            log(hang_up);
+            assert!(context.hung_up(), "{hang_up}");
+            context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
+            assert!(!context.hung_up());
+        }
+    }
+
+    #[test]
+    fn what_fails_over_tls_is_known_whatever_its_code_says() {
+        let context = Context::default();
+        let meant = |reason: &str| {
+            let code = RDKafkaErrorCode::BrokerTransportFailure;
+            context.error(KafkaError::Global(code), reason);
+            context.errors()
+        };
+        let alert = "a:1: Receive failed: ssl/record/rec_layer_s3.c:916:error:0A00045C:SSL routines::tlsv13 alert certificate required";
+        let plain = "a:1: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener? (after 2ms in state SSL_HANDSHAKE)";
+        let ended =
+            "a:1: Receive failed: error:0A000126:SSL routines::unexpected eof while reading";
+        let failure = RDKafkaErrorCode::BrokerTransportFailure;
+        assert_eq!(meant(alert), [RDKafkaErrorCode::SSL]);
+        assert_eq!(meant(plain), [RDKafkaErrorCode::SSL]);
+        assert_eq!(meant(ended), [failure]);
+        context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
+        assert_eq!(meant(plain), [failure], "it was reached before");
+        assert_eq!(meant(alert), [RDKafkaErrorCode::SSL]);
+    }
 
     #[test]
     fn statistics_say_who_can_be_reached_and_where_partitions_end() {

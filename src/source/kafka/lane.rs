@@ -36,6 +36,8 @@ pub struct Lane {
     /// None while what the group knows is not where the lane began.
     committed: Option<u64>,
     began: u64,
+    /// What is committed is to be committed once more.
+    renew: bool,
     /// Nothing more is taken or handed out.
     over: bool,
 }
@@ -54,6 +56,7 @@ impl Lane {
             committing: None,
             committed,
             began: begin,
+            renew: false,
             over: false,
         }
     }
@@ -85,6 +88,13 @@ impl Lane {
         self.waiting_bytes += record.bytes();
         self.waiting.push_back((offset, record));
         true
+    }
+
+    /// There is no message before that offset any more: what comes next is behind the gap.
+    pub const fn skip_to(&mut self, offset: u64) {
+        if self.next < offset {
+            self.next = offset;
+        }
     }
 
     /// How many messages wait, and how many bytes.
@@ -157,11 +167,17 @@ impl Lane {
             .is_some_and(|committed| committed >= self.floor)
     }
 
+    /// What is committed is to be committed once more, before the brokers forget it.
+    pub const fn renew(&mut self) {
+        self.renew = true;
+    }
+
     /// What is to be committed, if anything, and no commit is under way; it is, from now on.
     pub fn commit(&mut self) -> Option<u64> {
-        if self.committing.is_some() || self.is_committed() {
+        if self.committing.is_some() || (self.is_committed() && !self.renew) {
             return None;
         }
+        self.renew = false;
         self.committing = Some(self.floor);
         self.committing
     }
@@ -172,6 +188,7 @@ impl Lane {
             return 0;
         };
         if !stands {
+            self.renew = true;
             return 0;
         }
         let more = committing.saturating_sub(self.committed.unwrap_or(self.began));

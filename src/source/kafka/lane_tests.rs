@@ -33,6 +33,19 @@ fn offsets_without_a_message_belong_to_the_run_behind_them() {
 }
 
 #[test]
+fn a_gap_belongs_to_the_run_behind_it_and_what_waits_before_it_is_not_lost() {
+    let mut lane = filled(&[10, 11]);
+    lane.skip_to(50);
+    assert_eq!(lane.behind(60), 10);
+    assert!(!lane.arrived(49, record(), NOW));
+    assert!(lane.arrived(50, record(), NOW));
+    let before = lane.cut(2).unwrap();
+    assert_eq!((before.start, before.end), (10, 12));
+    let behind = lane.cut(2).unwrap();
+    assert_eq!((behind.start, behind.end), (12, 51));
+}
+
+#[test]
 fn a_message_is_taken_once() {
     let mut lane = filled(&[10, 11]);
     assert!(!lane.arrived(11, record(), NOW));
@@ -65,6 +78,20 @@ fn a_chosen_beginning_is_committed_at_once() {
     assert_eq!(lane.commit(), Some(5));
     assert_eq!(lane.committed(5, true), 0);
     assert!(lane.is_committed());
+}
+
+#[test]
+fn what_is_committed_is_committed_once_more_when_it_is_asked_for() {
+    let mut lane = filled(&[]);
+    assert_eq!(lane.commit(), None);
+    lane.renew();
+    assert!(lane.is_committed(), "it is only renewed");
+    assert_eq!(lane.commit(), Some(10));
+    assert_eq!(lane.commit(), None);
+    assert_eq!(lane.committed(10, false), 0);
+    assert_eq!(lane.commit(), Some(10), "it did not stand");
+    assert_eq!(lane.committed(10, true), 0);
+    assert_eq!(lane.commit(), None);
 }
 
 #[derive(Clone, Debug)]

@@ -19,12 +19,21 @@ pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
     }
     let done = settings.topics.iter().map(|topic| {
         let partitions = until_known(&asking, &topic.name)?;
-        let name = &topic.name;
-        Ok(format!(
-            "topic {name}: {partitions} partitions ready; publish with the key <provider>|<user>"
-        ))
+        Ok(ready(&topic.name, partitions, settings.storage.partitions))
     });
     done.collect()
+}
+
+fn ready(name: &str, partitions: usize, wanted: usize) -> String {
+    let mut text = format!(
+        "topic {name}: {partitions} partitions ready; publish with the key <provider>|<user>"
+    );
+    if partitions != wanted {
+        text.push_str(&format!(
+            " (kafka.topic_partitions says {wanted}: what is there is left as it is)"
+        ));
+    }
+    text
 }
 
 /// A topic that was just made is not known everywhere at once.

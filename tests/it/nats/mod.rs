@@ -6,7 +6,6 @@
 mod credentials;
 mod failures;
 mod handing_out;
-mod job;
 mod leases;
 mod logins;
 mod members;
@@ -18,3 +17,5 @@ mod server;
 mod shape;
 mod suspicion;
 mod world;
+
+use crate::broker::job;

@@ -1,6 +1,6 @@
 //! A stream of a test's own, and the test's own view of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::{Context, consumer, stream};
 use hookflow::event::{Delivery, Provider, User};
@@ -11,34 +11,8 @@ use hookflow::source::nats::{assign::Lanes, setup};
 use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
 
+pub use crate::broker::wait::{LIMIT, throughout, until};
 use crate::skip::skipped_server;
-
-/// Everything happens well before.
-pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LIMIT, "waited in vain until {what}");
-        pause(Duration::from_millis(20));
-    }
-}
-
-/// Watches for a while that something goes on to hold.
-pub fn throughout(time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while begun.elapsed() < time {
-        assert!(holds(), "{what}");
-        pause(Duration::from_millis(50));
-    }
-}
-
-fn pause(time: Duration) {
-    crossbeam_channel::never::<()>()
-        .recv_timeout(time)
-        .unwrap_err();
-}
 
 /// A connection that says nothing of who we are.
 pub fn plain(url: &str) -> Connection {

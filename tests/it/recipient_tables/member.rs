@@ -129,6 +129,24 @@ impl Member {
         }
     }
 
+    /// Waits until that holds, or it has ended by itself before.
+    #[cfg(feature = "faults")]
+    pub fn ends_before(
+        &mut self,
+        what: &str,
+        mut holds: impl FnMut(&Self) -> bool,
+    ) -> Option<std::process::ExitStatus> {
+        let started = Instant::now();
+        while !holds(self) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            assert!(started.elapsed() < LIMIT, "never: {what}\n{}", self.said());
+            moment();
+        }
+        None
+    }
+
     /// Waits until a metric has that value.
     pub fn wait_for(&mut self, name: &str, value: u64) {
         let mut last = 0;
@@ -144,7 +162,8 @@ impl Member {
         }
     }
 
-    fn said(&self) -> String {
+    /// What it wrote to standard error.
+    pub fn said(&self) -> String {
         std::fs::read_to_string(&self.errors).unwrap_or_default()
     }
 

@@ -3,26 +3,21 @@
 //! The driver waits meanwhile, and so does the group, for as long as `poll_interval_max`; nothing blocks here but the questions where a
 //! partition begins, each for a few seconds at most.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::consumer::Consumer as _;
 
+use super::standing::End;
 use super::{LAST_NOTE, Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::Notice;
-use crate::source::kafka::begin::{Begin, Standing, begin};
-use crate::source::kafka::connect::{self, PATIENCE, why};
-use crate::source::kafka::context::{Partition, list, partition};
+use crate::source::kafka::begin::Begin;
+use crate::source::kafka::context::{Event, Partition, list};
 use crate::source::kafka::lane::Lane;
-use crate::source::kafka::settings::Start;
 use crate::source::trouble::Trouble;
-use crate::tally::Counter;
 
 /// How long after a failed attempt the brokers are asked again.
-const AGAIN: Duration = Duration::from_millis(500);
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
 
 /// Partitions that are ours and not begun.
 #[derive(Debug)]
@@ -116,6 +111,9 @@ impl Reader {
         self.next_lane += 1;
         let name = partition.to_string();
         let mut lane = Lane::new(number, begin.at, (!begin.is_chosen).then_some(begin.at));
+        if self.settings.partitions.is_some() {
+            lane.renew();
+        }
         if let Some(feed) = &self.feed {
             let told = feed.tell(Notice::Begins {
                 lane: number,
@@ -216,143 +214,36 @@ impl Reader {
         }
     }
 
-    /// Where partitions begin.
-    fn begins(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Begin)>, End> {
-        let standings = self.standings(partitions)?;
-        let (start, on_lost) = (self.settings.start, self.settings.on_lost);
-        let begins = partitions.iter().zip(&standings).map(|(partition, standing)| {
-            let begin = begin(standing, start, on_lost).map_err(|count| self.lost(partition, count))?;
-            if begin.lost > 0 {
-                self.tally.count(Counter::SourceLost, begin.lost);
-                tracing::error!(%partition, lost = begin.lost, "messages were dropped before they were read");
+    /// The consumer is to be closed. What was said of partitions and not carried out yet is carried out now: the driver waits for
+    /// an answer, and how it ends without one is not left to it.
+    pub(super) fn answer_the_group(&mut self) {
+        self.consumer.context().close();
+        if self.settings.partitions.is_some() {
+            return;
+        }
+        let beginning = self.beginning.take().map(|one| one.partitions);
+        let leaving = self.leaving.take().map(|one| one.partitions);
+        if let Some(partitions) = beginning {
+            let given = list(partitions.iter().map(|one| (one, None)));
+            drop(self.consumer.incremental_assign(&given));
+        }
+        if let Some(partitions) = leaving {
+            let taken = list(partitions.iter().map(|one| (one, None)));
+            drop(self.consumer.incremental_unassign(&taken));
+        }
+        while let Some(event) = self.consumer.context().next() {
+            let answered = match event {
+                Event::Assigned(given) => self
+                    .consumer
+                    .incremental_assign(&list(given.iter().map(|one| (one, None)))),
+                Event::Revoked(taken) => self
+                    .consumer
+                    .incremental_unassign(&list(taken.iter().map(|one| (one, None)))),
+                Event::Error(_) | Event::Known(_) => Ok(()),
+            };
+            if answered.is_err() {
+                tracing::debug!("the group went on meanwhile");
             }
-            Ok((partition.clone(), begin))
-        });
-        begins.collect()
-    }
-
-    /// Messages were lost, and the settings say that this ends the job.
-    pub(super) fn lost(&self, partition: &Partition, count: u64) -> Fatal {
-        self.tally.count(Counter::SourceLost, count);
-        Fatal::new(
-            Exit::Config,
-            format!(
-                "at least {count} messages of {partition} were dropped before they were read: they were older than the topic \
-                 keeps them, or the topic was made anew. To go on with what is left: kafka.on_lost = \"earliest\""
-            ),
-        )
-    }
-
-    fn standings(&self, partitions: &[Partition]) -> Result<Vec<Standing>, End> {
-        let mut committed = self.commits(partitions)?;
-        let fresh = |committed: &HashMap<Partition, u64>| {
-            partitions.iter().any(|one| !committed.contains_key(one))
-        };
-        let (mut all, mut at_time) = (HashMap::new(), HashMap::new());
-        match self.settings.start {
-            Start::Latest if fresh(&committed) => {
-                all = self.choose_latest()?;
-                committed = self.commits(partitions)?;
-            }
-            Start::Time(time) if fresh(&committed) => at_time = self.at_time(partitions, time.0)?,
-            _ => {}
-        }
-        let standings = partitions.iter().map(|partition| {
-            let (low, high) = self.ends(partition)?;
-            Ok(Standing {
-                committed: committed.get(partition).copied(),
-                low,
-                high,
-                at_time: at_time.get(partition).copied(),
-                is_added: all.keys().any(|other| other.topic == partition.topic),
-            })
-        });
-        standings.collect()
-    }
-
-    /// What the group has committed.
-    fn commits(&self, partitions: &[Partition]) -> Result<HashMap<Partition, u64>, Trouble> {
-        let asked = list(partitions.iter().map(|one| (one, None)));
-        offsets(self, self.consumer.committed_offsets(asked, PATIENCE))
-    }
-
-    /// A group that has committed nothing of a topic begins with what comes from now on, in all of its partitions at once,
-    /// whoever will read them. Answers the commits that there were.
-    fn choose_latest(&self) -> Result<HashMap<Partition, u64>, Trouble> {
-        let all = connect::partitions(&self.consumer, &self.settings)?;
-        let committed = self.commits(&all)?;
-        let known = |one: &Partition| committed.keys().any(|other| other.topic == one.topic);
-        let fresh: Vec<&Partition> = all.iter().filter(|one| !known(one)).collect();
-        if fresh.is_empty() {
-            return Ok(committed);
-        }
-        let ends = fresh
-            .into_iter()
-            .map(|one| Ok((one, Some(self.ends(one)?.1))));
-        let ends: Vec<_> = ends.collect::<Result<_, Trouble>>()?;
-        let done = self.consumer.commit(&list(ends), CommitMode::Sync);
-        done.map_err(|error| why(&self.consumer, &error))?;
-        Ok(committed)
-    }
-
-    /// The first message of that time or later, where there is one.
-    fn at_time(
-        &self,
-        partitions: &[Partition],
-        time: i64,
-    ) -> Result<HashMap<Partition, u64>, Trouble> {
-        let time = u64::try_from(time).unwrap_or(0);
-        let asked = list(partitions.iter().map(|one| (one, Some(time))));
-        offsets(self, self.consumer.offsets_for_times(asked, PATIENCE))
-    }
-
-    /// The oldest message of a partition, and where the next one goes.
-    pub(super) fn ends(&self, partition: &Partition) -> Result<(u64, u64), Trouble> {
-        let ends = self
-            .consumer
-            .fetch_watermarks(&partition.topic, partition.number, PATIENCE)
-            .map_err(|error| why(&self.consumer, &error))?;
-        Ok((
-            ends.0.try_into().unwrap_or(0),
-            ends.1.try_into().unwrap_or(0),
-        ))
-    }
-}
-
-/// Why partitions cannot be begun.
-enum End {
-    Trouble(Trouble),
-    Lost(Fatal),
-}
-
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> Self {
-        End::Trouble(trouble)
-    }
-}
-
-impl From<Fatal> for End {
-    fn from(fatal: Fatal) -> Self {
-        End::Lost(fatal)
-    }
-}
-
-/// The offsets of a list; partitions that have none are left out.
-fn offsets(
-    reader: &Reader,
-    answered: Result<TopicPartitionList, KafkaError>,
-) -> Result<HashMap<Partition, u64>, Trouble> {
-    let answered = answered.map_err(|error| why(&reader.consumer, &error))?;
-    let mut offsets = HashMap::new();
-    for element in answered.elements() {
-        element
-            .error()
-            .map_err(|error| why(&reader.consumer, &error))?;
-        if let Offset::Offset(offset) = element.offset()
-            && let Ok(offset) = u64::try_from(offset)
-        {
-            offsets.insert(partition(&element), offset);
         }
     }
-    Ok(offsets)
 }

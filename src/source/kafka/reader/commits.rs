@@ -4,18 +4,24 @@
 //! the source goes on.
 //!
 //! A commit of a partition that is not ours any more is refused by the brokers, which know the assignment it belongs to; an
-//! answer that comes after its lane was let go means nothing here.
+//! answer that comes after its lane was let go means nothing here, for a lane is one assignment of a partition.
+//!
+//! The brokers forget a commit that nobody repeats (after `offsets.retention.minutes`, a week) where the group has no members; so
+//! where partitions are given by settings, all of them are committed anew every hour, whether anything came or not.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::Offset;
 
-use super::Reader;
+use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
-use crate::source::kafka::context::{Consumer, Partition, list};
+use crate::source::kafka::connect::PATIENCE;
+use crate::source::kafka::context::{Consumer, Partition, list, partition};
 use crate::tally::Counter;
 
 /// How often at most.
@@ -23,12 +29,22 @@ const EVERY: Duration = Duration::from_millis(100);
 /// How long after a commit that did not stand the next one is sent.
 const REST: Duration = Duration::from_millis(500);
 
-/// A request that was answered, and whether it stands.
-type Answer = (Vec<(Partition, u64)>, bool);
+/// How often all is committed anew.
+pub(super) const RENEW: Duration = Duration::from_secs(3_600);
+
+/// What is to be committed of a lane.
+struct Due {
+    lane: u32,
+    partition: Partition,
+    upto: u64,
+}
+
+/// A request that was answered, and whether each of it stands.
+type Answer = Vec<(Due, bool)>;
 
 /// The thread that waits for answers.
 pub(super) struct Committer {
-    requests: Option<Sender<Vec<(Partition, u64)>>>,
+    requests: Option<Sender<Vec<Due>>>,
     answers: Receiver<Answer>,
     /// A request is not answered yet.
     is_busy: bool,
@@ -54,7 +70,7 @@ impl Committer {
         })
     }
 
-    fn send(&mut self, due: Vec<(Partition, u64)>) {
+    fn send(&mut self, due: Vec<Due>) {
         let sent = self.requests.as_ref().map(|requests| requests.send(due));
         self.is_busy = sent.is_some_and(|sent| sent.is_ok());
     }
@@ -69,18 +85,42 @@ impl Committer {
     }
 }
 
-fn answer_all(
-    consumer: &Consumer,
-    requests: &Receiver<Vec<(Partition, u64)>>,
-    answers: &Sender<Answer>,
-) {
+fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Sender<Answer>) {
     for due in requests {
-        let offsets = list(due.iter().map(|(partition, upto)| (partition, Some(*upto))));
-        let stands = consumer.commit(&offsets, CommitMode::Sync).is_ok();
-        if answers.send((due, stands)).is_err() {
+        if answers.send(commit(consumer, due)).is_err() {
             return;
         }
     }
+}
+
+/// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what stands.
+fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
+    let offsets = list(due.iter().map(|one| (&one.partition, Some(one.upto))));
+    let all = consumer.commit(&offsets, CommitMode::Sync).is_ok();
+    let known = match !all && due.len() > 1 {
+        true => known(consumer, &due),
+        false => HashMap::new(),
+    };
+    let answered = due.into_iter().map(|one| {
+        let stands = all || known.get(&one.partition) == Some(&one.upto);
+        (one, stands)
+    });
+    answered.collect()
+}
+
+fn known(consumer: &Consumer, due: &[Due]) -> HashMap<Partition, u64> {
+    let asked = list(due.iter().map(|one| (&one.partition, None)));
+    let mut known = HashMap::new();
+    if let Ok(answered) = consumer.committed_offsets(asked, PATIENCE) {
+        for element in answered.elements() {
+            if let (Ok(()), Offset::Offset(at)) = (element.error(), element.offset())
+                && let Ok(at) = u64::try_from(at)
+            {
+                known.insert(partition(&element), at);
+            }
+        }
+    }
+    known
 }
 
 impl Reader {
@@ -94,33 +134,39 @@ impl Reader {
         if self.committer.is_busy {
             return;
         }
-        let works = self.works.iter_mut();
-        let due: Vec<(Partition, u64)> = works
-            .filter_map(|work| Some((work.partition.clone(), work.lane.commit()?)))
-            .collect();
+        self.renew(now);
+        let due: Vec<Due> = self.works.iter_mut().filter_map(due).collect();
         if !due.is_empty() {
             self.commit_after = now + EVERY;
             self.committer.send(due);
         }
     }
 
-    /// Takes the answers to commits.
-    pub(super) fn answers(&mut self) {
-        while let Ok((offsets, stands)) = self.committer.answers.try_recv() {
-            self.committer.is_busy = false;
-            self.committed(&offsets, stands);
+    /// Partitions that nobody but the settings gives us are committed anew now and then.
+    fn renew(&mut self, now: Duration) {
+        if self.settings.partitions.is_some() && now >= self.renew_after {
+            self.renew_after = now + RENEW;
+            self.works.iter_mut().for_each(|work| work.lane.renew());
         }
     }
 
-    fn committed(&mut self, offsets: &[(Partition, u64)], stands: bool) {
+    /// Takes the answers to commits.
+    pub(super) fn answers(&mut self) {
+        while let Ok(answer) = self.committer.answers.try_recv() {
+            self.committer.is_busy = false;
+            self.committed(&answer);
+        }
+    }
+
+    fn committed(&mut self, answer: &[(Due, bool)]) {
         let (mut acknowledged, mut refused) = (0, 0);
-        for (partition, upto) in offsets {
+        for (due, stands) in answer {
             let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.partition == *partition) {
-                acknowledged += work.lane.committed(*upto, stands);
+            if let Some(work) = works.find(|work| work.lane.number() == due.lane) {
+                acknowledged += work.lane.committed(due.upto, *stands);
                 refused += u64::from(!stands);
-                if stands {
-                    self.gate.settled(work.lane.number(), *upto);
+                if *stands {
+                    self.gate.settled(due.lane, due.upto);
                 }
             }
         }
@@ -131,4 +177,13 @@ impl Reader {
             self.commit_after = self.now() + REST;
         }
     }
+}
+
+/// What is to be committed of a partition, if anything.
+fn due(work: &mut Work) -> Option<Due> {
+    Some(Due {
+        lane: work.lane.number(),
+        upto: work.lane.commit()?,
+        partition: work.partition.clone(),
+    })
 }

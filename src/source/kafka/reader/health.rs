@@ -2,13 +2,13 @@
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::topic_partition_list::Offset;
 
 use super::Reader;
+use super::assignment::AGAIN;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::Begin;
-use crate::source::kafka::connect::{PATIENCE, meaning};
-use crate::source::kafka::context::{Known, Partition};
+use crate::source::kafka::connect::{HUNG_UP, meaning};
+use crate::source::kafka::context::{Known, Partition, list};
 use crate::source::kafka::settings::OnLost;
 use crate::source::trouble::Trouble;
 use crate::tally::{Counter, Gauge};
@@ -18,10 +18,10 @@ impl Reader {
     pub(super) fn wrong(&mut self, code: Code) -> Result<(), Fatal> {
         match code {
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
-                return self.out_of_range();
+                self.look_after = Some(self.now());
             }
             Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
-            Code::AllBrokersDown => self.condition.trouble("broker", "Kafka cannot be reached"),
+            Code::AllBrokersDown => self.condition.trouble("broker", self.unreachable()),
             Code::PollExceeded => {
                 tracing::warn!(
                     "the group has given our partitions away: the process stood still for too long"
@@ -37,6 +37,13 @@ impl Reader {
             },
         }
         Ok(())
+    }
+
+    fn unreachable(&self) -> &'static str {
+        match self.consumer.context().hung_up() {
+            true => HUNG_UP,
+            false => "Kafka cannot be reached",
+        }
     }
 
     /// The client cannot go on.
@@ -73,8 +80,14 @@ impl Reader {
         self.tally.set(Gauge::SourceLag, lag);
     }
 
-    /// A partition does not hold the message that is to be read next: a loss that is never passed over silently.
-    fn out_of_range(&mut self) -> Result<(), Fatal> {
+    /// A partition may not hold the message that is to be read next: a loss that is never passed over silently. The driver does
+    /// not say which one, and reads none of it any more; so all are looked at, and read on where nothing is lost.
+    pub(super) fn look(&mut self) -> Result<(), Fatal> {
+        let now = self.now();
+        let changing = self.beginning.is_some() || self.leaving.is_some();
+        if changing || self.look_after.take_if(|after| *after <= now).is_none() {
+            return Ok(());
+        }
         let places: Vec<(Partition, u64)> = self
             .works
             .iter()
@@ -82,49 +95,83 @@ impl Reader {
             .collect();
         for (partition, next) in places {
             match self.ends(&partition) {
-                Ok((low, _)) if next < low => self.read_from(partition, low, low - next)?,
-                Ok((low, high)) if next > high => self.read_from(partition, low, 1)?,
-                Ok(_) => {}
+                Ok((low, _)) if next < low => self.read_on(&partition, low, low - next)?,
+                Ok((low, high)) if next > high => self.read_anew(partition, low)?,
+                Ok(_) => self.read_from(&partition, next)?,
                 Err(trouble) => {
                     // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
-                    self.condition.trouble("begin", trouble.to_string());
+                    self.condition.trouble("losses", trouble.to_string());
+                    self.look_after = Some(self.now() + AGAIN);
+                    return Ok(());
                 }
             }
+        }
+        self.condition.well("losses");
+        Ok(())
+    }
+
+    /// Reads a partition from an offset on. The driver does not seek where it has stopped reading, so the partition is given up
+    /// and taken again, of which the group hears nothing.
+    fn read_from(&mut self, partition: &Partition, offset: u64) -> Result<(), Fatal> {
+        let given_up = list([(partition, None)]);
+        let taken = list([(partition, Some(offset))]);
+        let done = self.consumer.incremental_unassign(&given_up);
+        let done = done.and_then(|()| self.consumer.incremental_assign(&taken));
+        done.map_err(|_| {
+            let why = "a partition that may have lost messages cannot be read on: start again";
+            Fatal::new(Exit::Watchdog, why)
+        })?;
+        self.begun();
+        Ok(())
+    }
+
+    /// Messages before `low` are gone: the lane goes on behind the gap.
+    fn read_on(&mut self, partition: &Partition, low: u64, lost: u64) -> Result<(), Fatal> {
+        self.say_lost(partition, lost)?;
+        self.read_from(partition, low)?;
+        let mut works = self.works.iter_mut();
+        if let Some(work) = works.find(|work| work.partition == *partition) {
+            work.lane.skip_to(low);
         }
         Ok(())
     }
 
-    fn read_from(&mut self, partition: Partition, low: u64, lost: u64) -> Result<(), Fatal> {
-        if self.settings.on_lost == OnLost::Stop {
-            return Err(self.lost(&partition, lost));
-        }
-        self.tally.count(Counter::SourceLost, lost);
-        tracing::error!(%partition, lost, "messages were dropped before they were read");
-        let offset = Offset::Offset(i64::try_from(low).unwrap_or(i64::MAX));
-        let sought = self
-            .consumer
-            .seek(&partition.topic, partition.number, offset, PATIENCE);
-        if sought.is_err() {
-            let why = "a partition that lost messages cannot be read on: start again";
-            return Err(Fatal::new(Exit::Watchdog, why));
-        }
+    /// The partition is another than it was: another lane begins, and what was fetched of the old one and not handed out is lost.
+    fn read_anew(&mut self, partition: Partition, low: u64) -> Result<(), Fatal> {
         let gone: Vec<u32> = self
             .works
             .iter()
             .filter(|work| work.partition == partition)
             .map(|work| work.lane.number())
             .collect();
+        let waiting = self.works.iter().filter(|work| work.partition == partition);
+        let ready = self
+            .ready
+            .iter()
+            .filter(|parcel| gone.contains(&parcel.lane));
+        let lost = waiting.map(|work| work.lane.waiting().0).sum::<usize>()
+            + ready.map(|parcel| parcel.records.len()).sum::<usize>();
+        self.say_lost(&partition, (lost as u64).max(1))?;
+        self.read_from(&partition, low)?;
         self.take_back(|lane| gone.contains(&lane));
         self.works.retain(|work| work.partition != partition);
         self.last = 0;
         self.gate.forget(&gone);
-        self.begin_lane(
-            partition,
-            Begin {
-                at: low,
-                is_chosen: true,
-                lost,
-            },
-        )
+        let begin = Begin {
+            at: low,
+            is_chosen: true,
+            lost: lost as u64,
+        };
+        self.begin_lane(partition, begin)
+    }
+
+    /// Ends the job unless the settings say that it goes on.
+    fn say_lost(&self, partition: &Partition, lost: u64) -> Result<(), Fatal> {
+        if self.settings.on_lost == OnLost::Stop {
+            return Err(self.lost(partition, lost));
+        }
+        self.tally.count(Counter::SourceLost, lost);
+        tracing::error!(%partition, lost, "messages were dropped before they were read");
+        Ok(())
     }
 }

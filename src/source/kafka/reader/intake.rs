@@ -21,8 +21,8 @@ use crate::tally::Counter;
 const BATCH: usize = 4096;
 /// While so many messages or bytes wait here, no more are taken.
 const AHEAD: (usize, usize) = (16 * 1024, 16 << 20);
-/// Most parcels that wait for room.
-const READY: usize = 64;
+/// While so many parcels, or bytes in them, wait for room, no more are cut.
+const READY: (usize, usize) = (64, 8 << 20);
 /// How long the job may leave no room before the partitions are paused; what was fetched of them is then fetched again.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
 
@@ -118,7 +118,7 @@ impl Reader {
         self.gate.turn();
         let now = self.now();
         for place in 0..self.works.len() {
-            while self.ready.len() < READY
+            while !self.is_ready()
                 && let Some(parcel) = self.cut(place, now)
             {
                 self.ready.push_back(parcel);
@@ -132,6 +132,12 @@ impl Reader {
                 Err(_) => return self.stop_reading(),
             }
         }
+    }
+
+    /// Whether enough waits for room at the job.
+    fn is_ready(&self) -> bool {
+        let bytes: usize = self.ready.iter().map(|parcel| parcel.bytes).sum();
+        self.ready.len() >= READY.0 || bytes >= READY.1
     }
 
     fn cut(&mut self, place: usize, now: Duration) -> Option<Parcel> {

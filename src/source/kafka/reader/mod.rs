@@ -8,6 +8,7 @@ mod assignment;
 mod commits;
 mod health;
 mod intake;
+mod standing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -78,6 +79,10 @@ pub struct Reader {
     committer: Committer,
     /// No commit is sent before then.
     commit_after: Duration,
+    /// When what is committed already is committed again.
+    renew_after: Duration,
+    /// A partition may have lost what is to be read next: when to look.
+    look_after: Option<Duration>,
     started: Instant,
 }
 
@@ -139,6 +144,8 @@ impl Reader {
             waiting: Waiting::default(),
             fields: FieldsWriter::default(),
             commit_after: Duration::ZERO,
+            renew_after: commits::RENEW,
+            look_after: None,
             started: Instant::now(),
         })
     }
@@ -154,6 +161,7 @@ impl Reader {
             if self.feed.is_some() && self.stop.load(Ordering::Relaxed) {
                 self.stop_reading();
             }
+            self.look()?;
             self.begin()?;
             self.hand_out();
             self.commit();
@@ -218,7 +226,7 @@ impl Reader {
     fn close(mut self) {
         self.gate.end_all();
         self.gate.finish(Instant::now() + LAST_NOTE);
-        self.consumer.context().close();
+        self.answer_the_group();
         self.committer.end();
     }
 

@@ -10,11 +10,29 @@ use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
 use hookflow::source::guard::{AttemptStore, Unkept};
-use hookflow::source::nats::{NatsSource, Settings};
-use hookflow::source::{Feed, Notice, Parcel, Record};
+use hookflow::source::kafka::KafkaSource;
+use hookflow::source::nats::NatsSource;
+use hookflow::source::{Feed, Notice, Parcel, Record, kafka, nats};
 use hookflow::tally::{Counter, Tally};
 
-use super::world::{LIMIT, until};
+use super::wait::{LIMIT, until};
+
+/// Settings that make a live source.
+pub trait Live {
+    fn source(&self) -> Box<dyn BrokerSource>;
+}
+
+impl Live for nats::Settings {
+    fn source(&self) -> Box<dyn BrokerSource> {
+        Box::new(NatsSource::new(self.clone()))
+    }
+}
+
+impl Live for kafka::Settings {
+    fn source(&self) -> Box<dyn BrokerSource> {
+        Box::new(KafkaSource::new(self.clone()))
+    }
+}
 
 /// A running source.
 pub struct Job {
@@ -30,14 +48,14 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads the stream with these settings.
-    pub fn start(settings: &Settings) -> Self {
-        Self::with(Box::new(NatsSource::new(settings.clone())), 256)
+    /// Reads what these settings name.
+    pub fn start(settings: &impl Live) -> Self {
+        Self::with(settings.source(), 256)
     }
 
     /// The same, with what is kept of messages in work.
-    pub fn guarded(settings: &Settings, attempts: Box<dyn AttemptStore>) -> Self {
-        Self::over(Box::new(NatsSource::new(settings.clone())), 256, attempts)
+    pub fn guarded(settings: &impl Live, attempts: Box<dyn AttemptStore>) -> Self {
+        Self::over(settings.source(), 256, attempts)
     }
 
     /// Any source, over a channel of so many parcels.

@@ -1,0 +1,126 @@
+//! What goes wrong at the broker, and what the source says of it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use hookflow::source::kafka::publisher::publish;
+use hookflow::source::pace::Pace;
+
+use super::job::{Job, numbers};
+use super::wait::{LIMIT, until};
+use super::world::{World, message};
+use crate::broker::own::Own;
+
+fn own(test: &str) -> Option<Own> {
+    Own::start(&format!("kafka {test}"), "kafka", "HOOKFLOW_KAFKA_BROKERS")
+}
+
+#[test]
+fn a_broker_that_is_killed_and_started_again_costs_nothing() {
+    let Some(broker) = own("broker killed") else {
+        return;
+    };
+    let world = World::on(&broker.address).set_up(8);
+    world.publish(0..3_000);
+    let mut job = Job::start(&world.settings);
+    let first = job.take(3_000);
+    let (settled, open) = first.split_at(first.len() / 2);
+    job.settle_all(settled);
+    broker.does("kill");
+    job.says_in_time("Kafka cannot be reached");
+    // What settles meanwhile is committed when it is back.
+    job.settle_all(open);
+    broker.does("start");
+    let back = Instant::now();
+    job.is_well_in_time();
+    println!("well again {:?} after the broker", back.elapsed());
+    assert!(
+        back.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        back.elapsed()
+    );
+    world.publish(3_000..4_000);
+    let mut all: BTreeSet<u64> = numbers(&first).into_iter().collect();
+    until("all is committed", || {
+        while let Some(parcel) = job.next(Duration::ZERO) {
+            all.extend(numbers([&parcel]));
+            job.settle_all(&[parcel]);
+        }
+        all.len() == 4_000 && world.is_committed()
+    });
+    assert_eq!(job.condition.troubles(), [""; 0]);
+    assert!(job.end().is_none());
+}
+
+#[test]
+fn a_job_ends_while_its_broker_is_away_and_what_it_could_not_commit_comes_again() {
+    let Some(broker) = own("end without a broker") else {
+        return;
+    };
+    let world = World::on(&broker.address).set_up(2);
+    world.publish_to(0, 0..100, None);
+    let mut job = Job::start(&world.settings);
+    let parcels = job.take(100);
+    until("the beginning is committed", || {
+        world.committed().len() == 2
+    });
+    broker.does("kill");
+    job.says_in_time("Kafka cannot be reached");
+    job.settle_all(&parcels);
+    let asked = Instant::now();
+    assert!(job.end().is_none());
+    assert!(asked.elapsed() < LIMIT / 3, "{:?}", asked.elapsed());
+    broker.does("start");
+    let mut job = Job::start(&world.settings);
+    let again = job.take(100);
+    assert_eq!(numbers(&again), (0..100).collect::<Vec<_>>());
+    assert!(job.end().is_none());
+}
+
+#[test]
+fn a_broker_that_is_away_at_the_start_is_waited_for_and_said() {
+    let Some(broker) = own("away at the start") else {
+        return;
+    };
+    let world = World::on(&broker.address).set_up(1);
+    world.publish_to(0, 0..10, None);
+    broker.does("kill");
+    let mut job = Job::start(&world.settings);
+    let said = job.says_in_time("Kafka cannot be reached");
+    assert!(!said.contains("127.0.0.1"), "{said}");
+    broker.does("start");
+    job.is_well_in_time();
+    let parcels = job.take(10);
+    job.settle_all(&parcels);
+    until("all is committed", || world.is_committed());
+    assert!(job.end().is_none());
+}
+
+#[test]
+fn publishing_goes_on_when_its_broker_comes_back_and_stores_everything_once() {
+    let Some(broker) = own("publishing, broker killed") else {
+        return;
+    };
+    let world = World::on(&broker.address).set_up(4);
+    let settings = world.settings.clone();
+    let (reached, halfway) = crossbeam_channel::bounded(1);
+    let publishing = std::thread::spawn(move || {
+        let messages = (0..60_000).map(|number| {
+            if number == 30_000 {
+                reached.send(()).unwrap();
+            }
+            message(number)
+        });
+        publish(&settings, messages, Pace::default())
+    });
+    halfway.recv_timeout(LIMIT).unwrap();
+    broker.does("kill");
+    broker.does("start");
+    until("everything is published", || publishing.is_finished());
+    assert_eq!(publishing.join().unwrap().unwrap(), 60_000);
+    assert_eq!(
+        world.ends().values().sum::<u64>(),
+        60_000,
+        "stored once each"
+    );
+}
