@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 
 use super::Reader;
+use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::context::{Consumer, Partition, list};
 use crate::tally::Counter;
@@ -76,7 +77,8 @@ fn answer_all(
 ) {
     for due in requests {
         let offsets = list(due.iter().map(|(partition, upto)| (partition, Some(*upto))));
-        let stands = consumer.commit(&offsets, CommitMode::Sync).is_ok();
+        let commit = || consumer.commit(&offsets, CommitMode::Sync);
+        let stands = edge::pass(Point::SourceAcknowledge, commit).is_ok();
         if answers.send((due, stands)).is_err() {
             return;
         }

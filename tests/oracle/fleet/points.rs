@@ -1,0 +1,181 @@
+//! Death at the edges towards servers: a member dies there, another run settles everything, and the result is the oracle's.
+
+use std::collections::BTreeSet;
+use std::process::{Child, Command};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hookflow::edge::Point;
+
+use super::broker::Broker;
+use super::kafka::Kafka;
+use super::members::{Fleet, LIMIT};
+use super::nats::Nats;
+use super::prepared::{Made, Prepared};
+use super::stack::Stack;
+use super::{alone, judge};
+use crate::points::{SERVERS, died};
+use crate::process;
+use crate::seeds::each;
+
+/// Edges that the state store's server has in common with the embedded store: passed here once more, towards the server.
+const STORE: [Point; 9] = [
+    Point::StoreOpen,
+    Point::StoreMigrate,
+    Point::StoreApply,
+    Point::StoreBury,
+    Point::StoreLoadBegin,
+    Point::StoreLoad,
+    Point::StoreLoadEnd,
+    Point::StoreRelay,
+    Point::SourceSettle,
+];
+
+/// One death.
+struct Case<'a> {
+    fleet: Fleet<'a>,
+    point: Point,
+    moment: &'static str,
+}
+
+impl Case<'_> {
+    fn crashing(&self, mut command: Command) -> Command {
+        let spec = format!("{}:{}", self.point.name(), self.moment);
+        command.env("HOOKFLOW_CRASH", spec);
+        command
+    }
+
+    /// The only member, which reads everything.
+    fn member(&self) -> Command {
+        let mut command = self.fleet.member(0);
+        command
+            .env("HOOKFLOW_NATS_LANES", "all")
+            .env("HOOKFLOW_POINTS", self.passed());
+        command
+    }
+
+    fn passed(&self) -> std::path::PathBuf {
+        self.fleet
+            .world
+            .path(&format!("{}-points", self.fleet.name))
+    }
+
+    /// Makes everything that the member needs; whether that died where it was to.
+    fn make(&mut self) -> Result<bool, String> {
+        let mut command = self.fleet.hookflow();
+        command.arg("migrate").env("HOOKFLOW_POINTS", self.passed());
+        let dies = matches!(self.point, Point::LogMigrate | Point::StoreMigrate);
+        let has_died = match dies {
+            true => died(process::run(self.crashing(command), "migrate")?)?,
+            false => false,
+        };
+        self.fleet.make();
+        self.fleet.publish();
+        self.fleet.published();
+        Ok(has_died)
+    }
+
+    /// Runs a member until everything is settled, or it dies before; whether it died.
+    fn settles(&self, command: &mut Command) -> Result<bool, String> {
+        let mut member = command.spawn().unwrap();
+        let started = Instant::now();
+        loop {
+            if let Some(status) = member.try_wait().unwrap() {
+                return match died(status)? {
+                    true => Ok(true),
+                    false => Err("the member ended by itself".to_owned()),
+                };
+            }
+            if self.fleet.standing().open == 0 {
+                return ends(member);
+            }
+            if started.elapsed() > LIMIT / 3 {
+                member.kill().unwrap();
+                member.wait().unwrap();
+                return Err(format!("open: {:?}", self.fleet.standing()));
+            }
+            process::pause(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&mut self, right: &Made) -> Result<bool, String> {
+        let mut has_died = self.make()?;
+        has_died |= self.settles(&mut self.crashing(self.member()))?;
+        if self.settles(&mut self.member())? {
+            return Err("the second run died, too".to_owned());
+        }
+        judge(&self.fleet, right);
+        Ok(has_died)
+    }
+}
+
+/// Asks a member to end; whether it died of it.
+fn ends(member: Child) -> Result<bool, String> {
+    let pid = member.id().to_string();
+    let mut kill = Command::new("kill");
+    kill.args(["-TERM", &pid]);
+    process::run(kill, "kill")?;
+    died(process::wait(member, LIMIT, "a member")?)
+}
+
+/// What is to be seen of a point: towards each broker, if it is an edge towards brokers.
+fn name(broker: &dyn Broker, point: Point) -> String {
+    match point {
+        Point::SourceConnect | Point::SourceFetch | Point::SourceAcknowledge => {
+            format!("{} of {}", point.name(), broker.service())
+        }
+        _ => point.name().to_owned(),
+    }
+}
+
+#[test]
+fn crash_points_of_servers() {
+    let _alone = alone();
+    let services = ["postgres", "clickhouse", "nats", "kafka"];
+    let Some(stack) = Stack::start("crash points of servers", &services) else {
+        return;
+    };
+    let prepared = Prepared::new(20_100, 600, 20, 1);
+    let right = prepared.embedded();
+    let brokers: [&dyn Broker; 2] = [&Nats, &Kafka];
+    let moments = ["before:1", "after:1", "after:3"];
+    let mut cases = Vec::new();
+    for broker in brokers {
+        let points = SERVERS.iter().chain(&STORE);
+        cases.extend(points.map(|point| (broker, *point)));
+    }
+    let (passed, crashed) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+    each((cases.len() * moments.len()) as u64, |number| {
+        let number = usize::try_from(number).unwrap();
+        let (broker, point) = cases[number / moments.len()];
+        let moment = moments[number % moments.len()];
+        let fleet = Fleet::new(&format!("case_{number}"), &stack, broker, &prepared, &[]);
+        let mut case = Case {
+            fleet,
+            point,
+            moment,
+        };
+        let what = format!("{}:{moment} over {}", point.name(), broker.service());
+        if case
+            .run(&right)
+            .map_err(|error| format!("{what}: {error}"))?
+        {
+            crashed.lock().unwrap().insert(name(broker, point));
+        }
+        let seen = std::fs::read_to_string(case.passed()).unwrap_or_default();
+        if seen.lines().any(|line| line == point.name()) {
+            passed.lock().unwrap().insert(name(broker, point));
+        }
+        Ok(())
+    });
+    let all: BTreeSet<String> = cases
+        .iter()
+        .map(|(broker, point)| name(*broker, *point))
+        .collect();
+    let (passed, crashed) = (passed.into_inner().unwrap(), crashed.into_inner().unwrap());
+    println!("{} edges towards servers", all.len());
+    let never: Vec<_> = all.difference(&passed).collect();
+    assert!(never.is_empty(), "no run passes {never:?}");
+    let survived: Vec<_> = all.difference(&crashed).collect();
+    assert!(survived.is_empty(), "no run died at {survived:?}");
+}
