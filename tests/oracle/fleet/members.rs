@@ -19,7 +19,7 @@ use crate::process::{self, BINARY};
 use crate::world::World;
 
 /// Everything is settled well before.
-pub const LIMIT: Duration = Duration::from_secs(150);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// How often it is looked at what has become.
 const LOOK: Duration = Duration::from_millis(30);
 /// When nothing was acknowledged for so long, nothing more will be.
@@ -194,7 +194,7 @@ impl<'a> Fleet<'a> {
         let (before, started) = (self.standing().acknowledged, Instant::now());
         while self.standing().acknowledged < before + more {
             let late = started.elapsed() > LIMIT;
-            assert!(!late, "no {more} more are acknowledged");
+            assert!(!late, "no {more} more: {:?}", self.standing());
             self.are_alive();
             process::pause(LOOK);
         }
