@@ -234,7 +234,8 @@ impl<'a> Fleet<'a> {
                 return;
             }
             self.are_alive();
-            assert!(started.elapsed() < LIMIT, "{open} messages are open");
+            let late = started.elapsed() > LIMIT;
+            assert!(!late, "still open: {:?}", self.standing());
             process::pause(LOOK);
         }
     }

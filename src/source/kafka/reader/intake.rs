@@ -205,12 +205,11 @@ impl Reader {
         }
     }
 
-    /// Partitions were begun, which are not paused.
+    /// Partitions were begun. The driver remembers that it was to fetch nothing of one, even where it was taken away since.
     pub(super) fn begun(&mut self) {
-        if self.feed.is_none() {
-            self.pause();
-        } else if self.waiting.paused {
-            self.resume();
+        match self.feed {
+            None => self.pause(),
+            Some(_) => self.resume(),
         }
     }
 
