@@ -1,4 +1,4 @@
-//! Death at each named I/O edge, before and after the call.
+//! Death at each named I/O edge of the embedded job, before and after the call; for edges towards servers see the fleet's.
 
 use std::collections::BTreeSet;
 use std::process::{Command, ExitStatus};

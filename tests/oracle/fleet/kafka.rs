@@ -9,6 +9,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::broker::{Broker, Message, Standing};
+use super::members::until;
 use super::stack::Stack;
 
 /// How many partitions the topic has.
@@ -115,12 +116,14 @@ impl Broker for Kafka {
 
     fn messages(&self, stack: &Stack, name: &str) -> Vec<Message> {
         let consumer = consumer(stack, &format!("{name}-looks"));
-        let mut left = ends(&consumer, name).unwrap();
+        let mut left = until("the broker answers", || ends(&consumer, name));
         left.retain(|_, end| *end > 0);
         consumer.assign(&all(name, Offset::Beginning)).unwrap();
         let mut messages = Vec::new();
         while !left.is_empty() {
-            let message = taken(&consumer.poll(PATIENCE).expect("a message").unwrap());
+            // Errors pass: the client mends its connections by itself.
+            let next = || taken(&consumer.poll(PATIENCE)?.ok()?).into();
+            let message: Message = until("the next message comes", next);
             left.retain(|lane, end| *lane != message.lane || message.position + 1 < *end);
             messages.push(message);
         }

@@ -186,7 +186,7 @@ impl<'a> Fleet<'a> {
     /// How far everything is acknowledged.
     pub fn standing(&self) -> Standing {
         let asked = || self.broker.standing(self.stack, &self.name);
-        self.until("the broker answers", asked)
+        until("the broker answers", asked)
     }
 
     /// Waits for more acknowledgements than there are.
@@ -277,16 +277,17 @@ impl<'a> Fleet<'a> {
         let settings = clickhouse::Settings::plain(url, &self.name);
         clickhouse::events(&settings, &Filter::default()).unwrap()
     }
+}
 
-    fn until<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-        let started = Instant::now();
-        loop {
-            if let Some(found) = found() {
-                return found;
-            }
-            assert!(started.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
-            process::pause(LOOK);
+/// Waits until something is found, but not for ever.
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
         }
+        assert!(started.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
+        process::pause(LOOK);
     }
 }
 
