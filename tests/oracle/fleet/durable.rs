@@ -107,6 +107,15 @@ impl State {
         self.rows(sql, name).into_iter().collect()
     }
 
+    /// Whether every batch that is due is complete, and every completion told: a live job looks at deadlines now and then.
+    pub fn is_at_rest(&self) -> bool {
+        let sql =
+            "SELECT count(*) FROM batches WHERE sealed_at IS NOT NULL AND completed_at IS NULL
+            AND (finished >= total OR deadline <= now())";
+        let due = self.rows(sql, |row| row.get(0).unwrap().to_owned());
+        due[0] == "0" && self.completions().1 == 0
+    }
+
     /// How many completions there are, and how many of them were not told.
     pub fn completions(&self) -> (u64, u64) {
         let sql = "SELECT count(*), count(*) FILTER (WHERE delivered_at IS NULL) FROM outbox";

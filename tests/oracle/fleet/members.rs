@@ -224,20 +224,21 @@ impl<'a> Fleet<'a> {
         still
     }
 
-    /// Waits until everything that was published is acknowledged.
+    /// Waits until everything that was published is acknowledged, and what follows from it is done.
     pub fn settle(&mut self) {
         self.published();
         let started = Instant::now();
-        loop {
-            let open = self.standing().open;
-            if open == 0 {
-                return;
-            }
+        while !self.is_settled() {
             self.are_alive();
             let late = started.elapsed() > LIMIT;
             assert!(!late, "still open: {:?}", self.standing());
             process::pause(LOOK);
         }
+    }
+
+    /// Whether everything that was published is acknowledged, and what follows from it is done.
+    pub fn is_settled(&self) -> bool {
+        self.standing().open == 0 && self.store().is_at_rest()
     }
 
     /// Asks the members to end, which must be a good end.

@@ -96,7 +96,7 @@ impl Case<'_> {
                     false => Err("the member ended by itself".to_owned()),
                 };
             }
-            if self.fleet.standing().open == 0 {
+            if self.fleet.is_settled() {
                 return ends(member);
             }
             if started.elapsed() > LIMIT / 2 {
