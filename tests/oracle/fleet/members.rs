@@ -41,7 +41,7 @@ pub struct Fleet<'a> {
 }
 
 /// What every command is told.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("HOOKFLOW_STORE_STATE", "postgres"),
     ("HOOKFLOW_STORE_LOG", "clickhouse"),
     ("HOOKFLOW_POSTGRES_TLS", "off"),
@@ -50,6 +50,8 @@ const SETTINGS: [(&str, &str); 9] = [
     ("HOOKFLOW_STATE_WINDOW_ROWS_MAX", "500"),
     ("HOOKFLOW_LOG_WINDOW_AGE_MAX", "100ms"),
     ("HOOKFLOW_RETRY_CAP", "1s"),
+    ("HOOKFLOW_SWEEP_FIRST", "500ms"),
+    ("HOOKFLOW_SWEEP_BACKOFF_CAP", "2s"),
     ("HOOKFLOW_LOGS_LEVEL", "warn"),
 ];
 
