@@ -19,7 +19,7 @@ use crate::process::{self, BINARY};
 use crate::world::World;
 
 /// Everything is settled well before.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 /// How often it is looked at what has become.
 const LOOK: Duration = Duration::from_millis(30);
 /// When nothing was acknowledged for so long, nothing more will be.

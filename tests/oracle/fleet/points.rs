@@ -19,7 +19,7 @@ use crate::process;
 use crate::seeds::each;
 
 /// Edges that the state store's server has in common with the embedded store: passed here once more, towards the server.
-const STORE: [Point; 9] = [
+const STORE: [Point; 10] = [
     Point::StoreOpen,
     Point::StoreMigrate,
     Point::StoreApply,
@@ -27,6 +27,7 @@ const STORE: [Point; 9] = [
     Point::StoreLoadBegin,
     Point::StoreLoad,
     Point::StoreLoadEnd,
+    Point::StoreDeadline,
     Point::StoreRelay,
     Point::SourceSettle,
 ];
@@ -99,7 +100,7 @@ impl Case<'_> {
             if self.fleet.is_settled() {
                 return ends(member);
             }
-            if started.elapsed() > LIMIT / 2 {
+            if started.elapsed() > LIMIT / 4 {
                 member.kill().unwrap();
                 member.wait().unwrap();
                 return Err(format!("open: {:?}", self.fleet.standing()));
