@@ -150,7 +150,7 @@ struct Seen {
 }
 
 /// The edges of the first broker's members, and those of the other one's that are not the same.
-fn cases<'a>(brokers: [&'a dyn Broker; 2]) -> Vec<(&'a dyn Broker, Point, &'static str)> {
+fn cases(brokers: [&dyn Broker; 2]) -> Vec<(&dyn Broker, Point, &'static str)> {
     let first = SERVERS.iter().chain(&STORE);
     let first = first.map(|point| (brokers[0], *point));
     let second = BROKER.iter().map(|point| (brokers[1], *point));
