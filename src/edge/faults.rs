@@ -31,16 +31,19 @@ pub enum Wrong {
     SkipLogForDuplicates,
     /// The highest settled position is acknowledged, not the contiguous prefix.
     AcknowledgeMaximum,
+    /// What is durable in the state store is acknowledged, whether it is in the log or not.
+    AcknowledgeBeforeLog,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 5] = [
+    pub const ALL: [Wrong; 6] = [
         Wrong::MarkBeforeWrite,
         Wrong::LastWriteWins,
         Wrong::CountEveryEvent,
         Wrong::SkipLogForDuplicates,
         Wrong::AcknowledgeMaximum,
+        Wrong::AcknowledgeBeforeLog,
     ];
 
     /// The name that selects it.
@@ -51,6 +54,7 @@ impl Wrong {
             Wrong::CountEveryEvent => "count-every-event",
             Wrong::SkipLogForDuplicates => "skip-the-log-for-duplicates",
             Wrong::AcknowledgeMaximum => "acknowledge-the-maximum",
+            Wrong::AcknowledgeBeforeLog => "acknowledge-before-the-log",
         }
     }
 }

@@ -92,6 +92,12 @@ points! {
     OutboxWrite = "outbox.write",
     /// A completion is synced.
     OutboxSync = "outbox.sync",
+    /// A broker is asked for its streams or topics.
+    SourceConnect = "source.connect",
+    /// A broker is asked for messages, or for those that came.
+    SourceFetch = "source.fetch",
+    /// Messages are acknowledged to a broker, or their offsets committed.
+    SourceAcknowledge = "source.acknowledge",
     /// Positions are handed back to the source as settled.
     SourceSettle = "source.settle",
 }

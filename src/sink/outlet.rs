@@ -12,6 +12,8 @@ use super::writer::{
     self, Job, LogTarget, Reply, StateHandle, StateTarget, Target, Verdict, WriterHandle,
 };
 use crate::dedup::Forgotten;
+#[cfg(feature = "faults")]
+use crate::edge::faults::{Wrong, wrong};
 use crate::epoch::Clock;
 use crate::event::Reject;
 use crate::key::Identity;
@@ -106,6 +108,11 @@ impl Outlet {
         let writer = self.log.clone();
         let forgotten = Rc::clone(&self.forgotten);
         let submit = move |rows: Vec<LogRow>, answer: Answer<LogAnswer>| {
+            #[cfg(feature = "faults")]
+            if wrong(Wrong::AcknowledgeBeforeLog) {
+                answer.durable(LogAnswer::default());
+                return hand_in(&writer, Job::log(rows, Reply::call(drop)));
+            }
             let identities: Vec<Identity> = rows.iter().map(|row| row.event.identity).collect();
             let reply = Reply::call(move |verdicts| {
                 let refused = writer::refused(&verdicts).into_iter();

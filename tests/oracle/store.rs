@@ -136,7 +136,7 @@ fn batch(row: &SqlRow<'_>) -> ((String, String), Batch) {
 }
 
 /// The names of kinds in the order of their stored numbers.
-const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 11] = [
     "sent",
     "deferred",
     "delivered",

@@ -10,6 +10,7 @@ use super::link::{Link, jetstream};
 use super::reader::Reader;
 use super::settings::Settings;
 use super::stream::{Found, check, find};
+use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::source::broker::Ends;
 use crate::source::trouble::Trouble;
@@ -55,7 +56,11 @@ async fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Client, Lin
 async fn attempt(settings: &Settings) -> Result<(Client, Link, Found), Trouble> {
     let link = Link::default();
     let told = link.clone();
-    let client = connect(&settings.connection, move |event| told.told(&event)).await?;
+    let client = edge::pass_async(
+        Point::SourceConnect,
+        connect(&settings.connection, move |event| told.told(&event)),
+    )
+    .await?;
     let context = jetstream(&client);
     let found = find(&context, settings).await?;
     check(&found, settings)?;

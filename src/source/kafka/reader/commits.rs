@@ -19,6 +19,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::Offset;
 
 use super::{Reader, Work};
+use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::connect::PATIENCE;
 use crate::source::kafka::context::{Consumer, Partition, list, partition};
@@ -96,7 +97,10 @@ fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Send
 /// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what stands.
 fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
     let offsets = list(due.iter().map(|one| (&one.partition, Some(one.upto))));
-    let all = consumer.commit(&offsets, CommitMode::Sync).is_ok();
+    let all = edge::pass(Point::SourceAcknowledge, || {
+        consumer.commit(&offsets, CommitMode::Sync)
+    })
+    .is_ok();
     let known = match !all && due.len() > 1 {
         true => known(consumer, &due),
         false => HashMap::new(),

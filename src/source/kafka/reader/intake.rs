@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::{Reader, Work};
+use crate::edge::{self, Point};
 use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
 use crate::source::guard::Permit;
@@ -53,13 +54,13 @@ impl Reader {
         let now = self.now();
         let (mut wait, mut again, mut any) = (wait, 0, false);
         for _ in 0..BATCH {
-            match consumer.poll(wait) {
-                Some(Ok(message)) => {
+            match edge::pass(Point::SourceFetch, || consumer.poll(wait).ok_or(())) {
+                Ok(Ok(message)) => {
                     again += u64::from(!self.arrived(&message, now));
                     any = true;
                 }
-                Some(Err(error)) => self.not_consumed(&error)?,
-                None => break,
+                Ok(Err(error)) => self.not_consumed(&error)?,
+                Err(()) => break,
             }
             wait = Duration::ZERO;
         }
@@ -210,12 +211,11 @@ impl Reader {
         }
     }
 
-    /// Partitions were begun, which are not paused.
+    /// Partitions were begun. The driver remembers that it was to fetch nothing of one, even where it was taken away since.
     pub(super) fn begun(&mut self) {
-        if self.feed.is_none() {
-            self.pause();
-        } else if self.waiting.paused {
-            self.resume();
+        match self.feed {
+            None => self.pause(),
+            Some(_) => self.resume(),
         }
     }
 

@@ -26,6 +26,7 @@ use super::connect::{consumer, partitions};
 use super::context::{Consumer, Event, Partition};
 use super::lane::Lane;
 use super::settings::Settings;
+use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::source::broker::{Condition, Ends, Settled};
@@ -108,7 +109,7 @@ fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Consumer, Vec<Par
     let consumer = consumer(settings)?;
     let mut wait = Duration::from_millis(100);
     while !ends.stop.load(Ordering::Relaxed) {
-        match partitions(&consumer, settings) {
+        match edge::pass(Point::SourceConnect, || partitions(&consumer, settings)) {
             Ok(all) => {
                 ends.condition.well("broker");
                 return Ok(Some((consumer, all)));

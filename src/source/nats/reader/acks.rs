@@ -13,6 +13,7 @@ use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 
 use super::{Reader, Work, behind, lost};
+use crate::edge::{self, Point};
 use crate::error::Fatal;
 use crate::source::nats::settings::Acknowledge;
 use crate::tally::{Counter, Tally};
@@ -91,7 +92,8 @@ impl Reader {
         let inbox = format!("{}.{lane}.{upto}", self.acks.0);
         let payload = Bytes::from_static(b"+ACK");
         let sent = self.client.publish_with_reply(last, inbox, payload);
-        sent.await.map_err(|error| lost(&error))?;
+        let sent = edge::pass_async(Point::SourceAcknowledge, sent).await;
+        sent.map_err(|error| lost(&error))?;
         Ok(true)
     }
 

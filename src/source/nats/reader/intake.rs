@@ -6,6 +6,7 @@ use async_nats::header::HeaderMap;
 use async_nats::{Message, Subject};
 
 use super::{Reader, Reading, Work, behind};
+use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::event::Origin;
 use crate::source::message::{self, Address, Fields, FieldsWriter};
@@ -185,7 +186,13 @@ impl Reader {
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
             let reply = format!("{}.{lane}", self.line.inbox());
             let request = request(due, self.settings.batch_bytes);
-            if !self.line.request(&subject, &reply, &request) {
+            let asked = edge::pass(Point::SourceFetch, || {
+                let line = &mut self.line;
+                line.request(&subject, &reply, &request)
+                    .then_some(())
+                    .ok_or(())
+            });
+            if asked.is_err() {
                 return;
             }
             if !work.pull.is_waiting() {

@@ -1,0 +1,97 @@
+//! What each message of a broker holds: which events and dead letters must be durable before it may be acknowledged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hookflow::decode::{self, Decoded};
+use hookflow::event::{Delivery, Origin, Provider, Reject, User};
+use hookflow::source::EnvelopeDefaults;
+use hookflow::source::envelope::parse_line;
+use hookflow::source::message::publish::headers;
+
+use super::broker::Message;
+use super::durable::Letter;
+use crate::world::hex;
+
+/// What one message holds.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    pub events: Vec<u128>,
+    pub letters: Vec<Letter>,
+}
+
+/// All that is ever published, by what a message looks like.
+pub struct Contents(HashMap<blake3::Hash, Content>);
+
+fn looks<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, body: &[u8]) -> blake3::Hash {
+    let mut text = blake3::Hasher::new();
+    // The id that says which line of which file it is, is not the delivery's own.
+    let own: BTreeMap<&str, &str> = headers.filter(|(name, _)| *name != "Nats-Msg-Id").collect();
+    for (name, value) in own {
+        for part in [name, value] {
+            text.update(&part.len().to_le_bytes());
+            text.update(part.as_bytes());
+        }
+    }
+    text.update(body);
+    text.finalize()
+}
+
+impl Contents {
+    /// Of the lines of a file.
+    pub fn of(deliveries: &Path) -> Self {
+        let defaults = EnvelopeDefaults {
+            user: User::new("default"),
+            provider: None,
+            known: decode::providers().map(Provider::new).collect(),
+        };
+        let text = std::fs::read(deliveries).unwrap();
+        let lines = text.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty());
+        let read = lines.map(|line| {
+            let line = Bytes::copy_from_slice(line);
+            match parse_line(Origin::default(), &line, &defaults, 16 << 20) {
+                Ok(delivery) => delivered(Arc::new(delivery)),
+                Err(reject) => (looks(std::iter::empty(), &line), refused(&reject)),
+            }
+        });
+        Self(read.collect())
+    }
+
+    /// What a message holds; it must be one of those.
+    pub fn content(&self, message: &Message) -> &Content {
+        let headers = message.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str(), value.as_str()));
+        let found = self.0.get(&looks(headers, &message.body));
+        found.unwrap_or_else(|| panic!("nobody published {message:?}"))
+    }
+}
+
+fn delivered(delivery: Arc<Delivery>) -> (blake3::Hash, Content) {
+    let written = headers(&delivery);
+    let written = written.iter().map(|(name, value)| (*name, &**value));
+    let looks = looks(written, &delivery.body);
+    let mut decoded = Decoded::default();
+    decode::decode(&delivery, &decode::Options::default(), &mut decoded);
+    let events = decoded.events.iter().map(|event| event.identity.0);
+    let letters = decoded.rejects.iter().map(letter);
+    let content = Content {
+        events: events.collect(),
+        letters: letters.collect(),
+    };
+    (looks, content)
+}
+
+fn letter(reject: &Reject) -> Letter {
+    let stage = reject.stage.name().to_owned();
+    (stage, i64::from(reject.index), hex(&reject.body_sha256))
+}
+
+fn refused(reject: &Reject) -> Content {
+    Content {
+        events: Vec::new(),
+        letters: vec![letter(reject)],
+    }
+}
