@@ -79,7 +79,7 @@ fn read_login(reader: &mut Reader<'_>) -> Login {
 }
 
 fn read_lanes(reader: &mut Reader<'_>) -> Lanes {
-    let hint = "\"all\", lanes such as \"0-15\" or \"3,5,7-9\" (there are 0 to 31), or member 1 of 4 as \"1/4\"";
+    let hint = "\"all\", lanes such as \"0-15\" or \"3,5,7-9\" (there are 0 to 31), member 1 of 4 as \"1/4\", or \"whole\" for one member alone";
     reader.value("nats.lanes", hint, Lanes::all(), Lanes::parse)
 }
 

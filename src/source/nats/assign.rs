@@ -2,11 +2,17 @@
 //!
 //! Written as `all`, as numbers and ranges (`0-15`, `3,5,7-9`), or as `i/n`: member i of n, counted from 1. The members
 //! `1/n` to `n/n` cover every lane exactly once, in runs of nearly equal length.
+//!
+//! `whole` is for a job of one member: one consumer reads the stream as it is, all lanes at once. The server then looks at each
+//! message once; for 32 consumers that pick their lane out of one stream it looks at each message 32 times.
 
 use std::collections::BTreeSet;
 
 /// How many lanes a stream has. Part of its subjects, so it is the same for ever.
 pub const LANES: u32 = 32;
+
+/// The number of the consumer that reads the whole stream.
+const WHOLE: u32 = LANES;
 
 /// A choice of lanes, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +24,40 @@ impl Lanes {
         Self((0..LANES).collect())
     }
 
+    /// The stream as a whole, by a consumer of its own.
+    pub fn whole() -> Self {
+        Self(BTreeSet::from([WHOLE]))
+    }
+
+    /// Whether they are the stream as a whole.
+    pub fn is_whole(&self) -> bool {
+        self.0.contains(&WHOLE)
+    }
+
+    /// What must be read for every message to be read, of which these are a part.
+    pub fn everything(&self) -> Self {
+        match self.is_whole() {
+            true => Self::whole(),
+            false => Self::all(),
+        }
+    }
+
+    /// The other way to read every message.
+    pub fn instead(&self) -> Self {
+        match self.is_whole() {
+            true => Self::all(),
+            false => Self::whole(),
+        }
+    }
+
     /// Reads a choice; none if it names a lane that does not exist, none at all, or is not understood.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "all" {
             return Some(Self::all());
+        }
+        if text == "whole" {
+            return Some(Self::whole());
         }
         if let Some((member, members)) = text.split_once('/') {
             return Self::member(number(member)?, number(members)?);
@@ -98,5 +133,20 @@ mod tests {
         ] {
             assert_eq!(Lanes::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_whole_stream_is_no_lane() {
+        assert_eq!(lanes("whole"), [WHOLE]);
+        assert_eq!(Lanes::parse("32"), None);
+        let (whole, some) = (Lanes::whole(), Lanes::parse("3,5").unwrap());
+        assert_eq!(
+            (whole.everything(), whole.instead()),
+            (Lanes::whole(), Lanes::all())
+        );
+        assert_eq!(
+            (some.everything(), some.instead()),
+            (Lanes::all(), Lanes::whole())
+        );
     }
 }

@@ -53,8 +53,11 @@ impl Losses {
 /// Whether the last message that the stream dropped was sent to no consumer. (Where it was, earlier ones of lanes that stood still may
 /// have been dropped all the same: that cannot be told from lanes without messages.)
 pub fn dropped_unread(found: &Found, settings: &Settings) -> bool {
-    let lanes = (0..super::assign::LANES).filter_map(|lane| found.consumer(settings, lane));
-    let sent = lanes.map(|info| info.delivered.stream_sequence).max();
+    let everything = settings.lanes.everything();
+    let consumers = everything
+        .iter()
+        .filter_map(|lane| found.consumer(settings, lane));
+    let sent = consumers.map(|info| info.delivered.stream_sequence).max();
     let state = &found.stream.state;
     sent.is_some_and(|sent| state.first_sequence > sent + 1)
 }

@@ -79,11 +79,13 @@ pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
         let client = connect::connect(&settings.connection, |_| {}).await?;
         let context = async_nats::jetstream::new(client);
         let mut done = stream::setup(&context, settings).await?;
+        let ready = match settings.lanes.is_whole() {
+            true => "ready to be read as a whole, by one member".to_owned(),
+            false => format!("{} lanes ready", assign::LANES),
+        };
         done.push(format!(
-            "stream {}: {} lanes ready; publish to {}.<provider>.<user>",
-            settings.stream,
-            assign::LANES,
-            settings.subject
+            "stream {}: {ready}; publish to {}.<provider>.<user>",
+            settings.stream, settings.subject
         ));
         Ok(done)
     })

@@ -3,6 +3,8 @@
 //! People publish to `<subject>.<provider>.<user>` and know nothing of lanes: the stream itself maps what it takes to
 //! `<subject>.<lane>.<provider>.<user>`, the lane by a stable hash of provider and user. One durable consumer reads each lane.
 //!
+//! Or one consumer reads the stream as a whole. Consumers that setup makes begin where those of the other way have come to.
+//!
 //! Contract: [`setup`] may run twice, or by several at once; what is there and differs is reported and never changed.
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -32,8 +34,12 @@ fn transform(settings: &Settings) -> SubjectTransform {
     }
 }
 
+/// None for the whole stream: any filter, even one that fits everything, would be held against each message.
 fn filter(settings: &Settings, lane: u32) -> String {
-    format!("{}.{lane}.*.*", settings.subject)
+    match lane < LANES {
+        true => format!("{}.{lane}.*.*", settings.subject),
+        false => String::new(),
+    }
 }
 
 const fn policy(acknowledge: Acknowledge) -> AckPolicy {
@@ -81,11 +87,12 @@ pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>
     let found = find(context, settings).await?;
     let mut differences = stream_differences(&found.stream.config, settings);
     let mut created = 0;
-    for lane in 0..LANES {
+    let begin = begin(&found, settings);
+    for lane in settings.lanes.everything().iter() {
         match found.consumer(settings, lane) {
             Some(there) => differences.extend(consumer_differences(&there.config, settings, lane)),
             None => {
-                create_consumer(context, settings, lane).await?;
+                create_consumer(context, settings, lane, begin).await?;
                 created += 1;
             }
         }
@@ -132,8 +139,36 @@ async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, Tro
     }
 }
 
-async fn create_consumer(context: &Context, settings: &Settings, lane: u32) -> Result<(), Trouble> {
-    let wanted = wanted_consumer(settings, lane);
+/// Where new consumers begin: where all of the other way have come to, else at the stream's beginning. Of a consumer for which nothing
+/// waits that is the end of the stream, which was looked at before it.
+fn begin(found: &Found, settings: &Settings) -> DeliverPolicy {
+    let others = settings.lanes.instead();
+    let come_to = others.iter().map(|lane| {
+        found.consumer(settings, lane).map_or(0, |other| {
+            match other.num_pending == 0 && other.num_ack_pending == 0 {
+                true => found.stream.state.last_sequence,
+                false => other.ack_floor.stream_sequence,
+            }
+        })
+    });
+    match come_to.min() {
+        None | Some(0) => DeliverPolicy::All,
+        Some(done) => DeliverPolicy::ByStartSequence {
+            start_sequence: done + 1,
+        },
+    }
+}
+
+async fn create_consumer(
+    context: &Context,
+    settings: &Settings,
+    lane: u32,
+    begin: DeliverPolicy,
+) -> Result<(), Trouble> {
+    let wanted = pull::Config {
+        deliver_policy: begin,
+        ..wanted_consumer(settings, lane)
+    };
     let created = context
         .create_consumer_strict_on_stream(wanted, &settings.stream)
         .await;
@@ -255,7 +290,10 @@ fn consumer_differences(there: &consumer::Config, settings: &Settings, lane: u32
     };
     expect(
         there.filter_subject == wanted.filter_subject,
-        format!("does not read {}", wanted.filter_subject),
+        match wanted.filter_subject.as_str() {
+            "" => "does not read the whole stream".to_owned(),
+            filter => format!("does not read {filter}"),
+        },
     );
     expect(
         there.deliver_subject.is_none(),

@@ -16,6 +16,7 @@ mod replay;
 mod server;
 mod shape;
 mod suspicion;
+mod whole;
 mod world;
 
 use crate::broker::job;
