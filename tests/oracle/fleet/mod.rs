@@ -47,16 +47,14 @@ fn alone() -> MutexGuard<'static, ()> {
 const KILLS: usize = 3;
 
 /// Parts of the deliveries, one for each thing that is done to the fleet.
-const PARTS: usize = KILLS + 4 + 3 + 1;
+const PARTS: usize = 2 * KILLS + 4 + 3 + 1;
 
 fn kills(fleet: &mut Fleet<'_>) {
     let mut random = random(fleet.world.seed, 9);
     let mut victims = [0, 1].repeat(KILLS);
     victims.shuffle(&mut random);
-    for (number, victim) in victims.into_iter().enumerate() {
-        if number % 2 == 0 {
-            fleet.publish();
-        }
+    for victim in victims {
+        fleet.publish();
         fleet.until_acknowledged(random.random_range(1..700));
         fleet.kill(victim);
     }

@@ -21,7 +21,10 @@ impl Reader {
                 self.look_after = Some(self.now());
             }
             Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
-            Code::AllBrokersDown => self.condition.trouble("broker", self.unreachable()),
+            Code::AllBrokersDown => {
+                self.unreachable_at = Some(self.now());
+                self.condition.trouble("broker", self.unreachable());
+            }
             Code::PollExceeded => {
                 tracing::warn!(
                     "the group has given our partitions away: the process stood still for too long"
@@ -39,6 +42,14 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the brokers were away a while ago. A member that joins anew then has another id, and what was under way with the
+    /// old one is refused as if it came from somebody else.
+    fn was_unreachable(&self) -> bool {
+        let while_ago = self.settings.session_timeout.saturating_mul(2) + AGAIN;
+        let since = self.unreachable_at.map(|at| self.now().saturating_sub(at));
+        since.is_some_and(|since| since < while_ago)
+    }
+
     fn unreachable(&self) -> &'static str {
         match self.consumer.context().hung_up() {
             true => HUNG_UP,
@@ -49,11 +60,15 @@ impl Reader {
     /// The client cannot go on.
     fn fatal(&self, code: Code) -> Fatal {
         let inner = self.consumer.client().fatal_error();
-        Self::ended(inner.map_or(code, |(code, _)| code))
+        self.ended(inner.map_or(code, |(code, _)| code))
     }
 
     /// An error after which the client cannot go on.
-    pub(super) fn ended(code: Code) -> Fatal {
+    pub(super) fn ended(&self, code: Code) -> Fatal {
+        if code == Code::FencedInstanceId && self.was_unreachable() {
+            let why = "after the brokers were away the group took this member for another process of its name: start it again";
+            return Fatal::new(Exit::Unfinished, why);
+        }
         match meaning(code) {
             Trouble::Refused(why) => Fatal::new(Exit::Config, why),
             Trouble::Passing(_) => Fatal::new(

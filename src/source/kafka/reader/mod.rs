@@ -84,6 +84,8 @@ pub struct Reader {
     renew_after: Duration,
     /// A partition may have lost what is to be read next: when to look.
     look_after: Option<Duration>,
+    /// When the brokers could not be reached last.
+    unreachable_at: Option<Duration>,
     started: Instant,
 }
 
@@ -147,6 +149,7 @@ impl Reader {
             commit_after: Duration::ZERO,
             renew_after: commits::RENEW,
             look_after: None,
+            unreachable_at: None,
             started: Instant::now(),
         })
     }
