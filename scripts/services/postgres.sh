@@ -89,6 +89,9 @@ postgres_command() {
         -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100
         -c dynamic_shared_memory_type=mmap)
     if [ -e "$dir/fast" ]; then command+=(-c fsync=off); fi
+    local more
+    read -ra more <<< "${STACK_POSTGRES_OPTIONS:-}"
+    command+=("${more[@]}")
 }
 
 # The server writes its own state into its pid file: nobody else's server on that port is taken for ours.
