@@ -34,13 +34,14 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::path::Path;
+    use std::process::{Command, Output};
 
     use crate::runtime::Word;
 
     const CHILD: &str = "PANICS_IN_A_CHILD";
 
-    /// Panics on a second thread if it runs as the child of the test below; does nothing otherwise.
+    /// Panics on a second thread if it runs as the child of the tests below; does nothing otherwise.
     #[test]
     fn child() {
         if let Some(folder) = std::env::var_os(CHILD) {
@@ -55,26 +56,25 @@ mod tests {
         }
     }
 
+    fn panicked(folder: &Path) -> Output {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::panics::tests::child", "--nocapture"])
+            .env(CHILD, folder)
+            .output()
+            .unwrap()
+    }
+
     #[test]
     fn a_panic_leaves_word() {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cli::panics::tests::child", "--nocapture"])
-            .env(CHILD, folder.path())
-            .output()
-            .unwrap();
-        assert_eq!(child.status.code(), Some(70));
+        assert_eq!(panicked(folder.path()).status.code(), Some(70));
         assert!(Word::open(folder.path(), "job").was_told());
     }
 
     #[test]
     fn a_panic_on_any_thread_ends_the_process_with_70_and_shows_no_data() {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cli::panics::tests::child", "--nocapture"])
-            .env(CHILD, folder.path())
-            .output()
-            .unwrap();
+        let child = panicked(folder.path());
         let said = String::from_utf8_lossy(&child.stderr);
         assert_eq!(child.status.code(), Some(70), "{said}");
         assert!(said.contains("thread worker-1 panicked at src/cli/panics.rs"));

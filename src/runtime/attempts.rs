@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::report;
+use super::request::{Input, JobRequest, Sinks};
 use super::word::{Excuse, Word};
 use crate::error::SinkError;
 use crate::sink::state::StateStore;
@@ -35,14 +37,19 @@ struct Asked {
 }
 
 impl Attempts {
-    /// The rows of that job, in that store.
-    pub fn new(state: StateHandle, job: &str, word: Word) -> Self {
-        Self {
-            state,
-            job: job.to_owned(),
-            word,
-            asked: Arc::default(),
-        }
+    /// The rows of a job of that name, in that store; none unless it reads a broker's messages as they come, and stores what comes of them.
+    pub fn of(request: &JobRequest, job: &str, state: StateHandle) -> Option<Self> {
+        let live = matches!(request.input, Input::Nats | Input::Kafka);
+        (live && request.sinks == Sinks::Durable).then(|| {
+            let word = Word::open(&request.plan.store_dir, &report::part(request, job));
+            word.remember();
+            Self {
+                state,
+                job: job.to_owned(),
+                word,
+                asked: Arc::default(),
+            }
+        })
     }
 
     /// The guard's way to them.

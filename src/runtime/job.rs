@@ -19,7 +19,7 @@ use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
 use super::tables::TableLoader;
 use super::watch::Watch;
-use super::word::{Excuse, Word};
+use super::word::Excuse;
 use super::workers::{self, Program, Shared};
 use super::{outbox, report, sample};
 use crate::decode;
@@ -98,7 +98,7 @@ impl Job {
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
         Ok(Self {
-            attempts: attempts(&request, &name, &writers),
+            attempts: Attempts::of(&request, &name, writers.sinks().state()),
             name,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
@@ -436,16 +436,6 @@ impl Job {
 const LOOK: Duration = Duration::from_millis(100);
 /// How long the state store may take to be told that the process ends by itself.
 const LAST_NOTE: Duration = Duration::from_secs(2);
-
-/// What is kept of messages in work: of a broker's messages, by a job that stores anything.
-fn attempts(request: &JobRequest, name: &str, writers: &Writers) -> Option<Attempts> {
-    let live = matches!(request.input, Input::Nats | Input::Kafka);
-    (live && request.sinks == SinkChoice::Durable).then(|| {
-        let word = Word::open(&request.plan.store_dir, &report::part(request, name));
-        word.remember();
-        Attempts::new(writers.sinks().state(), name, word)
-    })
-}
 
 const fn unit(input: &Input) -> Unit {
     match input {

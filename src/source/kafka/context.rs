@@ -182,6 +182,19 @@ pub fn partition(element: &rdkafka::topic_partition_list::TopicPartitionListElem
     }
 }
 
+/// The offsets of a list; partitions that have none, or an error, are left out.
+pub fn offsets(list: &TopicPartitionList) -> HashMap<Partition, u64> {
+    let elements = list.elements();
+    let offset = elements.iter().filter_map(|element| {
+        element.error().ok()?;
+        let Offset::Offset(offset) = element.offset() else {
+            return None;
+        };
+        Some((partition(element), u64::try_from(offset).ok()?))
+    });
+    offset.collect()
+}
+
 /// A list of partitions, each with an offset if it has one.
 pub fn list<'a>(
     partitions: impl IntoIterator<Item = (&'a Partition, Option<u64>)>,

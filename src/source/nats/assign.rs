@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 /// How many lanes a stream has. Part of its subjects, so it is the same for ever.
 pub const LANES: u32 = 32;
 
-/// The number of the consumer that reads the whole stream.
-const WHOLE: u32 = LANES;
+/// The number of the consumer that reads the whole stream, behind those of all lanes.
+pub const WHOLE: u32 = LANES;
 
 /// A choice of lanes, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]

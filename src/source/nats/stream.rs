@@ -15,7 +15,7 @@ use async_nats::jetstream::stream::{
 use async_nats::jetstream::{Context, ErrorCode, consumer, stream};
 use futures_util::TryStreamExt;
 
-use super::assign::LANES;
+use super::assign::{LANES, WHOLE};
 use super::settings::{Acknowledge, Settings};
 use crate::source::trouble::Trouble;
 
@@ -36,9 +36,9 @@ fn transform(settings: &Settings) -> SubjectTransform {
 
 /// None for the whole stream: any filter, even one that fits everything, would be held against each message.
 fn filter(settings: &Settings, lane: u32) -> String {
-    match lane < LANES {
-        true => format!("{}.{lane}.*.*", settings.subject),
-        false => String::new(),
+    match lane {
+        WHOLE => String::new(),
+        lane => format!("{}.{lane}.*.*", settings.subject),
     }
 }
 

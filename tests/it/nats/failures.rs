@@ -53,11 +53,7 @@ fn messages_that_are_purged_before_they_were_read_are_said_and_counted() {
     });
     let waits: u64 = world.consumers().iter().map(|lane| lane.num_pending).sum();
     world.wait(async {
-        let stream = world
-            .context
-            .get_stream(&world.settings.stream)
-            .await
-            .unwrap();
+        let stream = world.stream().await;
         stream.purge().await.unwrap();
     });
     job.says_in_time("dropped 9");
@@ -92,11 +88,7 @@ fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
 /// Lets the stream keep that many messages and no more.
 fn keep(world: &World, messages: i64) {
     world.wait(async {
-        let stream = world
-            .context
-            .get_stream(&world.settings.stream)
-            .await
-            .unwrap();
+        let stream = world.stream().await;
         let mut config = stream.cached_info().config.clone();
         config.max_messages = messages;
         world.context.update_stream(config).await.unwrap();

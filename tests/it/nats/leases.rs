@@ -48,11 +48,7 @@ fn without_signs_of_work_it_is_delivered_again() {
     let world = world.set_up_with(Acknowledge::Each, ACK_WAIT);
     let lane = world.publish_to_one_lane(0..10);
     let redelivered = world.wait(async {
-        let stream = world
-            .context
-            .get_stream(&world.settings.stream)
-            .await
-            .unwrap();
+        let stream = world.stream().await;
         let name = world.settings.consumer_of(lane);
         let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
         let ask = || consumer.fetch().max_messages(10).messages();
@@ -78,17 +74,7 @@ fn what_a_dead_reader_held_is_delivered_again_and_acknowledged_by_the_next() {
     };
     let world = world.set_up_with(Acknowledge::UpTo, ACK_WAIT);
     let lane = world.publish_to_one_lane(0..10);
-    world.wait(async {
-        let stream = world
-            .context
-            .get_stream(&world.settings.stream)
-            .await
-            .unwrap();
-        let name = world.settings.consumer_of(lane);
-        let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
-        let taken = consumer.fetch().max_messages(5).messages().await.unwrap();
-        assert_eq!(taken.count().await, 5);
-    });
+    world.died_over(lane, 5);
     let mut job = Job::start(&world.settings);
     let later = job.take(5);
     job.settle_all(&later);

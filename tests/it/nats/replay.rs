@@ -29,11 +29,7 @@ fn rest(mut job: Job, mut parcels: Vec<Parcel>) -> Vec<Parcel> {
 /// When the stream took the message of that sequence.
 fn taken_at(world: &World, sequence: u64) -> Millis {
     world.wait(async {
-        let stream = world
-            .context
-            .get_stream(&world.settings.stream)
-            .await
-            .unwrap();
+        let stream = world.stream().await;
         let message = stream.get_raw_message(sequence).await.unwrap();
         Millis(i64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap())
     })

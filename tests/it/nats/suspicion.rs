@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::PullConsumer;
-use futures_util::StreamExt;
 use hookflow::source::Record;
 use hookflow::source::attempt::LaneAttempt;
 use hookflow::source::guard::{Answer, AttemptStore};
@@ -67,18 +65,7 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
         };
         let world = world.set_up_with(acknowledge, ACK_WAIT);
         let lane = world.publish_to_one_lane(0..9);
-        // A reader took the first five and died.
-        world.wait(async {
-            let stream = world
-                .context
-                .get_stream(&world.settings.stream)
-                .await
-                .unwrap();
-            let name = world.settings.consumer_of(lane);
-            let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
-            let taken = consumer.fetch().max_messages(5).messages().await.unwrap();
-            assert_eq!(taken.count().await, 5);
-        });
+        world.died_over(lane, 5);
         let written = Arc::default();
         let mut job = Job::guarded(
             &world.settings,

@@ -126,7 +126,20 @@ impl World {
         subject.split('.').nth(1).unwrap().parse().unwrap()
     }
 
-    async fn stream(&self) -> stream::Stream {
+    /// A reader took so many messages of a lane, and died.
+    pub fn died_over(&self, lane: u32, messages: usize) {
+        self.wait(async {
+            use futures_util::StreamExt;
+            let name = self.settings.consumer_of(lane);
+            let consumer: consumer::PullConsumer =
+                self.stream().await.get_consumer(&name).await.unwrap();
+            let taken = consumer.fetch().max_messages(messages).messages();
+            assert_eq!(taken.await.unwrap().count().await, messages);
+        });
+    }
+
+    /// The stream itself.
+    pub async fn stream(&self) -> stream::Stream {
         self.context
             .get_stream(&self.settings.stream)
             .await

@@ -136,6 +136,7 @@ fn exact(broker: &dyn Broker, test: &str) {
     fleet.settle();
     assert!(!fleet.has_parts());
     told("settled");
+    println!("members joined anew {} times", fleet.said("it joins anew"));
     fleet.end();
     judge(&fleet, &embedded);
     fleet.run(&["run", "replay", "--stream", "--quiet"]);

@@ -3,15 +3,19 @@
 //! The driver waits meanwhile, and so does the group, for as long as `poll_interval_max`; nothing blocks here but the questions where a
 //! partition begins, each for a few seconds at most.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 
+use super::commits::Committer;
+use super::intake::Waiting;
 use super::standing::End;
 use super::{LAST_NOTE, Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::Notice;
 use crate::source::kafka::begin::Begin;
+use crate::source::kafka::connect::consumer;
 use crate::source::kafka::context::{Event, Partition, list};
 use crate::source::kafka::lane::Lane;
 use crate::source::trouble::Trouble;
@@ -212,6 +216,30 @@ impl Reader {
         if self.consumer.incremental_unassign(&list).is_err() && self.consumer.unassign().is_err() {
             tracing::warn!("partitions that were taken away could not be given up");
         }
+    }
+
+    /// The group takes this client for another process of our name: another client joins. What is open comes again, as after a loss;
+    /// but nobody died over it.
+    pub(super) fn join_anew(&mut self) -> Result<(), Fatal> {
+        tracing::warn!(
+            "the group took this member for another after the brokers were away: it joins anew"
+        );
+        self.take_back(|_| true);
+        let lanes: Vec<u32> = self
+            .works
+            .drain(..)
+            .map(|work| work.lane.number())
+            .collect();
+        self.last = 0;
+        self.gate.end(&lanes, Instant::now() + LAST_NOTE);
+        self.answer_the_group();
+        self.committer.end();
+        let consumer = Arc::new(consumer(&self.settings)?);
+        self.committer = Committer::start(&consumer)?;
+        self.consumer = consumer;
+        (self.waiting, self.look_after) = (Waiting::default(), None);
+        // Only members of a group are ever taken for others, and the group says which partitions are theirs.
+        self.subscribe(Vec::new())
     }
 
     /// The consumer is to be closed. What was said of partitions and not carried out yet is carried out now: the driver waits for

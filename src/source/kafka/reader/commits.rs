@@ -16,13 +16,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::topic_partition_list::Offset;
 
 use super::{Reader, Work};
 use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::connect::PATIENCE;
-use crate::source::kafka::context::{Consumer, Partition, list, partition};
+use crate::source::kafka::context::{Consumer, Partition, list, offsets};
 use crate::tally::Counter;
 
 /// How often at most.
@@ -114,17 +113,8 @@ fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
 
 fn known(consumer: &Consumer, due: &[Due]) -> HashMap<Partition, u64> {
     let asked = list(due.iter().map(|one| (&one.partition, None)));
-    let mut known = HashMap::new();
-    if let Ok(answered) = consumer.committed_offsets(asked, PATIENCE) {
-        for element in answered.elements() {
-            if let (Ok(()), Offset::Offset(at)) = (element.error(), element.offset())
-                && let Ok(at) = u64::try_from(at)
-            {
-                known.insert(partition(&element), at);
-            }
-        }
-    }
-    known
+    let answered = consumer.committed_offsets(asked, PATIENCE);
+    answered.map_or_else(|_| HashMap::new(), |answered| offsets(&answered))
 }
 
 impl Reader {

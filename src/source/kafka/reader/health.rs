@@ -20,7 +20,7 @@ impl Reader {
             Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => {
                 self.look_after = Some(self.now());
             }
-            Code::Fatal | Code::FencedInstanceId => return Err(self.fatal(code)),
+            Code::Fatal | Code::FencedInstanceId => return self.fatal(code),
             Code::AllBrokersDown => {
                 self.unreachable_at = Some(self.now());
                 self.condition.trouble("broker", self.unreachable());
@@ -58,24 +58,24 @@ impl Reader {
     }
 
     /// The client cannot go on.
-    fn fatal(&self, code: Code) -> Fatal {
+    fn fatal(&mut self, code: Code) -> Result<(), Fatal> {
         let inner = self.consumer.client().fatal_error();
         self.ended(inner.map_or(code, |(code, _)| code))
     }
 
-    /// An error after which the client cannot go on.
-    pub(super) fn ended(&self, code: Code) -> Fatal {
+    /// An error after which the client cannot go on. Another client can, where this one was only taken for somebody else.
+    pub(super) fn ended(&mut self, code: Code) -> Result<(), Fatal> {
         if code == Code::FencedInstanceId && self.was_unreachable() {
-            let why = "after the brokers were away the group took this member for another process of its name: start it again";
-            return Fatal::new(Exit::Unfinished, why);
+            self.joins_anew = true;
+            return Ok(());
         }
-        match meaning(code) {
+        Err(match meaning(code) {
             Trouble::Refused(why) => Fatal::new(Exit::Config, why),
             Trouble::Passing(_) => Fatal::new(
                 Exit::Watchdog,
                 format!("the Kafka client has ended: {code:?}"),
             ),
-        }
+        })
     }
 
     /// What the driver knows of the brokers.

@@ -104,7 +104,7 @@ impl Reader {
 
     fn not_consumed(&mut self, error: &KafkaError) -> Result<(), Fatal> {
         match (error, error.rdkafka_error_code()) {
-            (KafkaError::MessageConsumptionFatal(code), _) => Err(self.ended(*code)),
+            (KafkaError::MessageConsumptionFatal(code), _) => self.ended(*code),
             // Told as an event, too.
             (KafkaError::Global(_), _) | (_, None) => Ok(()),
             (_, Some(code)) => self.wrong(code),

@@ -86,6 +86,8 @@ pub struct Reader {
     look_after: Option<Duration>,
     /// When the brokers could not be reached last.
     unreachable_at: Option<Duration>,
+    /// This client is of no use any more.
+    joins_anew: bool,
     started: Instant,
 }
 
@@ -150,6 +152,7 @@ impl Reader {
             renew_after: commits::RENEW,
             look_after: None,
             unreachable_at: None,
+            joins_anew: false,
             started: Instant::now(),
         })
     }
@@ -160,6 +163,9 @@ impl Reader {
         loop {
             self.poll()?;
             self.events()?;
+            if std::mem::take(&mut self.joins_anew) {
+                self.join_anew()?;
+            }
             self.answers();
             let going_on = self.settle();
             if self.feed.is_some() && self.stop.load(Ordering::Relaxed) {

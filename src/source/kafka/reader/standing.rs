@@ -6,13 +6,13 @@ use std::collections::HashMap;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Reader;
 use crate::error::{Exit, Fatal};
 use crate::source::kafka::begin::{Begin, Standing, begin};
 use crate::source::kafka::connect::{self, PATIENCE, why};
-use crate::source::kafka::context::{Consumer, Partition, list, partition};
+use crate::source::kafka::context::{self, Consumer, Partition, list};
 use crate::source::kafka::settings::Start;
 use crate::source::trouble::Trouble;
 use crate::tally::Counter;
@@ -147,20 +147,14 @@ impl From<Fatal> for End {
     }
 }
 
-/// The offsets of a list; partitions that have none are left out.
-pub(super) fn offsets(
+/// The offsets of a list that was answered; an error of any partition is one of all.
+fn offsets(
     consumer: &Consumer,
     answered: Result<TopicPartitionList, KafkaError>,
 ) -> Result<HashMap<Partition, u64>, Trouble> {
     let answered = answered.map_err(|error| why(consumer, &error))?;
-    let mut offsets = HashMap::new();
     for element in answered.elements() {
         element.error().map_err(|error| why(consumer, &error))?;
-        if let Offset::Offset(offset) = element.offset()
-            && let Ok(offset) = u64::try_from(offset)
-        {
-            offsets.insert(partition(&element), offset);
-        }
     }
-    Ok(offsets)
+    Ok(context::offsets(&answered))
 }
