@@ -113,7 +113,7 @@ fn main() {
         return;
     };
     let pid = server_pid(&url);
-    for size in [1_000, 10_000, 100_000] {
+    for size in [100, 250, 1_000, 10_000, 100_000] {
         for compress in [true, false] {
             measure(&url, &pid, size, compress);
         }

@@ -122,11 +122,20 @@ table_median() {
     table_line "$line"
 }
 
-# quantile FIELD: of the time from the broker to durable, in ms, as the job's summary has it.
+# quantile STEP FIELD: of the time that a step took, in ms, as the job's summary has it.
 quantile() {
-    awk -v field="\"$1_micros\":" '
-        /"step": "end_to_end"/ { here = 1 }
+    awk -v step="\"$1\"," -v field="\"$2_micros\":" '
+        $1 == "\"step\":" { here = $2 == step }
         here && $1 == field { sub(",", "", $2); printf "%.1f\n", $2 / 1000; exit }' "$scratch/summary"
+}
+
+# writes STEP MESSAGES: how many writes there were, how large on average, and how long they took.
+writes() {
+    local count
+    count=$(awk -v step="\"$1\"," '
+        $1 == "\"step\":" { here = $2 == step }
+        here && $1 == "\"times\":" { print $2 + 0; exit }' "$scratch/summary")
+    printf '%s of %d messages on average, p50 %s ms, p99 %s ms' "$(grouped "$count")" "$(($2 / (count > 0 ? count : 1)))" "$(quantile "$1" p50)" "$(quantile "$1" p99)"
 }
 
 # measure_latency MESSAGES --snapshot FILE… -- FILE…: the files are published at the rate while the job runs.
@@ -160,7 +169,8 @@ measure_latency() {
     stop_job || die "the job ended with exit code $?"
     printf '\n%s, %s cores; %s a second for %d s, the log'"'"'s window eager: %s\n' "$(uname -m)" "$(nproc)" "$(grouped "$rate")" "${took%.*}" "$HOOKFLOW_LOG_WINDOW_EAGER"
     printf 'from the broker to durable in both databases: p50 %s ms, p95 %s ms, p99 %s ms, p99.9 %s ms, at most %s ms\n' \
-        "$(quantile p50)" "$(quantile p95)" "$(quantile p99)" "$(quantile p999)" "$(quantile max)"
+        "$(quantile end_to_end p50)" "$(quantile end_to_end p95)" "$(quantile end_to_end p99)" "$(quantile end_to_end p999)" "$(quantile end_to_end max)"
+    printf 'writes of state: %s; of the log: %s\n' "$(writes state_write "$messages")" "$(writes log_write "$messages")"
     printf 'active parts in ClickHouse: at most %d\n' "$most"
     printf 'memory of the job, at each quarter of the time: %s MiB\n' \
         "$(for quarter in 0 1 2 3; do printf '%s, ' "${sizes[$((${#sizes[@]} * quarter / 4))]}"; done; printf '%s' "${sizes[-1]}")"
