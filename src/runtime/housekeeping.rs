@@ -1,18 +1,15 @@
-//! What is done now and then while a job runs: new recipients, parked events, deadlines, completions.
+//! What is done now and then while a job runs: new recipients, parked events.
 
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::loader::{Fed, Loader};
-use super::outbox;
 use super::sweeper::Sweeper;
 use crate::config::Sweep;
 use crate::enrich::arrangement::Feeder;
-use crate::error::{Exit, Fatal, SinkError};
-use crate::event::Millis;
+use crate::error::{Exit, Fatal};
 use crate::sink::state::LoadKind;
 use crate::source::generator::NewRows;
 use crate::tally::Counter;
@@ -33,8 +30,6 @@ pub struct Parts {
     pub woken: Receiver<()>,
     /// Rows that become known while the job runs.
     pub new_rows: Receiver<NewRows>,
-    /// Where completions are delivered.
-    pub outbox: Option<PathBuf>,
     /// How long to wait between passes.
     pub waits: Sweep,
 }
@@ -168,7 +163,7 @@ fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
 
 /// One pass; how long to wait for the next. A store that is out of order is the writer's business: this tries again.
 fn pass(parts: &Parts, wait: Duration) -> Duration {
-    match pass_once(parts) {
+    match parts.sweeper.sweep() {
         Ok(found) if found > 0 => parts.waits.first,
         Ok(_) => (wait * 2).min(parts.waits.backoff_cap),
         Err(error) => {
@@ -176,16 +171,4 @@ fn pass(parts: &Parts, wait: Duration) -> Duration {
             wait
         }
     }
-}
-
-fn pass_once(parts: &Parts) -> Result<u64, SinkError> {
-    let matched = parts.sweeper.sweep()?;
-    let now = Millis::now();
-    let fired = parts
-        .sweeper
-        .state
-        .call(move |store| store.judge_deadlines(now))?;
-    parts.sweeper.tally.count(Counter::Completions, fired);
-    outbox::relay(&parts.sweeper.state, parts.outbox.clone())?;
-    Ok(matched)
 }

@@ -11,6 +11,7 @@
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
 mod attempts;
+mod completions;
 mod housekeeping;
 mod input;
 mod job;

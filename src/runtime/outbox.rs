@@ -4,38 +4,47 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::edge;
 use crate::error::SinkError;
-use crate::sink::state::Completion;
+use crate::sink::state::{Completion, StateStore};
 use crate::sink::writer::StateHandle;
 
 /// The name of the file in the store's folder.
 pub const FILE: &str = "completions.jsonl";
 
-/// Delivers what is undelivered; returns how many. Without a file nothing is delivered: the rows stay in the outbox.
+/// Delivers what is undelivered; returns how many. Without a file nothing is delivered: the rows stay in the outbox. After one that
+/// could not be written no other is tried.
 pub fn relay(state: &StateHandle, file: Option<PathBuf>) -> Result<u64, SinkError> {
     let Some(path) = file else { return Ok(0) };
-    state.call_until_done(move |store| {
-        let mut file = None;
-        store.relay(&mut |completion| match append(&mut file, &path, completion) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "a completion could not be delivered and stays in the outbox");
-                false
-            }
-        })
+    state.call_until_done(move |store| deliver(store, &path))
+}
+
+/// The same, for who comes back soon: a store that is out of order is not waited for.
+pub fn relay_if_possible(state: &StateHandle, file: Option<PathBuf>) -> Result<u64, SinkError> {
+    let Some(path) = file else { return Ok(0) };
+    state.call(move |store| deliver(store, &path))
+}
+
+fn deliver(store: &mut dyn StateStore, path: &Path) -> Result<u64, SinkError> {
+    let (mut file, mut is_stuck) = (None, false);
+    store.relay(&mut |completion| {
+        if is_stuck {
+            return false;
+        }
+        let appended = append(&mut file, path, completion);
+        if let Err(error) = &appended {
+            is_stuck = true;
+            tracing::warn!(%error, "completions could not be delivered and stay in the outbox");
+        }
+        appended.is_ok()
     })
 }
 
-fn append(
-    file: &mut Option<File>,
-    path: &std::path::Path,
-    completion: &Completion,
-) -> io::Result<()> {
+fn append(file: &mut Option<File>, path: &Path, completion: &Completion) -> io::Result<()> {
     let file = match file {
         Some(file) => file,
         None => {

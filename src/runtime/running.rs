@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::completions::Completions;
 use super::housekeeping::Housekeeping;
 use super::input::Reading;
 use super::polls::{Looks, Polls};
@@ -20,6 +21,8 @@ pub struct Running {
     pub settlement: Settlement,
     /// What is done now and then.
     pub housekeeping: Housekeeping,
+    /// What completes batches and tells it.
+    pub completions: Completions,
     /// Who looks at the user's own tables, if there are any.
     pub polls: Option<Polls>,
     /// The source.
@@ -37,6 +40,7 @@ impl Running {
     pub fn end(self, wait: Duration) -> Result<(Lanes, Tables), Fatal> {
         drop(self.workers);
         let tables = self.polls.and_then(Polls::end);
+        self.completions.end();
         self.housekeeping.end()?;
         let lanes = self.settlement.end()?;
         if !self.reading.ended_within(wait) {

@@ -16,8 +16,8 @@ use crate::sink::state::{LateMatch, Outcome, StateEvent};
 use crate::sink::writer::{LogHandle, StateHandle};
 use crate::tally::{Counter, Gauge, Tally};
 
-/// Events of one pass's transaction.
-const CHUNK: usize = 2_000;
+/// Parked events of one look, and so at most of one transaction.
+const CHUNK: usize = 5_000;
 
 /// What a sweep needs.
 #[derive(Clone)]
@@ -33,15 +33,16 @@ pub struct Sweeper {
 impl Sweeper {
     /// Matches everything that can be matched now; how many events left the parked table.
     pub fn sweep(&self) -> Result<u64, SinkError> {
-        let (mut after, mut matched) = (Identity::default(), 0);
-        loop {
-            let matches = self
+        let (mut next, mut matched) = (Some(Identity::default()), 0);
+        while let Some(after) = next {
+            let page = self
                 .state
                 .call_until_done(move |store| store.late_matches(after, CHUNK))?;
-            let Some(last) = matches.last() else { break };
-            after = last.event.identity;
-            matched += matches.len() as u64;
-            self.apply(matches)?;
+            next = page.next;
+            matched += page.matches.len() as u64;
+            if !page.matches.is_empty() {
+                self.apply(page.matches)?;
+            }
         }
         self.look()?;
         Ok(matched)

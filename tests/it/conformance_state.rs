@@ -3,12 +3,15 @@
 
 mod apply;
 mod complete;
+mod connections;
 pub mod database;
 mod embedded;
 mod letters;
 mod load;
 mod parked;
+mod plans;
 mod prune;
 mod random;
+mod refusals;
 mod server;
 mod world;

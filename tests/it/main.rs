@@ -7,6 +7,7 @@ mod clickhouse_log;
 mod clickhouse_program;
 mod clickhouse_refusals;
 mod clickhouse_server;
+mod completions;
 mod conformance_log;
 mod conformance_state;
 mod decode;

@@ -152,6 +152,15 @@ pub struct LateMatch {
     pub recipient_id: CompactString,
 }
 
+/// A look at some parked events.
+#[derive(Clone, Debug, Default)]
+pub struct LatePage {
+    /// Those that match a mapping or a state row now, in the order of their identities.
+    pub matches: Vec<LateMatch>,
+    /// The last one that was looked at; none where there is nothing behind it (and perhaps not if there is nothing).
+    pub next: Option<Identity>,
+}
+
 /// How far a lane of a job is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -200,8 +209,9 @@ pub trait StateStore: Send {
         limit: usize,
     ) -> Result<(Vec<Mapping>, MappingCursor), SinkError>;
 
-    /// Parked events that match a mapping or a state row now, at most `limit`, by identity after `after`.
-    fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError>;
+    /// Looks at the first `rows` parked events after `after`, by identity, for those that match a mapping or a state row now. What
+    /// it costs depends on `rows`, and not on how much is parked or matches.
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError>;
 
     /// How many events are parked.
     fn parked(&mut self) -> Result<u64, SinkError>;

@@ -3,7 +3,7 @@
 use super::memory::MemoryStore;
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
+    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LatePage, LoadId, LoadKind,
     LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
@@ -62,12 +62,8 @@ impl StateStore for NullStore {
         self.recipients.mappings(after, limit)
     }
 
-    fn late_matches(
-        &mut self,
-        _after: Identity,
-        _limit: usize,
-    ) -> Result<Vec<LateMatch>, SinkError> {
-        Ok(Vec::new())
+    fn late_matches(&mut self, _after: Identity, _rows: usize) -> Result<LatePage, SinkError> {
+        Ok(LatePage::default())
     }
 
     fn parked(&mut self) -> Result<u64, SinkError> {

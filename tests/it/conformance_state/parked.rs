@@ -18,9 +18,9 @@ fn a_parked_event_waits_for_its_row_and_counts_as_if_it_had_just_arrived() {
             store.known(&[(lost.bucket, lost.identity)]).unwrap(),
             [true]
         );
-        assert!(store.late_matches(Identity(0), 10).unwrap().is_empty());
+        assert!(late(store).is_empty());
         full(store, "b", 1);
-        let late = store.late_matches(Identity(0), 10).unwrap();
+        let late = late(store);
         assert_eq!(
             (late.len(), &*late[0].batch_id, &*late[0].recipient_id),
             (1, "b", "r0")
@@ -77,7 +77,7 @@ fn nothing_matches_an_open_load() {
         outcome(store, park(&event("n", Kind::Sent, "b-m0", None)));
         let load = store.begin_load(LoadKind::Full).unwrap();
         store.load_recipients(load, &rows("b", 1)).unwrap();
-        assert!(store.late_matches(Identity(0), 10).unwrap().is_empty());
+        assert!(late(store).is_empty());
         assert!(
             store
                 .mappings(MappingCursor::default(), 10)
@@ -86,7 +86,7 @@ fn nothing_matches_an_open_load() {
                 .is_empty()
         );
         store.finish_load(load).unwrap();
-        assert_eq!(store.late_matches(Identity(0), 10).unwrap().len(), 3);
+        assert_eq!(late(store).len(), 3);
         assert_eq!(
             store
                 .mappings(MappingCursor::default(), 10)
@@ -113,7 +113,7 @@ fn ids_in_the_payload_win_over_the_mapping() {
             "r7",
         );
         outcomes(store, &[park(&named), park(&strange)]);
-        let mut late = store.late_matches(Identity(0), 10).unwrap();
+        let mut late = late(store);
         late.sort_by(|a, b| a.event.event_key.cmp(&b.event.event_key));
         let rows: Vec<_> = late.iter().map(|found| &*found.recipient_id).collect();
         assert_eq!(rows, ["r1", "r0"]);
@@ -137,7 +137,7 @@ fn without_an_address_only_a_message_with_one_recipient_matches() {
         outcome(store, park(&event("k", Kind::Sent, "m", None)));
         outcome(store, park(&event("l", Kind::Sent, "n", None)));
         outcome(store, park(&event("o", Kind::Sent, "n", Some("d@x.org"))));
-        let late = store.late_matches(Identity(0), 10).unwrap();
+        let late = late(store);
         let found: Vec<_> = late.iter().map(|found| &*found.recipient_id).collect();
         assert_eq!(found, ["r2"]);
         assert_eq!((sweep(store), store.parked().unwrap()), (1, 2));
@@ -148,16 +148,23 @@ fn without_an_address_only_a_message_with_one_recipient_matches() {
 fn late_matches_come_in_pages_by_identity() {
     on_every_store(|store| {
         full(store, "b", 7);
-        for n in 0..7 {
+        for n in 0..10 {
+            // Three of them match nothing, and are looked at all the same.
             let message = format!("b-m{n}");
             outcome(
                 store,
                 park(&event(&message, Kind::Delivered, &message, None)),
             );
         }
-        let page = store.late_matches(Identity(0), 4).unwrap();
-        let rest = store.late_matches(page[3].event.identity, 9).unwrap();
-        assert_eq!((page.len(), rest.len()), (4, 3));
+        let (mut next, mut pages, mut found) = (Some(Identity(0)), 0, Vec::new());
+        while let Some(after) = next {
+            let page = store.late_matches(after, 4).unwrap();
+            assert!(page.matches.len() <= 4);
+            found.extend(page.matches.iter().map(|late| late.event.identity));
+            (next, pages) = (page.next, pages + 1);
+        }
+        assert_eq!((pages, found.len()), (3, 7));
+        assert!(found.is_sorted());
         assert_eq!(sweep(store), 7);
         assert!(batch(store, "b").completed_at.is_some());
     });

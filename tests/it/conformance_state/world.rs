@@ -8,8 +8,8 @@ use hookflow::sink::state::memory::MemoryStore;
 use hookflow::sink::state::sqlite::SqliteStore;
 use hookflow::sink::state::view::{BatchView, RecipientView};
 use hookflow::sink::state::{
-    BatchRow, Effect, LoadKind, LoadSummary, Loaded, Mapping, Outcome, RecipientRow, RowId,
-    StateEvent, StateStore,
+    BatchRow, Effect, LateMatch, LoadKind, LoadSummary, Loaded, Mapping, Outcome, RecipientRow,
+    RowId, StateEvent, StateStore,
 };
 
 use super::database::Database;
@@ -183,19 +183,52 @@ pub fn recipient(store: &mut dyn StateStore, batch: &str, id: &str) -> Recipient
 
 /// Applies every late match, as the sweeper does; returns how many were applied.
 pub fn sweep(store: &mut dyn StateStore) -> usize {
-    let mut applied = 0;
-    let mut after = Identity(0);
-    loop {
+    let (mut applied, mut next) = (0, Some(Identity(0)));
+    while let Some(after) = next {
         let late = store.late_matches(after, 3).unwrap();
-        let Some(last) = late.last() else {
-            return applied;
-        };
-        after = last.event.identity;
+        next = late.next;
         let events: Vec<_> = late
+            .matches
             .iter()
             .map(|found| with_effect(&found.event, Effect::Apply(found.row_id)))
             .collect();
         let done = outcomes(store, &events).into_iter();
         applied += done.filter(|outcome| *outcome == Outcome::Applied).count();
     }
+    applied
+}
+
+/// Late matches of a store that holds only a few parked events.
+pub fn late(store: &mut dyn StateStore) -> Vec<LateMatch> {
+    store.late_matches(Identity(0), 10).unwrap().matches
+}
+
+/// Events of a few kinds over a few rows, some of them twice.
+pub fn many(rows: &[RowId], count: u64, seed: u64) -> Vec<StateEvent> {
+    let kinds = [
+        Kind::Sent,
+        Kind::Delivered,
+        Kind::Opened,
+        Kind::Clicked,
+        Kind::Bounced,
+    ];
+    let mut state = seed;
+    let mut next = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    (0..count)
+        .map(|_| {
+            let key = next(count);
+            let (row, kind) = (key % rows.len() as u64, key % kinds.len() as u64);
+            hit(
+                &format!("k{key}"),
+                kinds[kind as usize],
+                key as i64,
+                rows[row as usize],
+            )
+        })
+        .collect()
 }

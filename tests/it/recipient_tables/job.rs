@@ -82,6 +82,9 @@ fn events_that_come_before_their_rows_end_where_they_would_have_ended_after_them
         member.wait("all events but the unknown are matched", |_| {
             reader.counts().unwrap().unmatched == world.parked
         });
+        member.wait("what is due is complete", |_| {
+            world.is_complete(&reader.export().unwrap())
+        });
         member.end();
         let left = SqliteStore::open(store.path()).unwrap().export().unwrap();
         world.judge(left);

@@ -84,6 +84,9 @@ fn rows_that_somebody_else_loads_reach_a_member() {
     member.wait("all events but the unknown are matched", |_| {
         reader.counts().unwrap().unmatched == world.parked
     });
+    member.wait("what is due is complete", |_| {
+        world.is_complete(&reader.export().unwrap())
+    });
     member.end();
     other.end();
     world.judge(database.open().export().unwrap());

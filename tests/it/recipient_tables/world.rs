@@ -91,6 +91,15 @@ impl World {
         self.folder.path().join(name)
     }
 
+    /// Whether as many batches are complete as will be: a job that is told to end does not look at deadlines once more.
+    pub fn is_complete(&self, left: &Export) -> bool {
+        let complete = |export: &Export| {
+            let batches = export.batches.iter();
+            batches.filter(|batch| batch.completed_at.is_some()).count()
+        };
+        complete(left) == complete(&self.right)
+    }
+
     /// Compares what a run left.
     pub fn judge(&self, left: Export) {
         let (mut right, mut left) = (self.right.clone(), left.comparable());

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::fold::{Deltas, RowState};
 use super::view::{DeadLetterView, Export};
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
+    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LatePage, LoadId, LoadKind,
     LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent,
     StateStore,
 };
@@ -182,12 +182,17 @@ impl StateStore for MemoryStore {
         Ok(self.page_of_mappings(after, limit))
     }
 
-    fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError> {
-        let late = self.parked.range(after..).filter(|(id, _)| **id > after);
-        Ok(late
-            .filter_map(|(_, event)| self.late_match(event))
-            .take(limit)
-            .collect())
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        let mut behind = self.parked.range(after..).filter(|(id, _)| **id > after);
+        let page: Vec<_> = behind.by_ref().take(rows).collect();
+        let last = page.last().map(|(id, _)| **id);
+        Ok(LatePage {
+            matches: page
+                .iter()
+                .filter_map(|(_, event)| self.late_match(event))
+                .collect(),
+            next: last.filter(|_| behind.next().is_some()),
+        })
     }
 
     fn parked(&mut self) -> Result<u64, SinkError> {

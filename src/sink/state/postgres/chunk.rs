@@ -19,23 +19,27 @@ type Address = (JoinKey, AddressKey);
 /// Locks the load, so that nobody closes it meanwhile.
 const OPEN: &str = "SELECT kind FROM loads WHERE id = $1 AND ended_at IS NULL FOR UPDATE";
 
-const MAPPED: &str = "SELECT m.join_key, m.address_key, r.id, r.row_key
+// `LATERAL (… OFFSET 0)` looks up one row after another: a join may read an index from end to end (see `connect::BY_KEY`).
+
+const MAPPED: &str = "SELECT a.join_key, a.address_key, r.id, r.row_key
     FROM unnest($1::uuid[], $2::uuid[]) AS a (join_key, address_key)
-    JOIN messages AS m ON m.join_key = a.join_key AND m.address_key = a.address_key
-    JOIN recipients AS r ON r.id = m.row_id";
+    CROSS JOIN LATERAL (SELECT row_id FROM messages AS m
+        WHERE m.join_key = a.join_key AND m.address_key = a.address_key OFFSET 0) AS m
+    CROSS JOIN LATERAL (SELECT id, row_key FROM recipients AS r WHERE r.id = m.row_id OFFSET 0) AS r";
 
 const MAKE_BATCHES: &str = r#"INSERT INTO batches ("user", batch_id)
     SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING"#;
 
-const FIND_BATCHES: &str = r#"SELECT b."user", b.batch_id, b.id FROM unnest($1::text[], $2::text[]) AS a ("user", batch_id)
-    JOIN batches AS b ON b."user" = a."user" AND b.batch_id = a.batch_id"#;
+const FIND_BATCHES: &str = r#"SELECT a."user", a.batch_id, b.id FROM unnest($1::text[], $2::text[]) AS a ("user", batch_id)
+    CROSS JOIN LATERAL (SELECT id FROM batches AS b
+        WHERE b."user" = a."user" AND b.batch_id = a.batch_id OFFSET 0) AS b"#;
 
 const MAKE_ROWS: &str = r#"INSERT INTO recipients (load_id, batch, row_key, "user", batch_id, recipient_id)
     SELECT $1, a.* FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[]) AS a
     ON CONFLICT (row_key) DO NOTHING RETURNING row_key"#;
 
-const FIND_ROWS: &str = "SELECT r.row_key, r.id FROM unnest($1::uuid[]) AS a (row_key)
-    JOIN recipients AS r ON r.row_key = a.row_key";
+const FIND_ROWS: &str = "SELECT a.row_key, r.id FROM unnest($1::uuid[]) AS a (row_key)
+    CROSS JOIN LATERAL (SELECT id FROM recipients AS r WHERE r.row_key = a.row_key OFFSET 0) AS r";
 
 const MAKE_MESSAGES: &str = "INSERT INTO messages (load_id, row_id, sent_at, join_key, address_key, provider, message_id, recipient)
     SELECT $1, a.* FROM unnest($2::bigint[], $3::timestamptz[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[]) AS a

@@ -216,6 +216,17 @@ fn verifying(ca_file: Option<&Path>) -> Result<MakeRustlsConnect, Trouble> {
     Ok(MakeRustlsConnect::new(config))
 }
 
+/// For calls that ask for rows by their keys: never by reading a whole table. What the planner knows of a table is as old as its last
+/// analysis, and a plan that was made while a table was empty is kept while it grows: parked events were read from the first to
+/// the last by every batch. A join may still read a whole *index*, so keys
+/// are looked up one after another (`LATERAL (… OFFSET 0)`, a subquery as a value). Only the counters of batches are still joined with a
+/// list of keys: they are locked and updated by one statement, which may wait for another member, and only a join then finds the row as
+/// that one left it. If it was planned over hardly any batches it reads their whole index, until the server analyses the table.
+pub(super) const BY_KEY: &str = "SET enable_seqscan = off";
+
+/// For calls that look at whole tables.
+pub(super) const AS_PLANNED: &str = "SET enable_seqscan = on";
+
 /// What every session is told: where its tables are, how long it may wait, what durable means.
 ///
 /// Generic plans, because the planner takes a custom plan's guess at a large array for a reason to read the whole table.
@@ -227,7 +238,7 @@ fn session_words(settings: &Settings, mode: Mode) -> String {
     let mut words = format!(
         "SET search_path = {}; SET statement_timeout = {}; SET lock_timeout = {};
          SET idle_in_transaction_session_timeout = {idle}; SET tcp_user_timeout = {};
-         SET plan_cache_mode = force_generic_plan; SET jit = off; SET synchronous_commit = on;
+         SET plan_cache_mode = force_generic_plan; {BY_KEY}; SET jit = off; SET synchronous_commit = on;
          SET client_encoding = 'UTF8'; SET client_min_messages = warning",
         settings.schema,
         settings.statement_timeout.as_millis(),

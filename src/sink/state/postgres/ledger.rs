@@ -102,8 +102,8 @@ pub(super) fn hour(bucket: Bucket) -> i32 {
 /// The keys that the ledger or the parked table hold.
 const KNOWN: &str = "SELECT a.bucket, a.identity
     FROM unnest($1::integer[], $2::uuid[]) AS a (bucket, identity)
-    WHERE EXISTS (SELECT FROM ledger AS l WHERE l.bucket = a.bucket AND l.identity = a.identity)
-    OR EXISTS (SELECT FROM unmatched AS u WHERE u.identity = a.identity)";
+    WHERE (SELECT true FROM ledger AS l WHERE l.bucket = a.bucket AND l.identity = a.identity)
+    OR (SELECT true FROM unmatched AS u WHERE u.identity = a.identity)";
 
 /// For each event, whether the ledger or the parked table hold it.
 pub(super) async fn known(

@@ -20,7 +20,8 @@ const ENDED: &str = "SELECT id, finish FROM loads WHERE finish >= $1 ORDER BY fi
 
 const PAGE: &str = r#"SELECT m.id, r."user", m.provider, m.join_key, m.address_key, r.id, r.row_key, r.batch_id,
         r.recipient_id, m.sent_at
-    FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
+    FROM messages AS m
+    CROSS JOIN LATERAL (SELECT id, "user", row_key, batch_id, recipient_id FROM recipients WHERE id = m.row_id OFFSET 0) AS r
     WHERE m.load_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"#;
 
 /// A page that ends with a message, and the place of its last mapping.

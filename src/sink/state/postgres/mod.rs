@@ -8,6 +8,10 @@
 //! A batch of events takes three round trips and at most six statements, whatever its size: the ledger; the parked copies
 //! and the locked state rows; the changed rows, the counters and the commit.
 //!
+//! Rows are found by their keys, whatever the planner believes of a table (`enable_seqscan = off` for all calls but those that look at
+//! whole tables: what opens, prunes, counts or exports): what it knows is as old as the table's last analysis, and a prepared plan of an empty table would read all of what
+//! is in it by now, in every batch.
+//!
 //! Batches need one of the poolers' session modes, if there is a pooler: settings and advisory locks belong to the session.
 //!
 //! # Ledger size
@@ -36,6 +40,7 @@ mod dead_letters;
 mod deadline;
 mod export;
 mod jobs;
+mod late;
 mod ledger;
 mod load;
 mod locks;
@@ -56,7 +61,7 @@ mod values;
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
+    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LatePage, LoadId, LoadKind,
     LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
@@ -215,7 +220,7 @@ impl StateStore for PostgresStore {
         let locks = self.load_locks();
         let summary = self
             .session
-            .maintain(async |c| seal::finish_load(c, &locks, load).await)?;
+            .long(async |c| seal::finish_load(c, &locks, load).await)?;
         self.load = None;
         Ok(summary)
     }
@@ -229,13 +234,13 @@ impl StateStore for PostgresStore {
             .call(async |c| mappings::page(c, after, limit).await)
     }
 
-    fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError> {
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
         self.session
-            .call(async |c| parked::late_matches(c, after, limit).await)
+            .call(async |c| late::late_matches(c, after, rows).await)
     }
 
     fn parked(&mut self) -> Result<u64, SinkError> {
-        self.session.call(parked::size)
+        self.session.maintain(parked::size)
     }
 
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
@@ -263,6 +268,8 @@ impl StateStore for PostgresStore {
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
+        // A job whose input ends looks at no deadlines before its end: its days get their partitions here.
+        self.make_partitions();
         self.session.call(async |c| outbox::relay(c, deliver).await)
     }
 

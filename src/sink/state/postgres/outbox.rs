@@ -11,7 +11,8 @@ use crate::event::{Millis, User};
 
 /// Rows that another member is delivering are left to it.
 const WAITING: &str = r#"SELECT b.id, b."user", b.batch_id, o.generation, o.cause, o.completed_at
-    FROM outbox AS o JOIN batches AS b ON b.id = o.batch
+    FROM outbox AS o
+    CROSS JOIN LATERAL (SELECT id, "user", batch_id FROM batches WHERE id = o.batch OFFSET 0) AS b
     WHERE o.delivered_at IS NULL ORDER BY o.completed_at, b.id, o.generation FOR UPDATE OF o SKIP LOCKED"#;
 
 const MARK: &str = "UPDATE outbox AS o SET delivered_at = $3

@@ -1,37 +1,30 @@
-//! Parked events: what waits durably for its recipient, and the late matches.
+//! Parked events: what waits durably for its recipient. Their late matches are in `late`.
 //!
 //! Parked events are not in the ledger. Whoever applies an event deletes its parked copy in the same transaction; a copy
 //! that another member parks in that moment is known to the ledger, and deleted by the next look at it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use compact_str::CompactString;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::hits::Verdict;
-use super::super::{Effect, LateMatch, Outcome, RowId, StateEvent};
-use super::class::bug;
+use super::super::{Effect, Outcome, StateEvent};
 use super::connect::Connection;
 use super::ledger::hour;
-use super::load;
-use super::values::{Key, Stamp, count, int, moment, moment_if};
+use super::values::{Key, Stamp, count, int};
 use crate::edge::Point;
 use crate::error::SinkError;
-use crate::event::{
-    BounceClass, Delivery, Event, Kind, Millis, Origin, PayloadIds, Provider, User,
-};
-use crate::key::{AddressKey, Bucket, Identity, JoinKey, RowKey, Shard};
+use crate::event::{Event, Millis};
+use crate::key::{Identity, RowKey};
 
-/// Locks the parked rows of a batch in the order of their keys, and deletes those whose event is being applied.
+/// Locks the parked rows of a batch in the order in which it names them, each found by its key, and deletes those whose event is
+/// being applied.
 const DELETE: &str = "WITH locked AS MATERIALIZED (
         SELECT u.identity, a.gone FROM unnest($1::uuid[], $2::boolean[]) AS a (identity, gone)
-        JOIN unmatched AS u ON u.identity = a.identity
+        CROSS JOIN LATERAL (SELECT identity FROM unmatched WHERE unmatched.identity = a.identity FOR UPDATE) AS u
         WHERE EXISTS (SELECT FROM unmatched)
-        ORDER BY u.identity FOR UPDATE OF u
     )
-    DELETE FROM unmatched AS u USING locked WHERE u.identity = locked.identity AND locked.gone";
+    DELETE FROM unmatched AS u WHERE u.identity = ANY (ARRAY(SELECT identity FROM locked WHERE gone))";
 
 /// Parks what the ledger does not hold; of what is parked already only the attempts grow. Answers the attempts of each.
 const PARK: &str = r#"INSERT INTO unmatched AS u (identity, lane, "offset", received_at, parked_at, occurred_at, attempts,
@@ -47,7 +40,7 @@ const PARK: &str = r#"INSERT INTO unmatched AS u (identity, lane, "offset", rece
         AS a (identity, lane, "offset", received_at, occurred_at, attempts, place, bucket, kind, bounce_class, machine,
         join_key, address_key, row_key, provider, "user", message_id, event_key, recipient, ids_batch,
         ids_recipient, raw)
-    WHERE NOT EXISTS (SELECT FROM ledger AS l WHERE l.bucket = a.bucket AND l.identity = a.identity)
+    WHERE (SELECT true FROM ledger AS l WHERE l.bucket = a.bucket AND l.identity = a.identity) IS NULL
     ON CONFLICT (identity) DO UPDATE SET attempts = u.attempts + excluded.attempts
     RETURNING identity, attempts"#;
 
@@ -246,117 +239,4 @@ pub(super) async fn drop_known(connection: &Connection) -> Result<(), SinkError>
     connection.begin().await?;
     connection.client.execute(words, &[]).await?;
     connection.commit(Point::StoreOpen).await
-}
-
-/// Walks the parked table and asks indexes only: the state row that the payload's ids name; else the mapping of (message,
-/// address); else, for an event that names no address, the mapping of its message if that has exactly one. Rows and
-/// mappings of open loads (`$2`) do not count yet.
-const LATE: &str = r#"SELECT u.identity, u.lane, u."offset", u.received_at, u.occurred_at, u.place, u.bucket, u.kind,
-        u.bounce_class, u.machine, u.join_key, u.address_key, u.provider, u."user", u.message_id, u.event_key,
-        u.recipient, u.ids_batch, u.ids_recipient, u.raw, r.id, r.batch_id, r.recipient_id
-    FROM unmatched AS u
-    JOIN recipients AS r ON r.id = coalesce(
-        (SELECT named.id FROM recipients AS named
-         WHERE named.row_key = u.row_key AND named.load_id <> ALL ($2::bigint[])),
-        CASE WHEN u.address_key IS NOT NULL
-        THEN (SELECT m.row_id FROM messages AS m
-              WHERE m.join_key = u.join_key AND m.address_key = u.address_key AND m.load_id <> ALL ($2::bigint[]))
-        ELSE (SELECT CASE WHEN count(*) = 1 AND max(few.load_id) <> ALL ($2::bigint[]) THEN max(few.row_id) END
-              FROM (SELECT m.row_id, m.load_id FROM messages AS m WHERE m.join_key = u.join_key LIMIT 2) AS few)
-        END)
-    WHERE u.identity > $1
-    ORDER BY u.identity LIMIT $3"#;
-
-/// Parked events whose state row is known now, in the order of their identities.
-pub(super) async fn late_matches(
-    connection: &Connection,
-    after: Identity,
-    limit: usize,
-) -> Result<Vec<LateMatch>, SinkError> {
-    let open = load::open_loads(connection).await?;
-    let statement = connection.statement(LATE).await?;
-    let (after, limit) = (Key(after.0), int(limit as u64));
-    let rows = connection
-        .client
-        .query(&statement, &[&after, &open, &limit])
-        .await?;
-    rows.iter().map(late_match).collect()
-}
-
-fn late_match(row: &Row) -> Result<LateMatch, SinkError> {
-    Ok(LateMatch {
-        event: event(row)?,
-        row_id: RowId(row.try_get(20)?),
-        batch_id: text(row, 21)?,
-        recipient_id: text(row, 22)?,
-    })
-}
-
-fn text(row: &Row, column: usize) -> Result<CompactString, SinkError> {
-    Ok(CompactString::new(row.try_get::<_, &str>(column)?))
-}
-
-/// Rebuilds the event, with a delivery that has no body.
-fn event(row: &Row) -> Result<Event, SinkError> {
-    let delivery = delivery(row)?;
-    let name = |column: usize| -> Result<Option<CompactString>, SinkError> {
-        Ok(row
-            .try_get::<_, Option<&str>>(column)?
-            .map(CompactString::new))
-    };
-    let ids = match (name(17)?, name(18)?) {
-        (Some(batch_id), Some(recipient_id)) => Some(PayloadIds {
-            batch_id,
-            recipient_id,
-        }),
-        _ => None,
-    };
-    let class: Option<i16> = row.try_get(8)?;
-    let class = class.and_then(|class| usize::try_from(class).ok());
-    let address: Option<Key> = row.try_get(11)?;
-    Ok(Event {
-        identity: Identity(row.try_get::<_, Key>(0)?.0),
-        shard: Shard::of(&delivery.provider, &delivery.user),
-        delivery: Arc::new(delivery),
-        index: number(row, 5)?,
-        kind: kind(row.try_get(7)?)?,
-        bounce_class: class.and_then(|class| BounceClass::ALL.get(class).copied()),
-        machine: row.try_get(9)?,
-        bucket: Bucket(row.try_get::<_, i32>(6)?.unsigned_abs()),
-        occurred_at: moment_if(row, 4)?,
-        message_id: text(row, 14)?,
-        event_key: text(row, 15)?,
-        recipient: name(16)?,
-        ids,
-        join: JoinKey(row.try_get::<_, Key>(10)?.0),
-        address: address.map(|key| AddressKey(key.0)),
-        raw: row
-            .try_get::<_, Option<Vec<u8>>>(19)?
-            .map(Vec::into_boxed_slice),
-    })
-}
-
-fn delivery(row: &Row) -> Result<Delivery, SinkError> {
-    Ok(Delivery {
-        provider: Provider::new(text(row, 12)?),
-        user: User::new(text(row, 13)?),
-        origin: Origin {
-            lane: number(row, 1)?,
-            offset: row.try_get::<_, i64>(2)?.cast_unsigned(),
-        },
-        received_at: moment(row, 3)?,
-        ..Delivery::default()
-    })
-}
-
-fn number(row: &Row, column: usize) -> Result<u32, SinkError> {
-    Ok(u32::try_from(row.try_get::<_, i64>(column)?).unwrap_or(u32::MAX))
-}
-
-/// The kind of that number.
-pub(super) fn kind(stored: i16) -> Result<Kind, SinkError> {
-    let found = usize::try_from(stored).ok().and_then(|n| Kind::ALL.get(n));
-    found
-        .copied()
-        .ok_or_else(|| bug("a parked event has an unknown kind"))
 }

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use super::values::{Key, count, int, moment, moment_if};
-use super::{export, parked};
+use super::{export, late};
 use crate::error::{Fatal, SinkError};
 use crate::key::AddressKey;
 
@@ -132,7 +132,7 @@ async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedV
             identity: row.try_get(0)?,
             provider: row.try_get(1)?,
             user: row.try_get(2)?,
-            kind: parked::kind(row.try_get(3)?)?.name(),
+            kind: late::kind(row.try_get(3)?)?.name(),
             message_id: row.try_get(4)?,
             recipient: row.try_get(5)?,
             occurred_at: moment_if(&row, 6)?,

@@ -16,22 +16,23 @@ use super::super::hits::{Hit, Verdict, fold_hit, hits, written_status};
 use super::super::{Applied, StateEvent};
 use super::class::bug;
 use super::connect::Connection;
-use super::values::Stamp;
+use super::values::{Place, Stamp};
 use crate::error::SinkError;
 
 /// By how much each batch's counters grow, by the number of the batch.
 pub(super) type Grown = BTreeMap<i64, Deltas>;
 
-/// Locks rows in the order of their ids and reads them: batch, flags and, where a flag that is asked for is set, all times.
+/// Locks rows in the order of their ids, in which they are given, and reads them: batch, flags and, where a flag that is asked for is
+/// set, all times. One after another is looked up, as everywhere (see `connect::BY_KEY`).
 static READ: LazyLock<String> = LazyLock::new(|| {
     let times = ["first", "last"].map(|which| {
         let columns = Flag::ALL.map(|flag| format!("r.{which}_{}", flag.name()));
         columns.join(", ")
     });
     format!(
-        "SELECT r.id, r.batch, r.flags, CASE WHEN r.flags & a.asked <> 0 THEN ARRAY[{}] END
-         FROM unnest($1::bigint[], $2::smallint[]) AS a (id, asked) JOIN recipients AS r ON r.id = a.id
-         ORDER BY r.id FOR NO KEY UPDATE OF r",
+        "SELECT r.* FROM unnest($1::bigint[], $2::smallint[]) AS a (id, asked)
+         CROSS JOIN LATERAL (SELECT r.id, r.batch, r.flags, r.ctid, CASE WHEN r.flags & a.asked <> 0 THEN ARRAY[{}] END
+             FROM recipients AS r WHERE r.id = a.id OFFSET 0 FOR NO KEY UPDATE) AS r",
         times.join(", "),
     )
 });
@@ -41,7 +42,8 @@ const PLACE_BITS: usize = 4;
 /// ... and behind those of all flags: its flags.
 const FLAGS_SHIFT: usize = PLACE_BITS * FLAG_COUNT;
 
-/// Writes rows: flags, status, and the times that changed.
+/// Writes rows, which this transaction has locked, where they lie: flags, status, and the times that changed. Nobody moves a row
+/// that is locked; the id is compared to see whether one did, in a form (`+ 0`) that leads to no walk through an index.
 pub(super) static WRITE: LazyLock<String> = LazyLock::new(|| {
     let mut sql = format!(
         "UPDATE recipients AS r SET flags = (a.marks >> {FLAGS_SHIFT})::smallint, status = a.status"
@@ -60,8 +62,8 @@ pub(super) static WRITE: LazyLock<String> = LazyLock::new(|| {
         }
     }
     sql.push_str(
-        " FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[]) AS a (id, marks, status, before)
-          WHERE r.id = a.id",
+        " FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $7::tid[]) AS a (id, marks, status, before, place)
+          WHERE r.ctid = a.place AND r.id + 0 = a.id",
     );
     sql
 });
@@ -125,7 +127,12 @@ impl Folding {
                 fold_hit(hit, events, &mut state, &mut deltas, applied);
             }
             if state != before {
-                changed.note(*id, &before, &state, written_status(&state, group));
+                changed.note(
+                    (*id, found.place),
+                    &before,
+                    &state,
+                    written_status(&state, group),
+                );
                 applied.recipients_changed += 1;
                 deltas.transition(state.since(&before));
             }
@@ -140,6 +147,7 @@ impl Folding {
 /// What was read of one row: all its flags; its times too, where an event sets one that it has.
 struct Found {
     batch: Option<i64>,
+    place: Place,
     state: RowState,
 }
 
@@ -152,7 +160,7 @@ impl Found {
             flags: Flags(line.try_get::<_, i16>(2)?.cast_unsigned()),
             ..RowState::default()
         };
-        let times: Option<Vec<Option<Stamp>>> = line.try_get(3)?;
+        let times: Option<Vec<Option<Stamp>>> = line.try_get(4)?;
         if let Some((first, last)) = times
             .as_deref()
             .and_then(|t| t.split_at_checked(FLAG_COUNT))
@@ -162,8 +170,11 @@ impl Found {
                 *slot = time.map_or(*slot, |time| time.0);
             }
         }
-        let batch = line.try_get(1)?;
-        Ok(Self { batch, state })
+        Ok(Self {
+            batch: line.try_get(1)?,
+            place: line.try_get(3)?,
+            state,
+        })
     }
 }
 
@@ -171,6 +182,7 @@ impl Found {
 #[derive(Default)]
 pub(super) struct Changed {
     ids: Vec<i64>,
+    places: Vec<Place>,
     marks: Vec<i64>,
     status: Vec<i16>,
     /// How many times stand before those of each row.
@@ -181,7 +193,13 @@ pub(super) struct Changed {
 }
 
 impl Changed {
-    fn note(&mut self, row: i64, before: &RowState, state: &RowState, status: Status) {
+    fn note(
+        &mut self,
+        (id, place): (i64, Place),
+        before: &RowState,
+        state: &RowState,
+        status: Status,
+    ) {
         let start = self.first.len();
         let mut marks = i64::from(state.flags.0) << FLAGS_SHIFT;
         for flag in Flag::ALL.into_iter().filter(|f| differs(*f, before, state)) {
@@ -190,13 +208,14 @@ impl Changed {
             self.last.push(Stamp(state.last[at]));
             marks |= ((self.first.len() - start) as i64) << (PLACE_BITS * at);
         }
-        self.ids.push(row);
+        self.ids.push(id);
+        self.places.push(place);
         self.marks.push(marks);
         self.status.push(status as i16);
         self.before.push(i32::try_from(start).unwrap_or(i32::MAX));
     }
 
-    /// Sends the rows.
+    /// Sends the rows. The commit is under way behind them, so what is said of a row that moved is an alarm and takes nothing back.
     pub(super) async fn write(
         &self,
         connection: &Connection,
@@ -205,16 +224,20 @@ impl Changed {
         if self.ids.is_empty() {
             return Ok(());
         }
-        let columns: [&(dyn ToSql + Sync); 6] = [
+        let columns: [&(dyn ToSql + Sync); 7] = [
             &self.ids,
             &self.marks,
             &self.status,
             &self.before,
             &self.first,
             &self.last,
+            &self.places,
         ];
-        connection.client.execute(statement, &columns).await?;
-        Ok(())
+        let written = connection.client.execute(statement, &columns).await?;
+        match written == self.ids.len() as u64 {
+            true => Ok(()),
+            false => Err(bug("a state row moved while it was locked")),
+        }
     }
 }
 
@@ -240,7 +263,12 @@ mod tests {
         state.add(Flag::Delivered, Millis(2));
         state.add(Flag::MachineOpened, Millis(3));
         for row in [7, 8] {
-            changed.note(row, &before, &state, state.flags.status());
+            changed.note(
+                (row, Place::default()),
+                &before,
+                &state,
+                state.flags.status(),
+            );
         }
         assert_eq!(changed.before, [0, 2]);
         let times = [2, 3, 2, 3].map(|at| Stamp(Millis(at)));
@@ -261,7 +289,12 @@ mod tests {
             all.add(flag, Millis(1));
         }
         let mut changed = Changed::default();
-        changed.note(1, &RowState::default(), &all, all.flags.status());
+        changed.note(
+            (1, Place::default()),
+            &RowState::default(),
+            &all,
+            all.flags.status(),
+        );
         assert!(changed.marks[0] > 0 && FLAG_COUNT < 1 << PLACE_BITS);
         assert_eq!(changed.marks[0] >> FLAGS_SHIFT, i64::from(all.flags.0));
     }

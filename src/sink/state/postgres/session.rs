@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::class;
-use super::connect::{Connection, Lock, Mode};
+use super::connect::{AS_PLANNED, BY_KEY, Connection, Lock, Mode};
 use super::settings::Settings;
 use super::trouble::{Trouble, dry_run_lost, too_slow};
 use super::{locks, schema};
@@ -100,28 +100,46 @@ impl Session {
         self.within(self.settings.call_timeout, f)
     }
 
-    /// Runs a call that looks at whole tables.
+    /// Runs a call that looks at whole tables: it may take long, and its plans are the planner's.
     pub(super) fn maintain<T>(
         &mut self,
         f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
+        self.told(AS_PLANNED, f)
+    }
+
+    /// Runs a call that finds rows by their keys, but so many of them that it may take long.
+    pub(super) fn long<T>(
+        &mut self,
+        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        self.told(BY_KEY, f)
+    }
+
+    fn told<T>(
+        &mut self,
+        plans: &str,
+        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
         self.connect()?;
         let limit = self.settings.maintenance_timeout;
-        let (slow, usual) = (
-            limit.as_millis(),
-            self.settings.statement_timeout.as_millis(),
-        );
-        self.within(limit, async |connection| {
-            let words = format!("SET statement_timeout = {slow}");
+        let usual = self.settings.statement_timeout.as_millis();
+        let words = format!("SET statement_timeout = {}; {plans}", limit.as_millis());
+        let done = self.within(limit, async |connection| {
             connection.client.batch_execute(&words).await?;
-            let answer = f(connection).await;
-            let words = format!("SET statement_timeout = {usual}");
-            // In a transaction that failed this is refused, and undone with it: then the limit of before holds.
-            let reset = connection.client.batch_execute(&words).await;
-            let answer = answer?;
-            reset?;
-            Ok(answer)
-        })
+            f(connection).await
+        });
+        // Not before the transaction of a call that failed is given up: it would take this back with it.
+        if self.connection.is_some() {
+            let words = format!("SET statement_timeout = {usual}; {BY_KEY}");
+            let reset = self.within(self.settings.call_timeout, async |connection| {
+                Ok(connection.client.batch_execute(&words).await?)
+            });
+            if reset.is_err() {
+                self.discard();
+            }
+        }
+        done
     }
 
     pub(super) fn within<T>(

@@ -76,6 +76,28 @@ impl<'a> FromSql<'a> for Stamp {
     accepts!(TIMESTAMPTZ);
 }
 
+/// Where a version of a row lies (its ctid). It holds as long as the row is locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place([u8; 6]);
+
+impl ToSql for Place {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Fault> {
+        out.put_slice(&self.0);
+        Ok(IsNull::No)
+    }
+
+    accepts!(TID);
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Place {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Fault> {
+        Ok(Self(raw.try_into()?))
+    }
+
+    accepts!(TID);
+}
+
 /// A count as Postgres stores it.
 pub(super) fn int(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -31,7 +31,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LateMatch, LoadId, LoadKind,
+    Applied, BatchRow, Checkpoint, Completion, LaneAttempt, LatePage, LoadId, LoadKind,
     LoadSummary, Loaded, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
@@ -140,8 +140,8 @@ impl StateStore for SqliteStore {
         load::mappings(&self.conn, after, limit)
     }
 
-    fn late_matches(&mut self, after: Identity, limit: usize) -> Result<Vec<LateMatch>, SinkError> {
-        parked::late_matches(&self.conn, after, limit)
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        parked::late_matches(&self.conn, after, rows)
     }
 
     fn parked(&mut self) -> Result<u64, SinkError> {

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::hits::Verdict;
-use super::super::{Effect, LateMatch, Outcome, RowId, StateEvent};
+use super::super::{Effect, LateMatch, LatePage, Outcome, RowId, StateEvent};
 use super::{begin, commit, ledger, load, millis};
 use crate::edge::Point;
 use crate::error::{Class, SinkError};
@@ -158,23 +158,35 @@ const LATE: &str = "SELECT u.*, r.id, r.batch_id, r.recipient_id
         ELSE (SELECT CASE WHEN count(*) = 1 AND max(few.load_id) <> ?2 THEN max(few.row_id) END
               FROM (SELECT m.row_id, m.load_id FROM messages AS m WHERE m.join_key = u.join_key LIMIT 2) AS few)
         END)
-    WHERE u.identity > ?1
-    ORDER BY u.identity LIMIT ?3";
+    WHERE u.identity > ?1 AND u.identity <= ?3
+    ORDER BY u.identity";
 
-/// Parked events whose state row is known now, in the order of their identities.
+/// The last of so many parked events, where there are as many.
+const LAST: &str =
+    "SELECT identity FROM unmatched WHERE identity > ?1 ORDER BY identity LIMIT 1 OFFSET ?2";
+
+/// Of the first `limit` parked events behind `after`, those whose state row is known now.
 pub(super) fn late_matches(
     conn: &Connection,
     after: Identity,
     limit: usize,
-) -> Result<Vec<LateMatch>, SinkError> {
+) -> Result<LatePage, SinkError> {
+    let offset = super::int((limit as u64).saturating_sub(1));
+    let mut last = conn.prepare_cached(LAST)?;
+    let next: Option<[u8; 16]> = last
+        .query_row((after.to_bytes(), offset), |row| row.get(0))
+        .optional()?;
     let open = load::open_load(conn)?;
     let mut read = conn.prepare_cached(LATE)?;
-    let mut rows = read.query((after.to_bytes(), open, super::int(limit as u64)))?;
+    let mut rows = read.query((after.to_bytes(), open, next.unwrap_or([u8::MAX; 16])))?;
     let mut matches = Vec::new();
     while let Some(row) = rows.next()? {
         matches.push(late_match(row)?);
     }
-    Ok(matches)
+    Ok(LatePage {
+        matches,
+        next: next.map(Identity::from_bytes),
+    })
 }
 
 /// The columns of `unmatched`, before those of the row it matches.

@@ -10,7 +10,7 @@ use crate::sink::log::memory::{MemoryLog, Rows};
 use crate::sink::log::{LogRow, Version};
 use crate::sink::state::view::Export;
 use crate::sink::state::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LateMatch, LoadId, LoadKind,
+    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LatePage, LoadId, LoadKind,
     LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
@@ -57,7 +57,7 @@ impl StateStore for Stub {
     ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
         Err(error(Class::Bug))
     }
-    fn late_matches(&mut self, _: Identity, _: usize) -> Result<Vec<LateMatch>, SinkError> {
+    fn late_matches(&mut self, _: Identity, _: usize) -> Result<LatePage, SinkError> {
         Err(error(Class::Bug))
     }
     fn parked(&mut self) -> Result<u64, SinkError> {

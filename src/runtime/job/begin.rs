@@ -1,0 +1,248 @@
+//! How a job begins: what an earlier run settled, everything that works side by side, and recipients before the first delivery.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Job;
+use crate::decode;
+use crate::enrich::arrangement::{Feeder, Told};
+use crate::enrich::tables::Trouble;
+use crate::error::Fatal;
+use crate::event::Provider;
+use crate::observe::loading::Loading;
+use crate::runtime::completions::{self, Completions};
+use crate::runtime::housekeeping::{self, Housekeeping};
+use crate::runtime::input::{self, Brake, Source, Start};
+use crate::runtime::loader::{Fed, Report};
+use crate::runtime::polls::{Looks, Polls};
+use crate::runtime::report;
+use crate::runtime::request::{Input, Sinks as SinkChoice};
+use crate::runtime::running::{Running, Tables};
+use crate::runtime::settlement::{self, Settlement};
+use crate::runtime::tables::TableLoader;
+use crate::runtime::workers::{self, Program, Shared, Workers};
+use crate::select::Range;
+use crate::sink::state::{Checkpoint, LoadKind};
+use crate::source::broker::{Condition, Settled};
+use crate::source::generator::NewRows;
+use crate::source::ledger::Position;
+use crate::source::{Feed, Notice, Parcel};
+use crate::tally::Counter;
+
+impl Job {
+    /// What an unfinished run of this job settled; a finished one is read again from its start.
+    pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
+        let job = self.name.clone();
+        let lanes = self
+            .sinks()
+            .state()
+            .call_until_done(move |store| store.checkpoints(&job))?;
+        if lanes.is_empty() || self.request.sinks != SinkChoice::Durable {
+            return Ok(Vec::new());
+        }
+        if lanes.iter().all(|lane| lane.finished) {
+            self.notes.push(report::FINISHED_BEFORE.into());
+            return Ok(Vec::new());
+        }
+        self.notes.push(report::RESUMED.into());
+        Ok(lanes)
+    }
+
+    /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
+    pub(super) fn spread(
+        &mut self,
+        source: Source,
+        brake: &Brake,
+        stopped: Receiver<()>,
+    ) -> Result<Running, Fatal> {
+        let plan = &self.request.plan;
+        let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
+        let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
+        let (feed, taps) = Feed::channels(plan.workers.get(), plan.channel_depth.get());
+        let (settled, closed) = crossbeam_channel::unbounded();
+        let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
+        let settlement = self.settlement(&source, closed, taps.notices, acknowledge)?;
+        let workers = self.workers(brake, taps.workers, told, settled)?;
+        let mut fed = Fed::new(self.horizon);
+        let tables = self.load(&source, &mut feeder, &mut fed);
+        // The workers are waited for when they are dropped, so they must know that nothing will come.
+        let tables = tables.inspect_err(|_| brake.flag().store(true, Ordering::Relaxed))?;
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let interval = self.request.plan.recipients.poll_interval;
+        let polls = tables.map(|(tables, looks)| Polls::start(tables, looks, interval, wake));
+        let (rows, new_rows) = crossbeam_channel::unbounded();
+        let housekeeping = self.housekeeping(feeder, fed, woken, new_rows)?;
+        let completions = self.completions()?;
+        self.started = (Instant::now(), self.usage());
+        let condition = Condition::default();
+        let reading = source.start(Start {
+            feed,
+            stop: stopped,
+            stopping: brake.flag(),
+            rows,
+            settled: acknowledged,
+            condition: condition.clone(),
+            tally: Arc::clone(&self.tally),
+            attempts: self.attempts(),
+        })?;
+        Ok(Running {
+            workers,
+            settlement,
+            housekeeping,
+            completions,
+            polls: polls.transpose()?,
+            reading,
+            condition,
+        })
+    }
+
+    fn settlement(
+        &self,
+        source: &Source,
+        settled: Receiver<Vec<Position>>,
+        notices: Receiver<Notice>,
+        acknowledge: Sender<Vec<Settled>>,
+    ) -> Result<Settlement, Fatal> {
+        let durable = self.request.sinks == SinkChoice::Durable;
+        Settlement::start(settlement::Parts {
+            settled,
+            notices,
+            job: self.name.clone(),
+            proofs: source.proofs(),
+            acknowledge: source.acknowledges().then_some(acknowledge),
+            store: durable.then(|| self.sinks().state()),
+            interval: self.request.plan.checkpoint_interval,
+            tally: Arc::clone(&self.tally),
+        })
+    }
+
+    fn workers(
+        &self,
+        brake: &Brake,
+        parcels: Vec<Receiver<Parcel>>,
+        told: Vec<Receiver<Told>>,
+        settled: Sender<Vec<Position>>,
+    ) -> Result<Workers, Fatal> {
+        workers::start(Shared {
+            program: program(&self.request.input),
+            plan: self.request.plan.clone(),
+            range: Range {
+                from: self.request.range.from,
+                to: self.request.range.to,
+            },
+            defaults: input::defaults(&self.request),
+            clock: Arc::clone(&self.clock),
+            tally: Arc::clone(&self.tally),
+            sinks: self.sinks(),
+            parcels: Mutex::new(parcels),
+            told: Mutex::new(told),
+            draining: brake.flag(),
+            settled,
+        })
+    }
+
+    fn housekeeping(
+        &self,
+        feeder: Feeder,
+        fed: Fed,
+        woken: Receiver<()>,
+        new_rows: Receiver<NewRows>,
+    ) -> Result<Housekeeping, Fatal> {
+        Housekeeping::start(housekeeping::Parts {
+            sweeper: self.sweeper(),
+            loader: self.loader(),
+            feeder,
+            fed,
+            feed_every: self.request.plan.recipients.poll_interval,
+            woken,
+            new_rows,
+            waits: self.request.plan.sweep,
+        })
+    }
+
+    fn completions(&self) -> Result<Completions, Fatal> {
+        Completions::start(completions::Parts {
+            state: self.sinks().state(),
+            outbox: self.outbox(),
+            is_endless: !self.request.input.is_finite(),
+            tally: Arc::clone(&self.tally),
+        })
+    }
+
+    /// Recipients from files, the user's own tables or the source itself; then everything the store knows goes to the
+    /// workers.
+    fn load(
+        &mut self,
+        source: &Source,
+        feeder: &mut Feeder,
+        fed: &mut Fed,
+    ) -> Result<Tables, Fatal> {
+        let loader = self.loader();
+        let snapshot = &self.request.snapshot;
+        if !snapshot.recipients.is_empty() || snapshot.batches.is_some() {
+            let mut loading = Loading::new(self.request.quiet);
+            let report = loader.files(
+                LoadKind::Full,
+                &snapshot.recipients,
+                snapshot.batches.as_ref(),
+                |rows| loading.show(rows),
+            )?;
+            self.notes.extend(report.notes());
+        }
+        if let Some(tables) = source.tables() {
+            let report = loader.generated(LoadKind::Full, tables)?;
+            self.notes.extend(report.notes());
+        }
+        let tables = self.load_tables()?;
+        let known = loader.feed(feeder, fed)?;
+        self.tally.count(Counter::RecipientsFed, known);
+        tracing::info!(recipients = known, "recipients are known");
+        feeder.loaded();
+        Ok(tables)
+    }
+
+    /// The first look at the user's own tables. A live job that has read them before goes on from what the store knows and
+    /// looks later. One that cannot reach them goes on too, since its events are parked; a finite job would only park.
+    fn load_tables(&mut self) -> Result<Tables, Fatal> {
+        let plan = &self.request.plan.recipients;
+        let Some(plan) = &plan.tables else {
+            return Ok(None);
+        };
+        let durable = self.request.sinks == SinkChoice::Durable;
+        let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
+        let after = u32::try_from(plan.trouble_after.get()).unwrap_or(u32::MAX);
+        let looks = Looks::new(Arc::clone(&self.tally), Arc::clone(&self.board), after);
+        let finite = self.request.input.is_finite();
+        let looked = match tables.probe() {
+            Ok(()) if finite || tables.is_new() => {
+                let mut loading = Loading::new(self.request.quiet);
+                looks.make(&mut tables, |rows| loading.show(rows)).map(Some)
+            }
+            Ok(()) => Ok(None),
+            Err(trouble) => {
+                looks.failed(&trouble);
+                Err(trouble)
+            }
+        };
+        match looked {
+            Ok(report) => self.notes.extend(report.iter().flat_map(Report::notes)),
+            Err(Trouble::Failed(error)) if !finite && error.class.is_passing() => {}
+            Err(trouble) => return Err(trouble.into()),
+        }
+        Ok(Some((tables, looks)))
+    }
+}
+
+const fn program(input: &Input) -> Program {
+    match input {
+        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } | Input::KafkaPast { .. } => {
+            Program::Replay
+        }
+        Input::StandardInput { .. } | Input::Nats | Input::Kafka => Program::Live,
+        Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
+        Input::Generator(_) => Program::Live,
+    }
+}

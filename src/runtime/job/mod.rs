@@ -1,0 +1,217 @@
+//! A job from its request to its summary: it begins (`begin`), is watched while it runs, and is concluded (`conclude`).
+
+mod begin;
+mod conclude;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::attempts::Attempts;
+use super::input::{self, Brake, Source};
+use super::loader::{Horizon, Loader};
+use super::request::{Input, JobRequest, Sinks as SinkChoice};
+use super::running::Running;
+use super::signals::Stop;
+use super::sinks::{Sinks, Writers};
+use super::store::{Scratch, Store};
+use super::sweeper::Sweeper;
+use super::watch::Watch;
+use super::word::Excuse;
+use super::{outbox, report, sample};
+use crate::decode;
+use crate::epoch::{Clock, MonotonicClock};
+use crate::error::Fatal;
+use crate::observe::{
+    Board, http,
+    progress::{Progress, Unit},
+    summary::Summary,
+    usage::Usage,
+    watchdog::Watchdog,
+};
+use crate::sink::state::view::Export;
+use crate::source::generator::Spent;
+use crate::source::guard::{AttemptStore, Unkept};
+use crate::tally::Tally;
+
+/// Runs a job to its end.
+pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
+    let stop = Stop::on_signals()?;
+    let request = sample::resolve(request)?;
+    let tally = Tally::new(decode::providers());
+    let board = Board::new(
+        Arc::clone(&tally),
+        request.plan.in_flight.events_max.get() as u64,
+    );
+    let pages = request
+        .metrics
+        .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
+    let pages = pages.transpose()?;
+    let summary = Job::start(request, tally, board)?.finish(&stop);
+    drop(pages);
+    summary
+}
+
+/// A job whose writers run.
+struct Job {
+    request: JobRequest,
+    name: String,
+    clock: Arc<dyn Clock>,
+    tally: Arc<Tally>,
+    board: Arc<Board>,
+    writers: Writers,
+    notes: Vec<String>,
+    /// When reading began, and what the process had used by then.
+    started: (Instant, Usage),
+    /// What the source's own generator uses beside the job.
+    spent: Spent,
+    /// What the store held before; only for dry runs.
+    before: Option<Export>,
+    scratch: Scratch,
+    /// Whose turn it is to load.
+    turn: Arc<Mutex<()>>,
+    /// Which rows are recent.
+    horizon: Horizon,
+    /// What is kept of messages in work; only of a broker's.
+    attempts: Option<Attempts>,
+}
+
+impl Job {
+    fn start(request: JobRequest, tally: Arc<Tally>, board: Arc<Board>) -> Result<Self, Fatal> {
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
+        let mut store = Store::open(&request)?;
+        let scratch = std::mem::take(&mut store.scratch);
+        let writers = Writers::start(&request.plan, store, &clock, &tally)?;
+        let dry = request.sinks == SinkChoice::DryRun;
+        let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
+        let name = report::name(&request);
+        Ok(Self {
+            attempts: Attempts::of(&request, &name, writers.sinks().state()),
+            name,
+            before: before.transpose()?,
+            started: (Instant::now(), Usage::now()),
+            spent: Spent::default(),
+            notes: Vec::new(),
+            scratch,
+            turn: Arc::default(),
+            horizon: Horizon::new(request.plan.recipients.age_max),
+            request,
+            clock,
+            tally,
+            board,
+            writers,
+        })
+    }
+
+    fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
+        let (brake, stopped) = input::brake();
+        let resume = self.resume()?;
+        let source = Source::prepare(&self.request, resume, &brake)?;
+        self.spent = source.spent();
+        let running = self.spread(source, &brake, stopped)?;
+        match self.supervise(&running, stop, brake) {
+            Ok(()) => {
+                let ended = running.end(self.request.plan.drain_deadline);
+                let (lanes, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                self.conclude(&lanes, tables, stop.is_raised())
+            }
+            Err(fatal) => {
+                self.ends_by_itself();
+                // Threads may hang, which may be why this ends: they must not be waited for.
+                std::mem::forget((running, self));
+                Err(fatal)
+            }
+        }
+    }
+
+    /// Whatever the reason, it is not that a message ended the process.
+    fn ends_by_itself(&self) {
+        if let Some(attempts) = &self.attempts {
+            attempts.end(LAST_NOTE);
+        }
+    }
+
+    fn excuse(&self, excuse: Excuse, holds: bool) {
+        if let Some(attempts) = &self.attempts {
+            attempts.excuse(excuse, holds);
+        }
+    }
+
+    /// What the job has used so far, without what made its deliveries.
+    fn usage(&self) -> Usage {
+        Usage::now().without(self.spent.get())
+    }
+
+    fn sinks(&self) -> Sinks {
+        self.writers.sinks()
+    }
+
+    fn loader(&self) -> Loader {
+        Loader {
+            state: self.sinks().state(),
+            default_user: self.request.plan.default_user.clone(),
+            turn: Arc::clone(&self.turn),
+        }
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        Sweeper {
+            state: self.sinks().state(),
+            log: self.sinks().log(),
+            tally: Arc::clone(&self.tally),
+        }
+    }
+
+    fn attempts(&self) -> Box<dyn AttemptStore> {
+        match &self.attempts {
+            Some(attempts) => attempts.store(),
+            None => Box::new(Unkept::default()),
+        }
+    }
+
+    fn outbox(&self) -> Option<PathBuf> {
+        let durable = self.request.sinks == SinkChoice::Durable;
+        durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
+    }
+
+    fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
+        let mut watch = Watch {
+            sinks: self.sinks(),
+            tally: Arc::clone(&self.tally),
+            board: Arc::clone(&self.board),
+            progress: Progress::new(self.request.quiet, unit(&self.request.input)),
+            watchdog: Watchdog::new(self.request.plan.watchdog_limit, self.clock.elapsed()),
+        };
+        let mut draining: Option<Instant> = None;
+        while !running.settlement.ended_within(LOOK) {
+            let fatal = self.writers.trouble.take();
+            if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
+                return Err(fatal);
+            }
+            if stop.is_raised() {
+                brake.pull();
+                self.excuse(Excuse::Ending, true);
+                let since = *draining.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.request.plan.drain_deadline {
+                    return Err(report::not_drained(self.request.plan.drain_deadline));
+                }
+            }
+            self.excuse(Excuse::Outage, watch.is_outage());
+            watch.look(self.clock.elapsed(), running)?;
+        }
+        watch.count();
+        self.writers.trouble.take().map_or(Ok(()), Err)
+    }
+}
+
+/// How often the job looks at itself.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long the state store may take to be told that the process ends by itself.
+const LAST_NOTE: Duration = Duration::from_secs(2);
+
+const fn unit(input: &Input) -> Unit {
+    match input {
+        Input::Generator(_) => Unit::Deliveries,
+        _ => Unit::Bytes,
+    }
+}
