@@ -171,6 +171,21 @@ impl Gate {
         self.guard.settled(lane, floor);
     }
 
+    /// See [`Guard::goes_on_from`].
+    pub fn goes_on_from(&mut self, lane: u32, to: u64) {
+        self.guard.goes_on_from(lane, to);
+    }
+
+    /// See [`Guard::pauses`].
+    pub fn pauses(&mut self, lane: u32) {
+        self.guard.pauses(lane);
+    }
+
+    /// See [`Guard::in_turn`].
+    pub fn in_turn(&self, lanes: impl Iterator<Item = u32>) -> Vec<u32> {
+        self.guard.in_turn(lanes)
+    }
+
     /// See [`Guard::is_empty`].
     pub fn is_empty(&mut self, lane: u32) {
         self.guard.is_empty(lane);

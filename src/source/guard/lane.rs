@@ -87,8 +87,9 @@ impl Watched {
         let run = match (self.run, self.row.condemned) {
             (Some(end), _) => count_below(end, waiting, &position),
             (None, Some(condemned)) => {
-                // They settled before: the condemned one was handed out after them.
-                self.name(condemned, None);
+                // They settled before, as the condemned one was handed out after them; but it may be that another one that ended a
+                // process comes again.
+                self.name(condemned, Some((first, condemned)));
                 count_below(condemned, waiting, &position)
             }
             (None, None) => {
@@ -147,6 +148,19 @@ impl Watched {
         }
     }
 
+    /// Nothing of it is in work, and nothing more may be handed out of it for now: others need not wait, and what ends the process
+    /// is not of this lane.
+    pub fn pauses(&mut self) {
+        self.run = None;
+        self.handed_out = self.floor;
+        self.rest();
+    }
+
+    pub fn goes_on_from(&mut self, to: u64) {
+        self.floor = self.floor.min(to);
+        self.handed_out = self.floor;
+    }
+
     pub fn nothing_waits(&mut self) {
         if !self.is_in_work() && self.run.is_none() && self.is_suspect() {
             self.trust();
@@ -198,10 +212,10 @@ fn judge(name: &str, floor: u64, kept: LaneAttempt) -> LaneAttempt {
         let in_work = kept.named.map_or(floor, |(_, end)| end);
         row.until = row.until.max(in_work);
         row.deaths += u32::from(!moved && !singly);
-        row.condemned = row.condemned.or_else(|| {
-            let (at, end) = kept.named?;
-            (singly && end == at + 1).then_some(at)
-        });
+        // Where one is condemned already, what was named goes before it: whatever ends the process there is found first.
+        if let Some((at, end)) = kept.named {
+            row.condemned = (singly && end == at + 1).then_some(at);
+        }
     }
     row.condemned = row.condemned.filter(|at| *at >= floor);
     let passed = moved && floor >= row.until && row.condemned.is_none();

@@ -16,8 +16,8 @@
 //! * **Deaths without progress** are counted: those after which the lane's settled floor is where it was at the start before.
 //!   Any progress resets the count, so a process that dies for other reasons accuses nobody as long as it gets on.
 //! * **Suspicion.** While any lane is suspect the whole source hands out one run of messages of one lane at a time, which is
-//!   named in the lane's row first and must be durable and acknowledged before the next one. Runs shrink with every death without progress: 256,
-//!   64, 16, 4. After [`DEATHS_BEFORE_SINGLY`] deaths messages go singly.
+//!   named in the lane's row first and must be durable and acknowledged before the next one; suspect lanes have every second turn.
+//!   Runs shrink with every death without progress: 256, 64, 16, 4. After [`DEATHS_BEFORE_SINGLY`] deaths messages go singly.
 //! * **Condemned** is the one message that was named while its lane went singly and the process died: the next start hands it
 //!   out as a dead letter with its raw bytes. Nothing else is ever dead-lettered by this guard.
 //! * **Trust** returns when the floor has passed all that was in work when the process died.
@@ -60,6 +60,16 @@ pub enum Permit {
 #[derive(Debug, Default)]
 pub struct Guard {
     lanes: BTreeMap<u32, Watched>,
+    turns: Turns,
+}
+
+/// Whose turn it was.
+#[derive(Debug, Default)]
+struct Turns {
+    /// The lanes of which something was handed out last: one that was trusted, one that was suspect.
+    last: [Option<u32>; 2],
+    /// The last of all was suspect.
+    was_suspect: bool,
 }
 
 impl Guard {
@@ -120,8 +130,31 @@ impl Guard {
         permit
     }
 
+    /// Lanes in the order in which they are to ask while one is suspect. Suspect lanes have every second turn, so that trust returns
+    /// soon; and those that went last ask last, or the others would wait until nothing of them waits any more.
+    pub fn in_turn(&self, lanes: impl Iterator<Item = u32>) -> Vec<u32> {
+        let (suspect, trusted): (Vec<u32>, Vec<u32>) =
+            lanes.partition(|lane| self.is_suspect(*lane));
+        let [trusted, suspect] = [(trusted, 0), (suspect, 1)].map(|(mut lanes, which)| {
+            lanes.sort_unstable();
+            let gone = lanes.partition_point(|lane| Some(*lane) <= self.turns.last[which]);
+            lanes.rotate_left(gone);
+            lanes
+        });
+        match self.turns.was_suspect {
+            true => [trusted, suspect].concat(),
+            false => [suspect, trusted].concat(),
+        }
+    }
+
+    fn is_suspect(&self, lane: u32) -> bool {
+        self.lanes.get(&lane).is_some_and(Watched::is_suspect)
+    }
+
     /// Everything before `end` was handed out.
     pub fn handed_out(&mut self, lane: u32, end: u64) {
+        self.turns.was_suspect = self.is_suspect(lane);
+        self.turns.last[usize::from(self.turns.was_suspect)] = Some(lane);
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.handed_out(end);
         }
@@ -132,6 +165,21 @@ impl Guard {
     pub fn settled(&mut self, lane: u32, floor: u64) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.settled(floor);
+        }
+    }
+
+    /// Everything that was handed out of a lane is durable, and it goes on at `to`, which may lie before it: what is there came late,
+    /// or comes again.
+    pub fn goes_on_from(&mut self, lane: u32, to: u64) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.goes_on_from(to);
+        }
+    }
+
+    /// Everything that was handed out of a lane is durable, but it cannot go on for now: others may.
+    pub fn pauses(&mut self, lane: u32) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.pauses();
         }
     }
 

@@ -22,7 +22,7 @@ const STATISTICS: Duration = Duration::from_secs(1);
 
 /// What every client is told.
 pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {
-    built_for(connection)?;
+    built_for(connection, WITH_TLS)?;
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", connection.brokers.reveal())
@@ -66,14 +66,17 @@ fn secure(config: &mut ClientConfig, connection: &Connection) {
     }
 }
 
-/// What was left out of this program.
-fn built_for(connection: &Connection) -> Result<(), Trouble> {
+/// Whether TLS and SCRAM are part of this program.
+const WITH_TLS: bool = cfg!(feature = "kafka-tls");
+
+/// What was left out of a program that is built with or without TLS.
+fn built_for(connection: &Connection, with_tls: bool) -> Result<(), Trouble> {
     let scram = connection
         .login
         .as_ref()
         .filter(|login| login.mechanism != Mechanism::Plain);
     let what = match (connection.tls, scram) {
-        _ if cfg!(feature = "kafka-tls") => return Ok(()),
+        _ if with_tls => return Ok(()),
         (true, _) => "TLS (kafka.tls)",
         (false, Some(login)) => login.mechanism.name(),
         (false, None) => return Ok(()),
@@ -275,6 +278,7 @@ mod tests {
             ..connection()
         };
         assert!(client(&plain).is_ok());
+        assert!(built_for(&plain, false).is_ok());
         let tls = Connection {
             tls: true,
             ..connection()
@@ -284,9 +288,10 @@ mod tests {
             ..connection()
         };
         for wanted in [tls, scram] {
-            let refused = client(&wanted).err().map(|trouble| trouble.to_string());
-            assert_eq!(refused.is_none(), cfg!(feature = "kafka-tls"));
-            assert!(refused.is_none_or(|text| text.contains("--features kafka-tls")));
+            assert!(built_for(&wanted, true).is_ok());
+            let refused = built_for(&wanted, false).unwrap_err().to_string();
+            assert!(refused.contains("--features kafka-tls"), "{refused}");
+            assert_eq!(client(&wanted).is_ok(), WITH_TLS);
         }
     }
 }

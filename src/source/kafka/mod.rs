@@ -14,9 +14,6 @@
 //! Memory: the driver fetches at most `queue_bytes_max` ahead of the job (and one fetch more), and at most some 25 MiB wait here
 //! for room at the job; both count beside `job.in_flight_bytes_max`.
 //!
-//! Known limit: a message with a header whose *name* is no UTF-8 ends the process, each time it is read: the driver's safe interface
-//! offers no other way to look at headers. No client writes such names by accident.
-//!
 //! After partitions were *lost* (the session ended, a member was presumed dead), or let go past the deadline, the same messages may be
 //! handed out a second time while their first copies are still open. That is safe: the copy's position settles only when the frontier
 //! behind all sinks has passed it, and so the first copy.
@@ -24,6 +21,7 @@
 pub mod begin;
 pub mod connect;
 mod context;
+mod headers;
 pub mod lane;
 pub mod partitions;
 pub mod publisher;

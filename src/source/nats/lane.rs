@@ -13,7 +13,19 @@
 //! * a message that is held is taken once, however often it is delivered; a repetition only replaces its reply subject;
 //! * nothing at or above the floor is ever acknowledged;
 //! * [`Lane::up_to`] names nothing while a message with a lower sequence may be open, here or nowhere: acknowledging *up to* a
-//!   message acknowledges everything before it, also what was delivered to a process that died, or was lost on the way.
+//!   message acknowledges everything before it, also what was delivered to a process that died, or was lost on the way;
+//! * acknowledgements *up to* bear numbers of deliveries that only grow. The server passes over one whose number is not above that of the
+//!   last, and answers as if it had taken it (`processAckMsg` in nats-server's `consumer.go`, 2.10 to 2.15). But a message that was delivered
+//!   twice bears a higher number than those behind it. So the numbers count what is acknowledged, from where the consumer stood, or from
+//!   where it stands whenever nothing is open: as no message is acknowledged without a delivery, they do not pass the server's own. They
+//!   must not: what it delivers under a number that it counts as acknowledged it does not write down as open (`UpdateDelivered` in its
+//!   `filestore.go`).
+
+mod standing;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -22,6 +34,8 @@ use async_nats::Subject;
 
 use super::token::Token;
 use crate::event::Millis;
+use standing::Doubt;
+pub use standing::Standing;
 
 #[derive(Debug)]
 struct Held {
@@ -51,6 +65,8 @@ pub struct Lane {
     ordinals: HashMap<u64, u64>,
     first: u64,
     sent: u64,
+    /// Up to where acknowledgements have ever been sent.
+    tried: u64,
     floor: u64,
     /// The highest sequence that came.
     highest: u64,
@@ -58,29 +74,22 @@ pub struct Lane {
     disorder: Option<u64>,
     /// The consumer's own number of the last delivery.
     delivery: u64,
-    /// Since when the server may know of deliveries that never came here; none once it was found not to.
-    doubt: Option<Duration>,
-    /// Since when there has been doubt without a break.
-    doubtful_since: Duration,
-}
-
-/// What the server says of a lane's consumer, all at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Delivered and not acknowledged.
-    pub ack_pending: u64,
-    /// Everything up to this sequence of the stream is acknowledged.
-    pub acknowledged: u64,
-    /// The highest sequence of the stream that was delivered.
-    pub delivered: u64,
+    /// Nothing came since the connection became another one: the number may be one that the server has forgotten.
+    is_uncounted: bool,
+    /// The number of the delivery by which everything before `first` was acknowledged.
+    acknowledged_delivery: u64,
+    doubt: Option<Doubt>,
+    /// How much of what is held the server did not know to have delivered, and since when that has not become less.
+    forgotten: (u64, Duration),
+    /// The ordinal of the next message when the consumer's numbers began again.
+    rewound: Option<u64>,
 }
 
 impl Lane {
     /// A lane of which nothing came yet. Until the server was asked, an earlier process may have left deliveries open.
     pub fn new(now: Duration) -> Self {
         Self {
-            doubt: Some(now),
-            doubtful_since: now,
+            doubt: Some(Doubt::at(now)),
             ..Self::default()
         }
     }
@@ -90,13 +99,22 @@ impl Lane {
         self.delivery = delivery;
     }
 
+    /// The number that an acknowledgement of everything before the floor bears.
+    const fn number(&self) -> u64 {
+        self.acknowledged_delivery + (self.floor - self.first)
+    }
+
     /// A message was delivered.
     pub fn arrived(&mut self, token: &Token, reply: Subject, now: Duration) -> Arrival {
         // Also the first one: what was delivered before it, here or to an earlier process, may be open.
-        if token.delivery != self.delivery + 1 {
+        if self.is_uncounted || token.delivery != self.delivery + 1 {
             self.doubts(now);
         }
+        if token.delivery <= self.delivery {
+            self.rewound();
+        }
         self.delivery = token.delivery;
+        self.is_uncounted = false;
         if let Some(held) = self.find(token.sequence) {
             if held.at != token.at {
                 return Arrival::Strange;
@@ -106,6 +124,9 @@ impl Lane {
             return Arrival::Known;
         }
         let ordinal = self.next();
+        if self.tried == ordinal {
+            self.nothing_waits_before(token.delivery);
+        }
         if token.sequence < self.highest {
             self.disorder = Some(ordinal);
         }
@@ -172,12 +193,14 @@ impl Lane {
         let due = usize::try_from(self.floor - self.sent).ok()?;
         let settled = self.held.iter().skip(self.place(self.sent)).take(due);
         let last = settled.max_by_key(|held| held.sequence)?;
-        Some((last.reply.clone(), due as u64))
+        let reply = Token::renumbered(&last.reply, self.number())?;
+        Some((reply.into(), due as u64))
     }
 
     /// The acknowledgements of the next `count` messages are under way; answers the ordinal at which they end.
     pub fn sending(&mut self, count: u64) -> u64 {
         self.sent = (self.sent + count).min(self.floor);
+        self.tried = self.tried.max(self.sent);
         self.sent
     }
 
@@ -188,6 +211,7 @@ impl Lane {
             self.ordinals.remove(&held.sequence);
         }
         self.first += count;
+        self.acknowledged_delivery += count;
         count
     }
 
@@ -198,59 +222,21 @@ impl Lane {
         count
     }
 
-    /// The connection is another one: deliveries may have been lost with the old one.
-    pub const fn reconnected(&mut self, now: Duration) {
-        self.doubts(now);
-    }
-
-    const fn doubts(&mut self, now: Duration) {
-        if self.doubt.is_none() {
-            self.doubtful_since = now;
-        }
-        self.doubt = Some(now);
-    }
-
-    /// Whether the server may know of deliveries that never came here.
-    pub const fn is_in_doubt(&self) -> bool {
-        self.doubt.is_some()
-    }
-
-    /// For how long the server has known of deliveries that never came here. What a reader that died held comes here after the
-    /// server's patience; where doubt lasts longer, another one reads.
-    pub fn in_doubt_for(&self, now: Duration) -> Duration {
-        let since = self.doubt.map(|_| self.doubtful_since);
-        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
-    }
-
-    /// The server answered a question of `asked`: the doubt ends if everything it waits for is held here. Answers how much of it is
-    /// not.
-    pub fn heard(&mut self, standing: &Standing, asked: Duration) -> u64 {
-        if self.doubt.is_none_or(|since| asked <= since) {
-            return 0;
-        }
-        let waited_for = standing.acknowledged + 1..=standing.delivered;
-        let here = self
-            .held
-            .iter()
-            .filter(|held| waited_for.contains(&held.sequence));
-        let missing = standing.ack_pending.saturating_sub(here.count() as u64);
-        if missing == 0 {
-            self.doubt = None;
-        }
-        missing
-    }
-
-    /// The sequence before which the server knows everything to be acknowledged, once all that it waits for is here.
-    pub fn acknowledged(&self) -> Option<u64> {
-        let lowest = self.held.iter().map(|held| held.sequence).min();
-        self.doubt
-            .is_none()
-            .then(|| lowest.unwrap_or(self.highest + 1))
-    }
-
     /// Whether everything before an ordinal is acknowledged, and the server waits for nothing that is not here.
     pub const fn is_settled_before(&self, ordinal: u64) -> bool {
         self.doubt.is_none() && self.first == ordinal
+    }
+
+    /// Whether everything before an ordinal is settled.
+    pub const fn is_durable_before(&self, ordinal: u64) -> bool {
+        self.floor >= ordinal
+    }
+
+    /// Whether what came at an ordinal or behind it belongs before what settled last: the server waits for nothing that is not here, and
+    /// everything before the ordinal settled, but cannot be acknowledged *up to* before that has settled too.
+    pub fn goes_back(&self, ordinal: u64) -> bool {
+        let is_idle = self.sent == self.first && self.first < ordinal && self.floor == ordinal;
+        self.doubt.is_none() && is_idle && self.disorder.is_some_and(|last| ordinal <= last)
     }
 
     /// The sequence of what is held under an ordinal; that of nothing at all where none is.
@@ -259,18 +245,23 @@ impl Lane {
         held.map_or(u64::MAX, |held| held.sequence)
     }
 
-    /// Gives everything that is held, of which nothing may have been handed out, ordinals in the order of the sequences; answers at which
-    /// place each was before, or none if that is where it is.
-    pub fn in_order(&mut self) -> Option<Vec<usize>> {
-        self.disorder.take()?;
-        let mut all: Vec<(usize, Held)> = self.held.drain(..).enumerate().collect();
-        all.sort_by_key(|(_, held)| held.sequence);
-        let places = all.iter().map(|(place, _)| *place).collect();
-        for (ordinal, (_, held)) in (self.first..).zip(all) {
+    /// Gives everything from an ordinal on, of which nothing may have been handed out, ordinals in the order of the sequences; answers at
+    /// which place each was before, or none if that is where it is.
+    pub fn in_order(&mut self, from: u64) -> Option<Vec<usize>> {
+        self.disorder.filter(|last| from <= *last)?;
+        let waiting = self.held.split_off(self.place(from).min(self.held.len()));
+        let mut waiting: Vec<(usize, Held)> = waiting.into_iter().enumerate().collect();
+        let is_sorted = waiting.is_sorted_by_key(|(_, held)| held.sequence);
+        waiting.sort_by_key(|(_, held)| held.sequence);
+        let highest = self.held.iter().map(|held| held.sequence).max();
+        let below = waiting.partition_point(|(_, held)| Some(held.sequence) < highest);
+        self.disorder = (below > 0).then(|| from + below as u64 - 1);
+        let places = waiting.iter().map(|(place, _)| *place).collect();
+        for (ordinal, (_, held)) in (from..).zip(waiting) {
             self.ordinals.insert(held.sequence, ordinal);
             self.held.push_back(held);
         }
-        Some(places)
+        (!is_sorted).then_some(places)
     }
 
     /// The reply subjects of at most `most` messages for which the server has waited for `longest`; it is to be told that they are
@@ -296,7 +287,3 @@ impl Lane {
         usize::try_from(ordinal.saturating_sub(self.first)).unwrap_or(usize::MAX)
     }
 }
-
-#[cfg(test)]
-#[path = "lane_tests.rs"]
-mod tests;

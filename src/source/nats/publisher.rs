@@ -24,6 +24,9 @@ use crate::source::trouble::Trouble;
 const WINDOW: usize = 8 * 1024;
 /// How long a confirmation may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where a pace is kept, what is due within such a time goes out together: woken for each confirmation and each message that
+/// is due, the two sides would spend most of their time waking each other.
+const TURN: Duration = Duration::from_millis(1);
 /// How often a message is sent again before its stream is given up.
 const ATTEMPTS: u32 = 12;
 
@@ -141,6 +144,9 @@ impl Publisher {
             }
             for message in batch.drain(..) {
                 self.confirmed(&message)?;
+            }
+            if wait.is_some() {
+                tokio::time::sleep(TURN).await;
             }
         }
         Ok(self.published)

@@ -41,6 +41,15 @@ impl Token {
             pending: number()?,
         })
     }
+
+    /// A delivery's reply subject with another number among the consumer's deliveries.
+    pub fn renumbered(reply: &str, delivery: u64) -> Option<String> {
+        let mut tokens: Vec<&str> = reply.split('.').collect();
+        let place = if tokens.len() > 9 { 8 } else { 6 };
+        let number = delivery.to_string();
+        *tokens.get_mut(place)? = &number;
+        Some(tokens.join("."))
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +74,13 @@ mod tests {
             format!("$JS.ACK.hub.hash.{numbers}.random"),
         ] {
             assert_eq!(Token::parse(&reply), Some(EXPECTED), "{reply}");
+            let again = Token::renumbered(&reply, 1_041).unwrap();
+            let expected = Token {
+                delivery: 1_041,
+                ..EXPECTED
+            };
+            assert_eq!(Token::parse(&again), Some(expected), "{again}");
+            assert_eq!(again.replace("1041", "41"), reply);
         }
         for bad in [
             "",

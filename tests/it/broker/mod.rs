@@ -2,4 +2,5 @@
 
 pub mod job;
 pub mod own;
+pub mod suspicion;
 pub mod wait;

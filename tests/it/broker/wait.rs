@@ -6,10 +6,16 @@ use std::time::{Duration, Instant};
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_or_say(|| what.to_owned(), holds);
+}
+
+/// The same; what is said in the end is asked for only then.
+pub fn until_or_say(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < LIMIT, "waited in vain until {what}");
+        let late = begun.elapsed() > LIMIT;
+        assert!(!late, "waited in vain until {}", what());
         pause(Duration::from_millis(20));
     }
 }

@@ -148,7 +148,8 @@ fn a_member_that_ends_in_the_middle_of_a_rebalance_ends() {
     assert!(other.end().is_none());
 }
 
-fn named(settings: &Settings, name: &str) -> Settings {
+/// The same for a member that has a name of its own.
+pub fn named(settings: &Settings, name: &str) -> Settings {
     Settings {
         member: Some(name.into()),
         session_timeout: Duration::from_secs(10),

@@ -6,6 +6,7 @@
 mod commits;
 mod failures;
 mod handing_out;
+mod headers;
 mod logins;
 mod members;
 #[cfg(feature = "faults")]
@@ -14,6 +15,7 @@ mod pressure;
 mod program;
 mod replay;
 mod start;
+mod suspicion;
 mod world;
 
 use crate::broker::{job, wait};

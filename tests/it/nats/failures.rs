@@ -1,7 +1,7 @@
 //! What goes wrong at the server, and what the source says of it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hookflow::error::Exit;
 use hookflow::source::nats::NatsSource;
@@ -113,13 +113,39 @@ fn a_stream_made_anew_under_open_messages_ends_the_job() {
 }
 
 #[test]
+fn a_consumer_made_anew_under_open_messages_ends_the_job() {
+    for acknowledge in [Acknowledge::UpTo, Acknowledge::Each] {
+        let Some(world) = World::new("consumer made anew") else {
+            return;
+        };
+        let world = world.set_up_with(acknowledge, Duration::from_secs(30));
+        let begun = Instant::now();
+        let lane = world.publish_to_one_lane(0..10);
+        let mut job = Job::start(&world.settings);
+        job.take(10);
+        until(
+            "the old consumer is old enough to be told from the new one",
+            || begun.elapsed() > Duration::from_millis(200),
+        );
+        world.delete_consumer(lane);
+        hookflow::source::nats::setup(&world.settings).unwrap();
+        let failure = job.fails_in_time();
+        assert_eq!(failure.exit, Exit::Watchdog);
+        assert!(failure.message.contains("made anew"), "{failure}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_deleted_is_said() {
     let Some(world) = World::new("stream deleted") else {
         return;
     };
     let world = world.set_up();
-    let job = Job::start(&world.settings);
+    let mut job = Job::start(&world.settings);
     world.publish(0..100);
+    // It reads: a stream that is missing at the start is refused.
+    let parcels = job.take(100);
+    job.settle_all(&parcels);
     world.delete_stream();
     let said = job.says_in_time("does not exist");
     assert!(said.contains("hookflow setup"), "{said}");

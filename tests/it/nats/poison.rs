@@ -12,7 +12,7 @@ use hookflow::sink::state::view::{DeadLetterView, StateReader};
 use hookflow::source::attempt::LaneAttempt;
 use tempfile::TempDir;
 
-use super::world::{LIMIT, World, until};
+use super::world::{LIMIT, World, until_or_say};
 use crate::clickhouse_server::Server;
 use crate::conformance_state::database::{Database, connect, runtime};
 use crate::recipient_tables::member::{Settings, hookflow};
@@ -131,7 +131,8 @@ impl Place {
     /// Waits until everything is acknowledged, then lets the member end well; its status if it ended before that.
     fn outcome(&self, mut member: Child) -> Option<ExitStatus> {
         let mut ended = None;
-        until(&format!("all is acknowledged\n{}", self.said()), || {
+        let said = || format!("all is acknowledged: {}\n{:?}", self.said(), self.rows());
+        until_or_say(said, || {
             ended = member.try_wait().unwrap();
             ended.is_some() || self.world.is_acknowledged()
         });

@@ -73,6 +73,16 @@ impl Server {
         self.is_up();
     }
 
+    /// The file in which it keeps how far a consumer is.
+    pub fn state_of(&self, stream: &str, consumer: &str) -> PathBuf {
+        let streams = self.folder.path().join("data/jetstream/$G/streams");
+        streams
+            .join(stream)
+            .join("obs")
+            .join(consumer)
+            .join("o.dat")
+    }
+
     fn is_up(&mut self) {
         until("the server is up", || {
             let ended = self.child.try_wait().unwrap();

@@ -1,47 +1,21 @@
 //! A lane over which processes died: one message at a time, in the order of the stream, whoever held them.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookflow::source::Record;
 use hookflow::source::attempt::LaneAttempt;
-use hookflow::source::guard::{Answer, AttemptStore};
 use hookflow::source::nats::settings::Acknowledge;
+use hookflow::source::{Parcel, Record};
+use hookflow::tally::Counter;
 
 use super::job::Job;
-use super::world::{World, until};
+use super::server::Server;
+use super::world::{World, until, until_or_say};
+use crate::broker::suspicion::{Suspicion, Written, singly};
 
 const ACK_WAIT: Duration = Duration::from_secs(1);
 
-/// Knows one row, of one lane.
-#[derive(Debug)]
-struct Suspicion {
-    lane: u32,
-    row: LaneAttempt,
-    answers: VecDeque<Answer>,
-    written: Arc<Mutex<Vec<LaneAttempt>>>,
-}
-
-impl AttemptStore for Suspicion {
-    fn read(&mut self, lanes: Vec<String>) {
-        let ours = format!(" lane {} of ", self.lane);
-        let names = lanes.into_iter().filter(|name| name.contains(&ours));
-        let rows = names.map(|lane| LaneAttempt {
-            lane,
-            ..self.row.clone()
-        });
-        self.answers.push_back(Answer::Kept(rows.collect()));
-    }
-
-    fn write(&mut self, rows: Vec<LaneAttempt>) {
-        self.written.lock().unwrap().extend(rows);
-        self.answers.push_back(Answer::Written);
-    }
-
-    fn answer(&mut self, _wait: Duration) -> Option<Answer> {
-        self.answers.pop_front()
-    }
+fn suspicion(lane: u32, row: LaneAttempt, written: &Written) -> Box<Suspicion> {
+    Suspicion::new(format!(" lane {lane} of "), row, written)
 }
 
 /// The number in a message, and whether it is condemned.
@@ -66,24 +40,13 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
         let world = world.set_up_with(acknowledge, ACK_WAIT);
         let lane = world.publish_to_one_lane(0..9);
         world.died_over(lane, 5);
-        let written = Arc::default();
-        let mut job = Job::guarded(
-            &world.settings,
-            Box::new(Suspicion {
-                lane,
-                row: LaneAttempt {
-                    lane: String::new(),
-                    floor: 1,
-                    deaths: 5,
-                    running: true,
-                    named: Some((3, 4)),
-                    until: 1_000,
-                    condemned: None,
-                },
-                answers: VecDeque::new(),
-                written: Arc::clone(&written),
-            }),
-        );
+        let written = Written::default();
+        let row = LaneAttempt {
+            running: true,
+            named: Some((3, 4)),
+            ..singly()
+        };
+        let mut job = Job::guarded(&world.settings, suspicion(lane, row, &written));
         // What settled before the third was named goes first, then that alone, then one after the other.
         let mut expected = vec![vec![(0, false), (1, false)], vec![(2, true)]];
         expected.extend((3..9).map(|number| vec![(number, false)]));
@@ -111,4 +74,119 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
         });
         assert!(job.end().is_none());
     }
+}
+
+/// One message, and nothing else before it is settled.
+fn one(job: &mut Job) -> (u64, Parcel) {
+    let mut parcels = job.take(1);
+    let parcel = parcels.pop().unwrap();
+    assert_eq!(parcel.records.len(), 1);
+    (read(&parcel.records[0]).0, parcel)
+}
+
+/// The server passes over an acknowledgement *up to* a delivery that is older than the last that was acknowledged.
+#[test]
+fn what_the_dead_gave_back_first_is_acknowledged_though_it_was_delivered_before() {
+    let Some(world) = World::new("given back first") else {
+        return;
+    };
+    let world = world.set_up_with(Acknowledge::UpTo, ACK_WAIT);
+    let lane = world.publish_to_one_lane(0..4);
+    world.died_over(lane, 4);
+    // So these are delivered again at once, and the first two when the server's patience is over.
+    for delivery in [3, 4] {
+        world.answer(lane, delivery, delivery, "-NAK");
+    }
+    let written = Written::default();
+    let mut job = Job::guarded(&world.settings, suspicion(lane, singly(), &written));
+    for number in 0..4 {
+        let (came, parcel) = one(&mut job);
+        assert_eq!(came, number);
+        job.settle_all(&[parcel]);
+        until("it is acknowledged", || {
+            let info = world.consumer(lane);
+            info.ack_floor.stream_sequence == number + 1
+                && info.num_ack_pending as u64 == 3 - number
+        });
+    }
+    assert!(job.count(Counter::Redelivered) >= 4);
+    assert!(job.end().is_none());
+}
+
+/// How far a consumer is, as nats-server writes it down (`encodeConsumerState` in its `store.go`), where the numbers are small: the
+/// sequence that is acknowledged, and that which is delivered.
+fn kept(state: &[u8]) -> Option<(u8, u8)> {
+    Some((*state.get(3)?, *state.get(5)?))
+}
+
+/// The server writes down how far a consumer is now and then; one that dies goes on with what it wrote last.
+#[test]
+fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
+    for acknowledge in [Acknowledge::UpTo, Acknowledge::Each] {
+        let Some(mut server) = Server::start("forgotten", "") else {
+            return;
+        };
+        let world = World::on(&server.url()).set_up_with(acknowledge, ACK_WAIT);
+        let lane = world.publish_to_one_lane(0..4);
+        let written = Written::default();
+        let mut job = Job::guarded(&world.settings, suspicion(lane, singly(), &written));
+        let (came, first) = one(&mut job);
+        assert_eq!(came, 0);
+        let (stream, consumer) = (&world.settings.stream, world.settings.consumer_of(lane));
+        let path = server.state_of(stream, &consumer);
+        let mut state = Vec::new();
+        until("the deliveries are written down", || {
+            state = std::fs::read(&path).unwrap_or_default();
+            kept(&state) == Some((0, 4))
+        });
+        job.settle_all(&[first]);
+        let (came, second) = one(&mut job);
+        assert_eq!(came, 1);
+        server.kill();
+        std::fs::write(&path, state).unwrap();
+        server.start_again();
+        assert_eq!(world.consumer(lane).ack_floor.stream_sequence, 0);
+        let says = || {
+            let (troubles, failure) = (job.condition.troubles(), job.condition.take_failure());
+            format!("the first is delivered again: {troubles:?}, {failure:?}")
+        };
+        until_or_say(says, || job.count(Counter::Redelivered) > 0);
+        job.settle_all(&[second]);
+        // The second is held, and durable.
+        for expected in [0, 2, 3] {
+            let (came, parcel) = one(&mut job);
+            assert_eq!(came, expected, "{acknowledge:?}");
+            job.settle_all(&[parcel]);
+        }
+        until("all is acknowledged", || world.is_acknowledged());
+        assert!(job.end().is_none());
+    }
+}
+
+#[test]
+fn a_suspect_lane_with_much_waiting_leaves_others_their_turn() {
+    let Some(world) = World::new("turns") else {
+        return;
+    };
+    let world = world.set_up_with(Acknowledge::UpTo, ACK_WAIT);
+    let suspect = world.publish_as("one", 0..9);
+    let tenants = (2..).map(|number| format!("tenant {number}"));
+    let published = tenants.map(|tenant| world.publish_as(&tenant, 100..101));
+    let other = published.take(50).find(|lane| *lane > suspect);
+    assert!(other.is_some(), "no tenant is of a later lane");
+    let written = Written::default();
+    let mut job = Job::guarded(&world.settings, suspicion(suspect, singly(), &written));
+    let first = job.take(1);
+    // By then the messages of all have come.
+    job.is_quiet(ACK_WAIT);
+    job.settle_all(&first);
+    let mut lanes = vec![first[0].lane];
+    for _ in 0..2 {
+        let parcels = job.take(1);
+        lanes.push(parcels[0].lane);
+        job.settle_all(&parcels);
+    }
+    assert!(lanes.contains(&suspect), "{lanes:?}");
+    assert!(lanes.iter().any(|lane| *lane != suspect), "{lanes:?}");
+    assert!(job.end().is_none());
 }

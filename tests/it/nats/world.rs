@@ -11,7 +11,7 @@ use hookflow::source::nats::{assign::Lanes, setup};
 use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
 
-pub use crate::broker::wait::{LIMIT, throughout, until};
+pub use crate::broker::wait::{LIMIT, throughout, until, until_or_say};
 use crate::skip::skipped_server;
 
 /// A connection that says nothing of who we are.
@@ -109,11 +109,17 @@ impl World {
 
     /// Publishes them all as one tenant's, so that they are of one lane, whose number is answered.
     pub fn publish_to_one_lane(&self, numbers: std::ops::Range<u64>) -> u32 {
+        self.publish_as("one", numbers)
+    }
+
+    /// The same, as this tenant's.
+    pub fn publish_as(&self, tenant: &str, numbers: std::ops::Range<u64>) -> u32 {
         let prefix = self.settings.subject.clone();
-        let messages = numbers.map(move |number| message(&prefix, number, "one"));
+        let user = tenant.to_owned();
+        let messages = numbers.map(move |number| message(&prefix, number, &user));
         publish(&self.settings.connection, messages, Pace::default()).unwrap();
         let mut filter = format!("{}.*.ses.", self.settings.subject);
-        push_token(&mut filter, "one");
+        push_token(&mut filter, tenant);
         let subjects = self.wait(async {
             use futures_util::TryStreamExt;
             let stream = self.stream().await;

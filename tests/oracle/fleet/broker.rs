@@ -16,6 +16,13 @@ pub struct Standing {
     pub acknowledged: u64,
 }
 
+impl Standing {
+    /// How many messages there are.
+    pub const fn held(&self) -> u64 {
+        self.open + self.acknowledged
+    }
+}
+
 /// A message that a broker holds.
 #[derive(Clone, Debug)]
 pub struct Message {

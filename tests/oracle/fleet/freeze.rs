@@ -47,10 +47,15 @@ impl Freeze {
     }
 }
 
-/// Freezes while load flows, waits until acknowledgements stand still, and judges them. The state as of the freeze is seen because
-/// nobody can change it any more: tables are read by the transaction that locks them, and a stopped server is killed
-/// and started again while the members are stopped.
-pub fn freeze(fleet: &Fleet<'_>, contents: &Contents, freeze: Freeze) -> Result<Found, String> {
+/// Freezes while load flows, does something meanwhile, waits until acknowledgements stand still, and judges them. The state as of
+/// the freeze is seen because nobody can change it any more: tables are read by the transaction that locks them, and a
+/// stopped server is killed and started again while the members are stopped.
+pub fn freeze(
+    fleet: &mut Fleet<'_>,
+    contents: &Contents,
+    freeze: Freeze,
+    meanwhile: impl FnOnce(&mut Fleet<'_>),
+) -> Result<Found, String> {
     let store = freeze.locks().then(|| fleet.store());
     if let Some(store) = &store {
         store.lock();
@@ -58,6 +63,7 @@ pub fn freeze(fleet: &Fleet<'_>, contents: &Contents, freeze: Freeze) -> Result<
     for server in freeze.servers() {
         fleet.server("pause", server);
     }
+    meanwhile(fleet);
     let standing = fleet.standstill();
     fleet.signal(&[0, 1], "-STOP");
     for server in freeze.servers() {

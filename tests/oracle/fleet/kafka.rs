@@ -97,8 +97,9 @@ impl Broker for Kafka {
 
     fn standing(&self, stack: &Stack, name: &str) -> Option<Standing> {
         let consumer = consumer(stack, name);
-        let ends = ends(&consumer, name)?;
         let committed = consumer.committed_offsets(all(name, Offset::Invalid), PATIENCE);
+        // Looked at after what is committed, so that they are behind it; a broker that has just started may not know that yet.
+        let ends = ends(&consumer, name)?;
         let mut standing = Standing::default();
         for partition in committed.ok()?.elements() {
             partition.error().ok()?;
@@ -109,7 +110,7 @@ impl Broker for Kafka {
             };
             standing.floors.insert(lane, floor);
             standing.acknowledged += floor;
-            standing.open += ends[&lane].checked_sub(floor).unwrap();
+            standing.open += ends[&lane].checked_sub(floor)?;
         }
         Some(standing)
     }

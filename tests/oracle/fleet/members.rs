@@ -170,13 +170,18 @@ impl<'a> Fleet<'a> {
         assert!(process::run(command, signal).unwrap().success());
     }
 
-    /// Begins to publish the next part, which takes some seconds.
+    /// Begins to publish the next part, which takes some seconds. The broker may die as soon as this returns: whoever publishes has
+    /// found it.
     pub fn publish(&mut self) {
         self.published();
+        let before = self.standing().held();
         let part = self.parts.pop_front().expect("a part for each disturbance");
         let mut command = self.hookflow();
         command.args(["publish", "--rate", RATE]).arg(part);
         self.publishing = Some(command.stdout(Stdio::null()).spawn().unwrap());
+        until("the broker holds more", || {
+            (self.standing().held() > before).then_some(())
+        });
     }
 
     /// Whether there is another part.
@@ -244,7 +249,7 @@ impl<'a> Fleet<'a> {
         let started = Instant::now();
         while !self.is_settled() {
             self.are_alive();
-            let late = started.elapsed() > LIMIT;
+            let late = started.elapsed() > LIMIT * 2;
             assert!(!late, "still open: {:?}", self.standing());
             process::pause(LOOK);
         }

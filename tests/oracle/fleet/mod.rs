@@ -46,8 +46,8 @@ fn alone() -> MutexGuard<'static, ()> {
 /// How often each member is killed at random: fewer times than a message that ends the process may be tried.
 const KILLS: usize = 3;
 
-/// Parts of the deliveries, one for each thing that is done to the fleet.
-const PARTS: usize = 2 * KILLS + 4 + 3 + 1;
+/// Parts of the deliveries, one for each thing that is done to the fleet, and two for each freeze.
+const PARTS: usize = 2 * KILLS + 2 * 4 + 3 + 1;
 
 fn kills(fleet: &mut Fleet<'_>) {
     let mut random = random(fleet.world.seed, 9);
@@ -65,7 +65,12 @@ fn freezes(fleet: &mut Fleet<'_>, prepared: &Prepared) {
     for what in [Freeze::Log, Freeze::Tables, Freeze::State, Freeze::Both] {
         fleet.publish();
         fleet.until_acknowledged(300);
-        let found = freeze(fleet, &prepared.contents, what).unwrap();
+        // However fast the fleet is, much is open then.
+        let another_part = |fleet: &mut Fleet<'_>| {
+            fleet.publish();
+            fleet.published();
+        };
+        let found = freeze(fleet, &prepared.contents, what, another_part).unwrap();
         println!("{what:?}: {found:?}");
         assert!(
             found.acknowledged > 300,

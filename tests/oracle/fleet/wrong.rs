@@ -33,7 +33,7 @@ fn caught(
         assert!(fleet.has_parts(), "{name} is not caught");
         fleet.publish();
         fleet.until_acknowledged(300);
-        match freeze(&fleet, &prepared.contents, *kind) {
+        match freeze(&mut fleet, &prepared.contents, *kind, |_| ()) {
             Ok(found) => println!("{name} is not caught by {kind:?}: {found:?}"),
             Err(objection) => {
                 println!("{name}: {objection} ({:?})", started.elapsed());

@@ -6,6 +6,9 @@
 //! A commit of a partition that is not ours any more is refused by the brokers, which know the assignment it belongs to; an
 //! answer that comes after its lane was let go means nothing here, for a lane is one assignment of a partition.
 //!
+//! What does not stand is sent again, as long as it takes: nothing is lost by that, but all since the last commit would come again
+//! after a start. So it is trouble when it lasts, and at once where only a person can mend it.
+//!
 //! The brokers forget a commit that nobody repeats (after `offsets.retention.minutes`, a week) where the group has no members; so
 //! where partitions are given by settings, all of them are committed anew every hour, whether anything came or not.
 
@@ -16,18 +19,25 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::{Reader, Work};
 use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
-use crate::source::kafka::connect::PATIENCE;
+use crate::source::kafka::connect::{PATIENCE, meaning};
 use crate::source::kafka::context::{Consumer, Partition, list, offsets};
+use crate::source::trouble::Trouble;
 use crate::tally::Counter;
 
 /// How often at most.
 const EVERY: Duration = Duration::from_millis(100);
 /// How long after a commit that did not stand the next one is sent.
 const REST: Duration = Duration::from_millis(500);
+
+/// How long commits may not stand before somebody should look.
+const LASTS: Duration = Duration::from_secs(10);
+const LASTING: &str = "Kafka lets no commit stand of some partitions: all since the last one would come again after a start. See \
+                       whether their topic is still there, and what the brokers log of the group kafka.group";
 
 /// How often all is committed anew.
 pub(super) const RENEW: Duration = Duration::from_secs(3_600);
@@ -39,8 +49,13 @@ struct Due {
     upto: u64,
 }
 
-/// A request that was answered, and whether each of it stands.
-type Answer = Vec<(Due, bool)>;
+/// A request that was answered.
+struct Answer {
+    /// Whether each of it stands.
+    stands: Vec<(Due, bool)>,
+    /// Why not all of it does, as far as the driver says.
+    code: Option<Code>,
+}
 
 /// The thread that waits for answers.
 pub(super) struct Committer {
@@ -96,10 +111,10 @@ fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Send
 /// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what stands.
 fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
     let offsets = list(due.iter().map(|one| (&one.partition, Some(one.upto))));
-    let all = edge::pass(Point::SourceAcknowledge, || {
+    let done = edge::pass(Point::SourceAcknowledge, || {
         consumer.commit(&offsets, CommitMode::Sync)
-    })
-    .is_ok();
+    });
+    let all = done.is_ok();
     let known = match !all && due.len() > 1 {
         true => known(consumer, &due),
         false => HashMap::new(),
@@ -108,7 +123,10 @@ fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
         let stands = all || known.get(&one.partition) == Some(&one.upto);
         (one, stands)
     });
-    answered.collect()
+    Answer {
+        stands: answered.collect(),
+        code: done.err().and_then(|error| error.rdkafka_error_code()),
+    }
 }
 
 fn known(consumer: &Consumer, due: &[Due]) -> HashMap<Partition, u64> {
@@ -130,7 +148,9 @@ impl Reader {
         }
         self.renew(now);
         let due: Vec<Due> = self.works.iter_mut().filter_map(due).collect();
-        if !due.is_empty() {
+        if due.is_empty() {
+            self.all_stands();
+        } else {
             self.commit_after = now + EVERY;
             self.committer.send(due);
         }
@@ -152,9 +172,9 @@ impl Reader {
         }
     }
 
-    fn committed(&mut self, answer: &[(Due, bool)]) {
+    fn committed(&mut self, answer: &Answer) {
         let (mut acknowledged, mut refused) = (0, 0);
-        for (due, stands) in answer {
+        for (due, stands) in &answer.stands {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.lane.number() == due.lane) {
                 acknowledged += work.lane.committed(due.upto, *stands);
@@ -166,11 +186,51 @@ impl Reader {
         }
         self.tally.count(Counter::Acknowledged, acknowledged);
         self.tally.count(Counter::AckUnconfirmed, refused);
-        if refused > 0 {
-            tracing::debug!(refused, "a commit did not stand: it is sent again");
-            self.commit_after = self.now() + REST;
+        match refused {
+            0 => self.all_stands(),
+            _ => self.refused(answer.code),
         }
     }
+
+    fn all_stands(&mut self) {
+        if self.refused_since.take().is_some() {
+            self.condition.well("commits");
+        }
+    }
+
+    /// It is sent again.
+    fn refused(&mut self, code: Option<Code>) {
+        let now = self.now();
+        self.commit_after = now + REST;
+        tracing::debug!(?code, "a commit did not stand: it is sent again");
+        let Some(code) = code.filter(|code| !is_told_elsewhere(*code)) else {
+            // It may have lasted because nobody answered.
+            self.refused_since = self.refused_since.and(Some(now));
+            return;
+        };
+        let since = *self.refused_since.get_or_insert(now);
+        match meaning(code) {
+            Trouble::Refused(why) => self.condition.trouble("commits", why),
+            Trouble::Passing(_) if now.saturating_sub(since) >= LASTS => {
+                self.condition.trouble("commits", LASTING);
+            }
+            Trouble::Passing(_) => {}
+        }
+    }
+}
+
+/// No answer of the brokers, or one about this client and not about the commit: `health` judges these.
+const fn is_told_elsewhere(code: Code) -> bool {
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Fatal
+            | Code::FencedInstanceId
+            | Code::NetworkException
+            | Code::OperationTimedOut
+            | Code::Resolve
+    )
 }
 
 /// What is to be committed of a partition, if anything.

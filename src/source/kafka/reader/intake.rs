@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::{Reader, Work};
 use crate::edge::{self, Point};
@@ -14,6 +14,7 @@ use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
 use crate::source::guard::Permit;
 use crate::source::kafka::context::list;
+use crate::source::kafka::headers;
 use crate::source::message::{self, Address, FieldsWriter};
 use crate::source::{Parcel, Record};
 use crate::tally::Counter;
@@ -118,7 +119,7 @@ impl Reader {
         }
         self.gate.turn();
         let now = self.now();
-        for place in 0..self.works.len() {
+        for place in self.in_turn() {
             while !self.is_ready()
                 && let Some(parcel) = self.cut(place, now)
             {
@@ -133,6 +134,21 @@ impl Reader {
                 Err(_) => return self.stop_reading(),
             }
         }
+    }
+
+    /// The places of the lanes in the order in which they ask.
+    fn in_turn(&self) -> Vec<usize> {
+        if !self.gate.is_suspicious() {
+            return (0..self.works.len()).collect();
+        }
+        let numbers = self.works.iter().map(|work| work.lane.number());
+        let place = |lane: u32| {
+            self.works
+                .iter()
+                .position(|work| work.lane.number() == lane)
+        };
+        let lanes = self.gate.in_turn(numbers).into_iter();
+        lanes.filter_map(place).collect()
     }
 
     /// Whether enough waits for room at the job.
@@ -246,10 +262,8 @@ pub(in crate::source::kafka) fn record(
     provider: Option<&Provider>,
 ) -> Record {
     let key = message.key().map(|key| fields.keep(key));
-    for header in message.headers().iter().flat_map(|all| all.iter()) {
-        if let Some(value) = header.value {
-            fields.add(header.key.as_bytes(), value);
-        }
+    for (name, value) in message.headers().into_iter().flat_map(headers::each) {
+        fields.add(name, value);
     }
     Record::Message(Box::new(message::Message {
         origin: Origin {

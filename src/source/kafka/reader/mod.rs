@@ -80,6 +80,8 @@ pub struct Reader {
     committer: Committer,
     /// No commit is sent before then.
     commit_after: Duration,
+    /// Since when commits do not stand, of whatever partition.
+    refused_since: Option<Duration>,
     /// When what is committed already is committed again.
     renew_after: Duration,
     /// A partition may have lost what is to be read next: when to look.
@@ -149,6 +151,7 @@ impl Reader {
             waiting: Waiting::default(),
             fields: FieldsWriter::default(),
             commit_after: Duration::ZERO,
+            refused_since: None,
             renew_after: commits::RENEW,
             look_after: None,
             unreachable_at: None,

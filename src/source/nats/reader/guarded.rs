@@ -8,7 +8,10 @@
 //! again only after its patience (`ack_wait`), and what comes for the first time at once. So then
 //! * nothing of a lane is handed out before everything that the server waits for is held here, in order, and what was handed out before
 //!   is acknowledged, confirmed;
-//! * of a lane of which something is held by the dead, nothing is asked for until the server has given that up, and then so much;
+//! * where a message comes that belongs before what was handed out (the server died and had not written down an acknowledgement), and
+//!   that is durable, it goes next: nothing can be acknowledged *up to* anything before;
+//! * lanes go in turn, so that none waits until another one has nothing more; one that waits for the server is passed over;
+//! * of a lane of which something is held by the dead, nothing is asked for until the server has given that up, and then so much or a little;
 //! * else little is asked for, so that little waits here. What waits is reported as worked on like all that is held.
 
 use std::time::Duration;
@@ -56,18 +59,31 @@ impl Reader {
         if self.gate.is_beginning() {
             return;
         }
+        match self.gate.is_suspicious() {
+            true => self.cut_suspiciously(),
+            false => self.cut_trustfully(),
+        }
+    }
+
+    fn cut_trustfully(&mut self) {
         let (now, room) = (self.now(), self.ready.is_empty());
-        let suspicious = self.gate.is_suspicious();
         for (lane, work) in &mut self.lanes {
-            if suspicious {
-                work.tell(&mut self.gate, *lane);
-            }
             if work.run.is_due(now, room) {
-                let parcel = match suspicious {
-                    true => work.permitted(&mut self.gate, *lane),
-                    false => work.trusted(&mut self.gate, *lane),
-                };
-                self.ready.extend(parcel);
+                self.ready.extend(work.trusted(&mut self.gate, *lane));
+            }
+        }
+    }
+
+    fn cut_suspiciously(&mut self) {
+        let (now, room) = (self.now(), self.ready.is_empty());
+        for (lane, work) in &mut self.lanes {
+            work.tell(&mut self.gate, *lane);
+        }
+        for lane in self.gate.in_turn(self.lanes.keys().copied()) {
+            if let Some(work) = self.lanes.get_mut(&lane)
+                && work.run.is_due(now, room)
+            {
+                self.ready.extend(work.permitted(&mut self.gate, lane));
             }
         }
     }
@@ -95,10 +111,9 @@ impl Work {
 
     /// A run that is in work alone.
     fn permitted(&mut self, gate: &mut Gate, lane: u32) -> Option<Parcel> {
-        if !self.lane.is_settled_before(self.run.start) {
+        if !self.may_go_on(gate, lane) {
             return None;
         }
-        self.put_in_order();
         let (work, start) = (&self.lane, self.run.start);
         let waiting = self.run.records.len();
         let permit = gate.permit(lane, waiting, |at| work.sequence(start + at as u64));
@@ -112,21 +127,41 @@ impl Work {
         Some(parcel)
     }
 
-    /// Once what was handed out alone is acknowledged, the guard is told.
+    /// Once what was handed out alone is acknowledged, the guard is told; and that it is durable, where nothing can be acknowledged.
     fn tell(&mut self, gate: &mut Gate, lane: u32) {
-        let waiting = self.run.records.len() as u64;
-        if !self.is_alone || !self.lane.is_settled_before(self.lane.next() - waiting) {
+        let start = self.lane.next() - self.run.records.len() as u64;
+        if self.lane.is_in_doubt() && self.lane.is_durable_before(start) {
+            gate.pauses(lane);
+        }
+        if !self.is_alone || !self.lane.is_settled_before(start) {
             return;
         }
         if let Some(floor) = self.lane.acknowledged() {
             self.is_alone = false;
             gate.settled(lane, floor);
+            gate.goes_on_from(lane, floor);
         }
     }
 
-    /// Nothing that is held was handed out yet, so it may still change its place.
+    /// Whether what waits may follow what was handed out; it is in order then.
+    fn may_go_on(&mut self, gate: &mut Gate, lane: u32) -> bool {
+        let start = self.run.start;
+        let goes_back = self.lane.goes_back(start);
+        if !goes_back && !self.lane.is_settled_before(start) {
+            return false;
+        }
+        self.put_in_order();
+        // It may have been out of order only among what waits: then what was handed out can be acknowledged now.
+        if goes_back && !self.lane.goes_back(start) {
+            return false;
+        }
+        gate.goes_on_from(lane, self.lane.sequence(start));
+        true
+    }
+
+    /// Nothing that waits was handed out yet, so it may still change its place.
     fn put_in_order(&mut self) {
-        let Some(places) = self.lane.in_order() else {
+        let Some(places) = self.lane.in_order(self.run.start) else {
             return;
         };
         let mut before: Vec<Option<Record>> = self.run.records.drain(..).map(Some).collect();
@@ -143,12 +178,16 @@ impl Work {
         let most = settings.batch_messages;
         if self.lane.is_in_doubt() {
             let given_up = self.lane.in_doubt_for(now) > settings.ack_wait;
-            let missing = if given_up {
-                std::mem::take(&mut self.missing)
-            } else {
-                0
+            // What the server has forgotten it delivers at once.
+            let due = match given_up {
+                true => self.missing,
+                false => self.missing.min(self.lane.forgotten()),
             };
-            return usize::try_from(missing).unwrap_or(most);
+            if due == 0 {
+                return 0;
+            }
+            self.missing = 0;
+            return usize::try_from(due).map_or(most, |due| due.max(FEW.min(most)));
         }
         let target = width.clamp(FEW, MANY).min(most);
         match self.run.records.len() < target {

@@ -1,11 +1,13 @@
 //! What a look at the server says of the source's health.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::Info;
 
 use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
+use crate::event::Millis;
 use crate::source::nats::lane::Standing;
 use crate::source::nats::losses::dropped_unread;
 use crate::source::nats::settings::Acknowledge;
@@ -14,11 +16,20 @@ use crate::source::nats::watch::{Look, Said};
 use crate::source::trouble::Trouble;
 use crate::tally::{Counter, Gauge};
 
+/// How long a server may have delivered nothing again of what it has forgotten, beyond what the dead may hold.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// A server that starts again names another time at which it made a consumer, by less than so many milliseconds (nats-server 2.10: one
+/// is taken by the consumer, the other by the store that keeps it).
+const CREATED_ABOUT: i64 = 100;
+
 /// What earlier looks found.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     /// When the stream was made.
     created: String,
+    /// When the consumer of each lane was made.
+    lanes: BTreeMap<u32, Millis>,
     /// What was done already about lanes that stand still.
     stalls: u32,
     /// Messages that were dropped before they were delivered.
@@ -34,8 +45,10 @@ impl Reader {
                 self.condition.well("broker");
                 self.condition.well("stream");
                 self.same_stream(&said)?;
+                self.same_consumers(&said)?;
                 self.count_losses(&said);
                 self.hear(&said, asked);
+                self.is_remembered()?;
                 self.shared();
                 self.stalled(&said).await
             }
@@ -58,6 +71,26 @@ impl Reader {
                 "the stream was deleted and made anew: start again",
             )),
         }
+    }
+
+    /// A new consumer delivers everything from the start, and knows nothing of what is open here: that would be acknowledged at the
+    /// wrong place, or wait for what the consumer never comes to.
+    fn same_consumers(&mut self, said: &Said) -> Result<(), Fatal> {
+        for (lane, info) in &said.lanes {
+            let Some(info) = info else { continue };
+            let created = created(info);
+            let known = self.health.lanes.insert(*lane, created);
+            let is_new = known.is_some_and(|known| created.0 > known.0 + CREATED_ABOUT);
+            let deliveries = info.delivered.consumer_sequence;
+            let work = self.lanes.get(lane);
+            if is_new && work.is_some_and(|work| work.lane.is_of_another(deliveries)) {
+                return Err(Fatal::new(
+                    Exit::Watchdog,
+                    "a consumer was deleted and made anew while messages of it were open: start again",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn hear(&mut self, said: &Said, asked: Duration) {
@@ -115,13 +148,28 @@ impl Reader {
         );
     }
 
+    /// A server that was killed delivers again what it has forgotten; not so where that is more than it delivers unacknowledged.
+    fn is_remembered(&self) -> Result<(), Fatal> {
+        let now = self.now();
+        let mut lanes = self.lanes.values();
+        match lanes.any(|work| work.lane.forgotten_for(now) > self.patience() + FORGOTTEN) {
+            false => Ok(()),
+            true => Err(Fatal::new(
+                Exit::Watchdog,
+                "the server has forgotten what it delivered, and does not deliver it again: start again",
+            )),
+        }
+    }
+
+    /// What the dead held has come here by then.
+    fn patience(&self) -> Duration {
+        self.settings.ack_wait * 2 + Duration::from_secs(5)
+    }
+
     /// Another reader of our lanes holds what the server waits for. Harmless where each message is acknowledged by itself and no lane
     /// is suspect.
     fn shared(&self) {
-        let (now, patience) = (
-            self.now(),
-            self.settings.ack_wait * 2 + Duration::from_secs(5),
-        );
+        let (now, patience) = (self.now(), self.patience());
         let shared = |work: &&Work| work.lane.in_doubt_for(now) > patience;
         let count = self.lanes.values().filter(shared).count();
         let harmless = self.settings.acknowledge == Acknowledge::Each && !self.gate.is_suspicious();
@@ -140,6 +188,9 @@ impl Reader {
     /// Remembers which stream it is, and tells what was lost while nobody read.
     pub(super) fn begins_with(&mut self, found: &Found) {
         self.health.created = found.stream.created.to_string();
+        let lanes = self.settings.lanes.iter();
+        let known = lanes.filter_map(|lane| Some((lane, found.consumer(&self.settings, lane)?)));
+        self.health.lanes = known.map(|(lane, info)| (lane, created(info))).collect();
         if dropped_unread(found, &self.settings) {
             tracing::error!("the stream has dropped messages that no consumer was sent");
             self.condition.trouble(
@@ -207,10 +258,17 @@ impl Reader {
     }
 }
 
+fn created(info: &Info) -> Millis {
+    let nanoseconds = info.created.unix_timestamp_nanos();
+    Millis(i64::try_from(nanoseconds / 1_000_000).unwrap_or_default())
+}
+
 const fn standing(info: &Info) -> Standing {
     Standing {
         ack_pending: info.num_ack_pending as u64,
         acknowledged: info.ack_floor.stream_sequence,
+        acknowledged_delivery: info.ack_floor.consumer_sequence,
         delivered: info.delivered.stream_sequence,
+        deliveries: info.delivered.consumer_sequence,
     }
 }

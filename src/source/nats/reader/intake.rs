@@ -144,6 +144,9 @@ impl Reader {
 
     /// Cuts parcels and hands out what there is room for.
     pub(super) fn hand_out(&mut self) {
+        if self.feed.is_none() {
+            return;
+        }
         self.cut();
         let Some(feed) = &mut self.feed else { return };
         while let Some(parcel) = self.ready.pop_front() {

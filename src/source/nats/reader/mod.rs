@@ -297,7 +297,7 @@ impl Reader {
         }
     }
 
-    /// The confirmations of an old connection never come.
+    /// The confirmations of an old connection never come, and its server may have died and forgotten some of what it did.
     fn reconnected(&mut self) {
         let number = self.link.number();
         if number == self.connection {
@@ -306,8 +306,10 @@ impl Reader {
         self.connection = number;
         tracing::warn!("connected to NATS anew");
         self.condition.well("broker");
+        let now = self.now();
         for work in self.lanes.values_mut() {
             work.unconfirmed(&self.tally);
+            work.lane.reconnected(now);
         }
     }
 

@@ -1,6 +1,10 @@
-use super::*;
+//! Whole lives of a process over lanes with messages that kill it, as properties.
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+
+use crate::source::guard::{Guard, LaneAttempt, Permit};
 
 /// A process over lanes of messages, some of which kill it when they are handed out; the broker and the store survive.
 #[derive(Debug)]
@@ -68,6 +72,25 @@ impl World {
             .collect()
     }
 
+    /// Life follows life until one comes to the end: exactly the messages that kill are dead letters, and all others were handed out.
+    fn ends_well(&mut self, life: Life) {
+        let poison = self.poison();
+        let most = self.deaths + 1 + 60 * poison.len() as u32;
+        while !self.live(life) {
+            assert!(self.deaths <= most, "{} deaths", self.deaths);
+        }
+        assert_eq!(self.letters, poison);
+        let rest: BTreeSet<_> = self.all().difference(&poison).copied().collect();
+        assert_eq!(self.handed_out, rest);
+    }
+
+    /// The broker has not kept so much of what it knew.
+    fn forget(&mut self, settled: u64) {
+        for lane in &mut self.lanes {
+            lane.committed = lane.committed.saturating_sub(settled);
+        }
+    }
+
     fn write(&mut self, guard: &mut Guard) {
         for row in guard.to_write() {
             // From here on something may be in work for which nobody gave a word.
@@ -94,11 +117,8 @@ impl World {
         let mut runs = 0;
         loop {
             let mut moved = false;
-            #[expect(
-                clippy::needless_range_loop,
-                reason = "three lists have a place for each lane"
-            )]
-            for lane in 0..next.len() {
+            for lane in guard.in_turn(0..next.len() as u32) {
+                let lane = lane as usize;
                 let waiting = usize::try_from(self.lanes[lane].messages - next[lane]).unwrap();
                 let from = next[lane];
                 let waiting = waiting.min(life.parcel);
@@ -194,15 +214,7 @@ proptest! {
 
     #[test]
     fn exactly_the_messages_that_kill_become_dead_letters(lanes in lanes(), life in lives()) {
-        let mut world = world(&lanes);
-        let poison = world.poison();
-        let most = 1 + 60 * poison.len() as u32;
-        while !world.live(life) {
-            prop_assert!(world.deaths <= most, "{} deaths", world.deaths);
-        }
-        prop_assert_eq!(&world.letters, &poison);
-        let rest: BTreeSet<_> = world.all().difference(&poison).copied().collect();
-        prop_assert_eq!(&world.handed_out, &rest);
+        world(&lanes).ends_well(life);
     }
 
     #[test]
@@ -237,13 +249,23 @@ proptest! {
             }
             prop_assert!(world.letters.is_subset(&poison));
         }
-        let most = world.deaths + 1 + 60 * poison.len() as u32;
-        while !world.live(last) {
-            prop_assert!(world.deaths <= most, "{} deaths", world.deaths);
+        world.ends_well(last);
+    }
+
+    #[test]
+    fn what_the_broker_forgets_hides_no_poison_and_accuses_nobody_else(
+        lanes in lanes(),
+        forgotten in proptest::collection::vec(0..3_000u64, 0..60),
+        life in lives(),
+    ) {
+        let mut world = world(&lanes);
+        let poison = world.poison();
+        for settled in forgotten {
+            world.live(life);
+            world.forget(settled);
+            prop_assert!(world.letters.is_subset(&poison));
         }
-        prop_assert_eq!(&world.letters, &poison);
-        let rest: BTreeSet<_> = world.all().difference(&poison).copied().collect();
-        prop_assert_eq!(&world.handed_out, &rest);
+        world.ends_well(life);
     }
 
     #[test]
@@ -265,164 +287,4 @@ proptest! {
         prop_assert!(world.letters.is_empty());
         prop_assert_eq!(world.handed_out.len() as u64, lanes.iter().sum::<u64>());
     }
-}
-
-fn kept(deaths: u32, running: bool, named: Option<(u64, u64)>) -> LaneAttempt {
-    LaneAttempt {
-        lane: "a".into(),
-        floor: 10,
-        deaths,
-        running,
-        named,
-        until: 10,
-        condemned: None,
-    }
-}
-
-#[test]
-fn nothing_is_handed_out_before_the_row_is_durable() {
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, None);
-    let waiting = |n: usize| 10 + n as u64;
-    assert_eq!(guard.permit(0, 3, waiting), Permit::Wait);
-    let rows = guard.to_write();
-    assert!(rows[0].running);
-    assert_eq!(guard.permit(0, 3, waiting), Permit::Wait);
-    guard.written();
-    assert_eq!(guard.permit(0, 3, waiting), Permit::Go(usize::MAX));
-}
-
-#[test]
-fn an_end_that_was_told_counts_for_nothing() {
-    for _ in 0..20 {
-        let mut guard = Guard::default();
-        guard.begin(0, "a", 10, Some(kept(0, true, None)));
-        assert!(guard.is_suspicious());
-        guard.begin(0, "a", 10, Some(kept(0, false, None)));
-        assert!(!guard.is_suspicious());
-    }
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, None);
-    guard.permit(0, 1, |_| 10);
-    guard.to_write();
-    guard.written();
-    guard.end_all();
-    assert!(!guard.to_write()[0].running);
-    assert_eq!(guard.permit(0, 1, |_| 10), Permit::Wait);
-}
-
-#[test]
-fn only_the_named_one_is_condemned_and_only_after_five_deaths() {
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, Some(kept(4, true, Some((10, 11)))));
-    assert!(matches!(
-        guard.permit(0, 9, |n| 10 + n as u64),
-        Permit::Wait
-    ));
-    assert_eq!(guard.to_write()[0].named, Some((10, 11)));
-    guard.written();
-    assert_eq!(guard.permit(0, 9, |n| 10 + n as u64), Permit::Go(1));
-
-    guard.begin(0, "a", 10, Some(kept(5, true, Some((12, 13)))));
-    // What settled before it was named, and whose settlement the broker does not know, goes first.
-    assert_eq!(guard.permit(0, 9, |n| 10 + n as u64), Permit::Wait);
-    guard.to_write();
-    guard.written();
-    assert_eq!(guard.permit(0, 9, |n| 10 + n as u64), Permit::Go(2));
-    guard.handed_out(0, 12);
-    assert_eq!(guard.permit(0, 7, |n| 12 + n as u64), Permit::Wait);
-    guard.settled(0, 12);
-    let mut permit = guard.permit(0, 7, |n| 12 + n as u64);
-    if permit == Permit::Wait {
-        guard.to_write();
-        guard.written();
-        permit = guard.permit(0, 7, |n| 12 + n as u64);
-    }
-    assert_eq!(permit, Permit::Condemned);
-}
-
-#[test]
-fn the_gate_reads_after_the_lane_began_and_waits_for_its_rows() {
-    let mut gate = Gate::open();
-    gate.begin(3, "a", 7);
-    assert_eq!(gate.permit(3, 1, |_| 7), Permit::Wait);
-    assert_eq!(gate.permit(3, 1, |_| 7), Permit::Go(usize::MAX));
-    gate.handed_out(3, 8);
-    gate.end(&[3], std::time::Instant::now());
-    assert_eq!(gate.permit(3, 1, |_| 8), Permit::Wait);
-}
-
-#[test]
-fn a_death_is_kept_before_another_lane_hands_anything_out() {
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, Some(kept(2, true, Some((10, 14)))));
-    guard.begin(1, "b", 0, None);
-    assert_eq!(guard.permit(1, 1, |_| 0), Permit::Wait);
-    let rows = guard.to_write();
-    let row = rows.iter().find(|row| row.lane == "a").unwrap();
-    assert_eq!((row.deaths, row.running, row.until), (3, false, 14));
-}
-
-#[test]
-fn what_comes_before_a_run_that_is_named_already_is_named_itself() {
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, Some(kept(4, true, Some((12, 13)))));
-    assert_eq!(guard.permit(0, 2, |n| 12 + n as u64), Permit::Wait);
-    assert_eq!(guard.to_write()[0].named, Some((12, 13)));
-    guard.written();
-    assert_eq!(guard.permit(0, 3, |n| 11 + n as u64), Permit::Wait);
-    assert_eq!(guard.to_write()[0].named, Some((11, 12)));
-    guard.written();
-    assert_eq!(guard.permit(0, 3, |n| 11 + n as u64), Permit::Go(1));
-}
-
-#[test]
-fn what_is_told_twice_is_no_progress() {
-    let mut guard = Guard::default();
-    guard.begin(0, "a", 10, Some(kept(3, true, Some((10, 14)))));
-    for _ in 0..20 {
-        guard.settled(0, 10);
-    }
-    assert!(guard.is_suspicious());
-    assert_eq!(guard.width(), 4);
-}
-
-/// Knows these rows, and takes all others.
-#[derive(Debug)]
-struct Rows(Vec<LaneAttempt>, std::collections::VecDeque<Answer>);
-
-impl AttemptStore for Rows {
-    fn read(&mut self, _lanes: Vec<String>) {
-        self.1.push_back(Answer::Kept(self.0.clone()));
-    }
-
-    fn write(&mut self, _rows: Vec<LaneAttempt>) {
-        self.1.push_back(Answer::Written);
-    }
-
-    fn answer(&mut self, _wait: std::time::Duration) -> Option<Answer> {
-        self.1.pop_front()
-    }
-}
-
-#[test]
-fn a_lane_that_is_trusted_is_asked_again_when_another_one_is_suspect() {
-    let suspect = kept(4, true, Some((10, 14)));
-    let mut gate = Gate::new(Box::new(Rows(vec![suspect], Default::default())));
-    gate.begin(0, "b", 0);
-    assert_eq!(gate.permit(0, 1, |_| 0), Permit::Wait);
-    assert_eq!(gate.permit(0, 1, |_| 0), Permit::Go(usize::MAX));
-    gate.begin(1, "a", 10);
-    gate.turn();
-    assert!(gate.is_suspicious() && !gate.is_beginning());
-    let mut permit = Permit::Wait;
-    for _ in 0..3 {
-        permit = gate.permit(0, 9, |n| n as u64);
-    }
-    assert!(
-        matches!(permit, Permit::Go(count) if count <= 9),
-        "{permit:?}"
-    );
-    gate.end_all();
-    assert_eq!(gate.permit(0, 9, |n| n as u64), Permit::Wait);
 }

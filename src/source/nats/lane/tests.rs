@@ -1,0 +1,290 @@
+use super::standing::LONG;
+use super::*;
+
+const NOW: Duration = Duration::from_secs(1);
+
+pub(super) fn token(sequence: u64, delivery: u64) -> Token {
+    Token {
+        lane: 0,
+        deliveries: 1,
+        sequence,
+        delivery,
+        at: Millis(0),
+        pending: 0,
+    }
+}
+
+/// A lane that got these sequences, none missing.
+fn lane(sequences: &[u64]) -> Lane {
+    let mut lane = Lane::new(Duration::ZERO);
+    lane.heard(&Standing::default(), NOW);
+    for (place, sequence) in sequences.iter().enumerate() {
+        take(&mut lane, *sequence, place as u64 + 1);
+    }
+    lane
+}
+
+pub(super) fn reply(sequence: u64, delivery: u64) -> Subject {
+    format!("$JS.ACK.S.c-0.1.{sequence}.{delivery}.0.0").into()
+}
+
+fn take(lane: &mut Lane, sequence: u64, delivery: u64) -> Arrival {
+    let reply = reply(sequence, delivery);
+    lane.arrived(&token(sequence, delivery), reply, NOW)
+}
+
+pub(super) fn names(replies: &[Subject]) -> Vec<u64> {
+    let names = replies.iter().map(|reply| Token::parse(reply).unwrap());
+    names.map(|token| token.sequence).collect()
+}
+
+/// Everything that is settled is acknowledged and confirmed.
+fn acknowledge(lane: &mut Lane) -> Option<(Subject, u64)> {
+    let acknowledged = lane.up_to()?;
+    let upto = lane.sending(acknowledged.1);
+    assert_eq!(lane.confirmed(upto), acknowledged.1);
+    Some(acknowledged)
+}
+
+#[test]
+fn a_message_is_taken_once_and_acknowledged_by_its_latest_reply() {
+    let mut lane = lane(&[5, 6, 9]);
+    let arrival = take(&mut lane, 5, 4);
+    assert_eq!((arrival, lane.open()), (Arrival::Known, 3));
+    lane.settled(2);
+    assert_eq!(lane.each(10), [reply(5, 4), reply(6, 2)]);
+    assert_eq!(lane.sending(2), 2);
+    assert_eq!(lane.each(10), []);
+    assert_eq!((lane.confirmed(2), lane.confirmed(2)), (2, 0));
+    assert_eq!(take(&mut lane, 5, 5), Arrival::New(3));
+}
+
+#[test]
+fn another_message_of_the_same_sequence_is_noticed() {
+    let mut lane = lane(&[5]);
+    let other = Token {
+        at: Millis(1),
+        ..token(5, 2)
+    };
+    assert_eq!(lane.arrived(&other, "x".into(), NOW), Arrival::Strange);
+}
+
+#[test]
+fn what_is_not_confirmed_is_sent_again() {
+    let mut lane = lane(&[1, 2, 3, 4]);
+    lane.settled(3);
+    lane.sending(2);
+    assert_eq!(lane.unconfirmed(), 2);
+    assert_eq!(names(&lane.each(10)), [1, 2, 3]);
+    assert_eq!(
+        lane.confirmed(3),
+        0,
+        "nothing was sent that could be confirmed"
+    );
+    assert!(!lane.is_confirmed());
+}
+
+#[test]
+fn up_to_waits_for_stragglers() {
+    let mut lane = lane(&[10, 11, 3]);
+    lane.settled(2);
+    assert_eq!(lane.up_to(), None, "3 is open");
+    lane.settled(3);
+    assert_eq!(lane.up_to(), Some((reply(11, 3), 3)));
+}
+
+#[test]
+fn up_to_waits_for_what_was_delivered_and_never_came() {
+    let standing = |ack_pending| Standing {
+        ack_pending,
+        delivered: 4,
+        ..Standing::default()
+    };
+    let mut lane = lane(&[1, 2]);
+    take(&mut lane, 4, 4);
+    lane.settled(3);
+    assert_eq!(lane.up_to(), None, "delivery 3 is missing");
+    lane.heard(&standing(4), 2 * NOW);
+    assert_eq!(lane.up_to(), None, "one of the four is not here");
+    take(&mut lane, 3, 5);
+    lane.heard(&standing(4), NOW);
+    assert_eq!(lane.up_to(), None, "the answer is older than the doubt");
+    lane.settled(4);
+    lane.heard(&standing(4), 2 * NOW);
+    assert_eq!(lane.up_to(), Some((reply(4, 4), 4)));
+}
+
+#[test]
+fn what_a_dead_reader_held_takes_its_place_before_what_came_first() {
+    let standing = |delivered, ack_pending| Standing {
+        ack_pending,
+        acknowledged: 4,
+        acknowledged_delivery: 2,
+        delivered,
+        deliveries: 4,
+    };
+    let mut lane = Lane::new(Duration::ZERO);
+    lane.begins_after(4);
+    assert_eq!(lane.heard(&standing(9, 2), NOW), 2);
+    take(&mut lane, 20, 5);
+    assert_eq!(lane.acknowledged(), None);
+    take(&mut lane, 5, 6);
+    take(&mut lane, 9, 7);
+    assert!(!lane.is_settled_before(0));
+    assert_eq!(lane.heard(&standing(20, 3), 2 * NOW), 0);
+    assert!(lane.is_settled_before(0) && !lane.is_settled_before(1));
+    assert_eq!(lane.acknowledged(), Some(5));
+
+    assert_eq!(lane.in_order(0), Some(vec![1, 2, 0]));
+    assert_eq!(lane.in_order(0), None);
+    assert_eq!([0, 1, 2].map(|at| lane.sequence(at)), [5, 9, 20]);
+    assert_eq!(take(&mut lane, 9, 8), Arrival::Known);
+    lane.settled(1);
+    assert_eq!(acknowledge(&mut lane), Some((reply(5, 5), 1)));
+    assert_eq!(lane.acknowledged(), Some(9));
+    lane.settled(3);
+    assert_eq!(acknowledge(&mut lane), Some((reply(20, 7), 2)));
+    assert_eq!(lane.acknowledged(), Some(21));
+    assert!(lane.is_empty());
+}
+
+#[test]
+fn what_comes_after_it_should_have_settled_goes_back_before_it() {
+    let mut lane = lane(&[7, 8]);
+    lane.settled(2);
+    assert!(!lane.goes_back(2), "nothing came late");
+    assert_eq!(acknowledge(&mut lane), Some((reply(8, 2), 2)));
+    take(&mut lane, 10, 3);
+    take(&mut lane, 11, 4);
+    take(&mut lane, 6, 5);
+    take(&mut lane, 9, 6);
+    assert!(!lane.goes_back(3), "10 is open");
+    lane.settled(3);
+    assert_eq!(lane.up_to(), None, "6 and 9 are open");
+    assert!(!lane.is_settled_before(3) && lane.goes_back(3));
+    assert_eq!(lane.in_order(3), Some(vec![1, 2, 0]));
+    assert_eq!(lane.in_order(3), None);
+    assert_eq!([2, 3, 4, 5].map(|at| lane.sequence(at)), [10, 6, 9, 11]);
+    lane.settled(4);
+    assert_eq!(lane.up_to(), None, "9 is open");
+    assert!(lane.goes_back(4));
+    assert_eq!(lane.in_order(4), None);
+    lane.settled(5);
+    assert!(!lane.goes_back(5), "10 may be acknowledged, and is");
+    assert_eq!(acknowledge(&mut lane), Some((reply(10, 5), 3)));
+    assert!(lane.is_settled_before(5));
+    assert_eq!(lane.acknowledged(), Some(11));
+}
+
+#[test]
+fn a_first_message_that_follows_the_last_delivery_is_in_no_doubt() {
+    let mut lane = Lane::new(Duration::ZERO);
+    lane.begins_after(3);
+    lane.heard(&Standing::default(), NOW);
+    take(&mut lane, 8, 4);
+    assert!(!lane.is_in_doubt());
+    take(&mut lane, 9, 6);
+    assert!(lane.is_in_doubt());
+}
+
+#[test]
+fn what_comes_after_the_server_answered_leaves_no_doubt() {
+    let mut lane = lane(&[1, 2]);
+    lane.reconnected(NOW);
+    let standing = Standing {
+        ack_pending: 3,
+        delivered: 3,
+        ..Standing::default()
+    };
+    take(&mut lane, 3, 3);
+    take(&mut lane, 4, 4);
+    assert_eq!(lane.heard(&standing, 2 * NOW), 0);
+    assert!(!lane.is_in_doubt());
+}
+
+#[test]
+fn what_the_server_has_forgotten_it_delivers_again_before_anything_is_acknowledged() {
+    let mut lane = lane(&[1, 2, 3]);
+    lane.settled(3);
+    lane.reconnected(NOW);
+    let standing = |delivered| Standing {
+        ack_pending: delivered,
+        delivered,
+        ..Standing::default()
+    };
+    assert_eq!(lane.heard(&standing(1), 2 * NOW), 2);
+    assert_eq!(lane.up_to(), None);
+    lane.heard(&standing(1), 3 * NOW);
+    assert_eq!(
+        (lane.forgotten(), lane.forgotten_for(4 * NOW)),
+        (2, 2 * NOW)
+    );
+    lane.heard(&standing(2), 4 * NOW);
+    assert_eq!((lane.forgotten(), lane.forgotten_for(5 * NOW)), (1, NOW));
+    assert_eq!(take(&mut lane, 2, 2), Arrival::Known);
+    assert_eq!(take(&mut lane, 3, 3), Arrival::Known);
+    assert_eq!(lane.heard(&standing(3), 6 * NOW), 0);
+    assert_eq!(lane.forgotten_for(9 * NOW), Duration::ZERO);
+    assert_eq!(acknowledge(&mut lane), Some((reply(3, 3), 3)));
+}
+
+#[test]
+fn a_consumer_made_anew_is_no_trouble_where_nothing_of_the_old_one_is_held() {
+    let mut quiet = lane(&[1, 2]);
+    quiet.settled(2);
+    acknowledge(&mut quiet).unwrap();
+    assert!(!quiet.is_of_another(0));
+    take(&mut quiet, 1, 1);
+    assert!(!quiet.is_of_another(1), "1 came of the new one");
+    let mut busy = lane(&[1, 2]);
+    assert!(busy.is_of_another(1), "nothing of the new one came yet");
+    assert!(!busy.is_of_another(2), "it is the same one");
+    take(&mut busy, 1, 1);
+    assert!(busy.is_of_another(5));
+}
+
+#[test]
+fn a_server_that_has_forgotten_what_came_long_ago_is_doubted() {
+    let mut lane = lane(&[1, 2]);
+    let standing = Standing {
+        ack_pending: 1,
+        delivered: 1,
+        ..Standing::default()
+    };
+    assert_eq!(lane.heard(&standing, NOW + LONG / 2), 0);
+    assert!(!lane.is_in_doubt(), "it may not have known yet");
+    lane.heard(&standing, NOW + LONG);
+    assert!(lane.is_in_doubt());
+    assert_eq!(lane.heard(&standing, NOW + 2 * LONG), 1);
+}
+
+#[test]
+fn numbers_go_on_from_where_the_server_stands_when_nothing_is_open() {
+    let mut lane = lane(&[1]);
+    take(&mut lane, 1, 2);
+    lane.settled(1);
+    assert_eq!(acknowledge(&mut lane), Some((reply(1, 1), 1)));
+    // By now the server may count its two deliveries as acknowledged.
+    take(&mut lane, 2, 3);
+    take(&mut lane, 3, 4);
+    lane.settled(2);
+    assert_eq!(acknowledge(&mut lane), Some((reply(2, 3), 1)));
+    lane.settled(3);
+    lane.sending(1);
+    // While an acknowledgement is under way, too.
+    assert_eq!(take(&mut lane, 3, 5), Arrival::Known);
+    take(&mut lane, 4, 6);
+    lane.settled(4);
+    assert_eq!(lane.up_to(), Some((reply(4, 6), 1)));
+}
+
+#[test]
+fn leases_are_renewed_when_they_are_old() {
+    let mut lane = lane(&[1, 2, 3]);
+    lane.settled(1);
+    lane.sending(1);
+    assert_eq!(lane.to_renew(NOW * 2, NOW * 2, 10), []);
+    assert_eq!(names(&lane.to_renew(NOW * 3, NOW * 2, 1)), [2]);
+    assert_eq!(names(&lane.to_renew(NOW * 3, NOW * 2, 10)), [3]);
+    assert_eq!(lane.to_renew(NOW * 4, NOW * 2, 10), []);
+}
