@@ -2,7 +2,7 @@
 //!
 //! * [`settings`], [`assign`]: what is set, and which lanes a member reads;
 //! * [`connect`], [`stream`]: reaching a server, making and checking the stream and its consumers;
-//! * [`lane`], [`pull`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
+//! * [`lane`], [`pull`], [`missing`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
 //! * `wire`: the connection over which messages come, apart from the driver's;
 //! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
@@ -17,6 +17,7 @@ pub mod connect;
 pub mod lane;
 mod link;
 pub mod losses;
+pub mod missing;
 pub mod publisher;
 pub mod pull;
 mod reader;

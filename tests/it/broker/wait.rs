@@ -11,10 +11,19 @@ pub fn until(what: &str, holds: impl FnMut() -> bool) {
 }
 
 /// The same; what is said in the end is asked for only then.
-pub fn until_or_say(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
+pub fn until_or_say(what: impl Fn() -> String, holds: impl FnMut() -> bool) {
+    wait(LIMIT, what, holds);
+}
+
+/// Waits for so long at most.
+pub fn until_within(limit: Duration, what: &str, holds: impl FnMut() -> bool) {
+    wait(limit, || what.to_owned(), holds);
+}
+
+fn wait(limit: Duration, what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        let late = begun.elapsed() > LIMIT;
+        let late = begun.elapsed() > limit;
         assert!(!late, "waited in vain until {}", what());
         pause(Duration::from_millis(20));
     }

@@ -1,5 +1,6 @@
 //! A lane over which processes died: one message at a time, in the order of the stream, whoever held them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hookflow::source::attempt::LaneAttempt;
@@ -9,7 +10,7 @@ use hookflow::tally::Counter;
 
 use super::job::Job;
 use super::server::Server;
-use super::world::{World, until, until_or_say};
+use super::world::{LIMIT, World, until, until_or_say, until_within};
 use crate::broker::suspicion::{Suspicion, Written, singly};
 
 const ACK_WAIT: Duration = Duration::from_secs(1);
@@ -113,10 +114,33 @@ fn what_the_dead_gave_back_first_is_acknowledged_though_it_was_delivered_before(
     assert!(job.end().is_none());
 }
 
-/// How far a consumer is, as nats-server writes it down (`encodeConsumerState` in its `store.go`), where the numbers are small: the
-/// sequence that is acknowledged, and that which is delivered.
-fn kept(state: &[u8]) -> Option<(u8, u8)> {
-    Some((*state.get(3)?, *state.get(5)?))
+/// How far a consumer is, as nats-server writes it down (`encodeConsumerState` in its `store.go`): the sequence that is acknowledged, and
+/// that which is delivered.
+fn kept(state: &[u8]) -> Option<(u64, u64)> {
+    let mut rest = state.get(2..)?.iter();
+    let mut number = || {
+        let mut number = 0;
+        for place in 0.. {
+            let byte = rest.next()?;
+            number |= u64::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        Some(number)
+    };
+    let numbers = [number()?, number()?, number()?, number()?];
+    Some((numbers[1], numbers[3]))
+}
+
+/// The state of a lane's consumer, once that is what is written down.
+fn state_at(path: &Path, expected: (u64, u64)) -> Vec<u8> {
+    let mut state = Vec::new();
+    until("the deliveries are written down", || {
+        state = std::fs::read(path).unwrap_or_default();
+        kept(&state) == Some(expected)
+    });
+    state
 }
 
 /// The server writes down how far a consumer is now and then; one that dies goes on with what it wrote last.
@@ -134,11 +158,7 @@ fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
         assert_eq!(came, 0);
         let (stream, consumer) = (&world.settings.stream, world.settings.consumer_of(lane));
         let path = server.state_of(stream, &consumer);
-        let mut state = Vec::new();
-        until("the deliveries are written down", || {
-            state = std::fs::read(&path).unwrap_or_default();
-            kept(&state) == Some((0, 4))
-        });
+        let state = state_at(&path, (0, 4));
         job.settle_all(&[first]);
         let (came, second) = one(&mut job);
         assert_eq!(came, 1);
@@ -161,6 +181,46 @@ fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
         until("all is acknowledged", || world.is_acknowledged());
         assert!(job.end().is_none());
     }
+}
+
+/// A server that was killed delivers all that was open again before what it has forgotten.
+#[test]
+fn what_the_server_has_forgotten_comes_though_much_was_open() {
+    let Some(mut server) = Server::start("forgotten behind much", "") else {
+        return;
+    };
+    let world = World::on(&server.url()).set_up_with(Acknowledge::UpTo, ACK_WAIT);
+    // However little is in work, the reader asks for so many.
+    let (many, more) = (256, 3);
+    let lane = world.publish_to_one_lane(0..many);
+    let once = LaneAttempt {
+        deaths: 1,
+        ..singly()
+    };
+    let mut job = Job::guarded(&world.settings, suspicion(lane, once, &Written::default()));
+    let first = job.take(1);
+    let path = server.state_of(&world.settings.stream, &world.settings.consumer_of(lane));
+    let state = state_at(&path, (0, many));
+    world.publish_to_one_lane(many..many + more);
+    until("all is delivered", || {
+        world.consumer(lane).delivered.stream_sequence == many + more
+    });
+    server.kill();
+    std::fs::write(&path, state).unwrap();
+    server.start_again();
+    job.settle_all(&first);
+    // It would take twice as long if each look at the server asked for no more than what is missing.
+    until_within(LIMIT / 4, "the first are acknowledged", || {
+        job.count(Counter::Acknowledged) > 0
+    });
+    let mut came: usize = first.iter().map(|parcel| parcel.records.len()).sum();
+    while came < usize::try_from(many + more).unwrap() {
+        let parcels = job.take(1);
+        came += parcels[0].records.len();
+        job.settle_all(&parcels);
+    }
+    until("all is acknowledged", || world.is_acknowledged());
+    assert!(job.end().is_none());
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct Fleet<'a> {
     members: Vec<Child>,
     parts: VecDeque<PathBuf>,
     publishing: Option<Child>,
+    /// How much was acknowledged when the last part began to be published.
+    before: u64,
 }
 
 /// What every command is told.
@@ -75,6 +77,7 @@ impl<'a> Fleet<'a> {
             members: Vec::new(),
             parts: prepared.parts.iter().cloned().collect(),
             publishing: None,
+            before: 0,
         }
     }
 
@@ -174,13 +177,14 @@ impl<'a> Fleet<'a> {
     /// found it.
     pub fn publish(&mut self) {
         self.published();
-        let before = self.standing().held();
+        let before = self.standing();
+        self.before = before.acknowledged;
         let part = self.parts.pop_front().expect("a part for each disturbance");
         let mut command = self.hookflow();
         command.args(["publish", "--rate", RATE]).arg(part);
         self.publishing = Some(command.stdout(Stdio::null()).spawn().unwrap());
         until("the broker holds more", || {
-            (self.standing().held() > before).then_some(())
+            (self.standing().held() > before.held()).then_some(())
         });
     }
 
@@ -208,10 +212,11 @@ impl<'a> Fleet<'a> {
         until("the broker answers", asked)
     }
 
-    /// Waits for more acknowledgements than there are.
+    /// Waits for so many acknowledgements since the last part began to be published. (Not from now on: it may be acknowledged already, all
+    /// of it, where a look at the broker takes long.)
     pub fn until_acknowledged(&mut self, more: u64) {
-        let (before, started) = (self.standing().acknowledged, Instant::now());
-        while self.standing().acknowledged < before + more {
+        let started = Instant::now();
+        while self.standing().acknowledged < self.before + more {
             let late = started.elapsed() > LIMIT;
             assert!(!late, "no {more} more: {:?}", self.standing());
             self.are_alive();

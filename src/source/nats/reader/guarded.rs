@@ -174,20 +174,19 @@ impl Work {
     }
 
     /// How many messages to ask for while a lane is suspect.
-    pub(super) fn wanted(&mut self, now: Duration, width: usize, settings: &Settings) -> usize {
+    pub(super) fn wanted(&self, now: Duration, width: usize, settings: &Settings) -> usize {
         let most = settings.batch_messages;
         if self.lane.is_in_doubt() {
             let given_up = self.lane.in_doubt_for(now) > settings.ack_wait;
             // What the server has forgotten it delivers at once.
             let due = match given_up {
-                true => self.missing,
-                false => self.missing.min(self.lane.forgotten()),
+                true => self.missing.due(),
+                false => self.missing.due().min(self.lane.forgotten()),
             };
-            if due == 0 {
-                return 0;
-            }
-            self.missing = 0;
-            return usize::try_from(due).map_or(most, |due| due.max(FEW.min(most)));
+            return match due {
+                0 => 0,
+                due => usize::try_from(due).map_or(most, |due| due.max(FEW.min(most))),
+            };
         }
         let target = width.clamp(FEW, MANY).min(most);
         match self.run.records.len() < target {

@@ -101,7 +101,18 @@ impl Reader {
                 continue;
             };
             waiting += info.num_pending;
-            work.missing = work.lane.heard(&standing(info), asked);
+            let standing = standing(info);
+            work.missing.found(work.lane.heard(&standing, asked));
+            if work.lane.is_in_doubt() {
+                let (missing, forgotten) = (work.missing.due(), work.lane.forgotten());
+                tracing::debug!(
+                    lane,
+                    missing,
+                    forgotten,
+                    ?standing,
+                    "the server may wait for what is not here"
+                );
+            }
             if info.num_pending == 0 && info.num_ack_pending == 0 && work.lane.is_empty() {
                 self.gate.is_empty(*lane);
             }

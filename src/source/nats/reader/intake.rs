@@ -113,7 +113,9 @@ impl Reader {
         };
         work.pull.delivered();
         work.quiet_since = now;
-        let ordinal = match work.lane.arrived(token, reply, now) {
+        let arrival = work.lane.arrived(token, reply, now);
+        work.missing.arrived(arrival == Arrival::Known);
+        let ordinal = match arrival {
             Arrival::New(ordinal) => ordinal,
             Arrival::Known => return Ok(()),
             Arrival::Strange => return Err(another_stream()),
@@ -200,6 +202,9 @@ impl Reader {
             }
             if !work.pull.is_waiting() {
                 work.quiet_since = now;
+            }
+            if work.lane.is_in_doubt() {
+                work.missing.asked(due.messages as u64);
             }
             work.pull.sent(due, now + EXPIRES);
         }

@@ -31,6 +31,7 @@ pub(super) use self::intake::record;
 use super::lane::Lane;
 use super::link::{Link, jetstream};
 use super::losses::Losses;
+use super::missing::Missing;
 use super::pull::Pull;
 use super::settings::Settings;
 use super::stream::Found;
@@ -105,8 +106,8 @@ struct Work {
     quiet_since: Duration,
     /// Something was handed out while a lane was suspect, and the guard does not know yet that it is acknowledged.
     is_alone: bool,
-    /// What the server waits for and is not here, as the last look found; it is not asked for yet.
-    missing: u64,
+    /// What the server waits for and is not here, as the last look found.
+    missing: Missing,
 }
 
 async fn open(client: &Client) -> Result<(String, Subscriber), Fatal> {
@@ -142,7 +143,7 @@ impl Reader {
                 flights: Flights::default(),
                 quiet_since: Duration::ZERO,
                 is_alone: false,
-                missing: 0,
+                missing: Missing::default(),
             };
             (lane, work)
         };
