@@ -34,8 +34,8 @@ use async_nats::Subject;
 
 use super::token::Token;
 use crate::event::Millis;
-use standing::Doubt;
 pub use standing::Standing;
+use standing::{Doubt, Forgotten};
 
 #[derive(Debug)]
 struct Held {
@@ -79,8 +79,7 @@ pub struct Lane {
     /// The number of the delivery by which everything before `first` was acknowledged.
     acknowledged_delivery: u64,
     doubt: Option<Doubt>,
-    /// How much of what is held the server did not know to have delivered, and since when that has not become less.
-    forgotten: (u64, Duration),
+    forgotten: Forgotten,
     /// The ordinal of the next message when the consumer's numbers began again.
     rewound: Option<u64>,
 }

@@ -1,99 +1,124 @@
-//! What the server waits for of a lane and is not here: how much of it is to be asked for.
+//! What the server waits for of a lane and is not here: how much of it is still to come.
 //!
-//! While a lane is suspect no more of it is asked for than is missing, for what is new would only wait. But a server hands out what it
-//! handed out before first (`getNextMsg` in nats-server's `consumer.go`), and one that was killed does that with all that was open. What it
-//! has forgotten comes behind all of it.
+//! While a lane is suspect no more of it is asked for than is missing, for what is new would only wait. But a server hands out anew what
+//! nobody has renewed in time before anything else (its queue of redeliveries: `getNextMsg` in nats-server's `consumer.go`), and one that
+//! was killed may do so with most of what is open, here too. What it has forgotten comes behind that, as if it had never been delivered.
 //!
-//! Contract: a message that is held already counts for nothing of what was asked for; as much is due again. What is new is never asked for
-//! beyond what was missing, but for what fills up the first request and the last.
+//! Contract: what is held and comes from that queue stands for nothing that is missing; whatever else comes does, so that no more than that
+//! is asked for, but for what fills up the last request.
 
-/// Pure: looks tell what is missing, requests take of it, arrivals give back what was none of it.
+/// Pure: looks tell what is missing, arrivals what has come of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
-    /// To be asked for.
-    due: u64,
-    /// Asked for, and not come.
-    sought: u64,
+    all: u64,
+    /// That of which the server does not know that it has delivered it.
+    forgotten: u64,
 }
 
 impl Missing {
-    /// A look found that so much is missing, whatever was asked for before.
-    pub const fn found(&mut self, count: u64) {
-        *self = Self {
-            due: count,
-            sought: 0,
-        };
+    /// A look found that so much is missing, and how much of it is forgotten, whatever came before.
+    pub const fn found(&mut self, all: u64, forgotten: u64) {
+        *self = Self { all, forgotten };
     }
 
-    /// How much is to be asked for.
-    pub const fn due(&self) -> u64 {
-        self.due
-    }
-
-    /// So much was asked for.
-    pub const fn asked(&mut self, count: u64) {
-        self.due = 0;
-        self.sought += count;
-    }
-
-    /// A message came, which was held already or not.
-    pub const fn arrived(&mut self, is_known: bool) {
-        if self.sought == 0 {
-            return;
+    /// A message came, which was held already or not, for the how-many-eth time.
+    pub const fn arrived(&mut self, is_known: bool, deliveries: u64) {
+        let is_first = deliveries <= 1;
+        if is_first || !is_known {
+            self.all = self.all.saturating_sub(1);
         }
-        self.sought -= 1;
-        if is_known {
-            self.due += 1;
+        if is_first {
+            self.forgotten = self.forgotten.saturating_sub(1);
         }
+    }
+
+    /// How much is still to come.
+    pub const fn all(&self) -> u64 {
+        self.all
+    }
+
+    /// How much of it comes at once, while the server still waits for an answer to the rest.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::VecDeque;
+    use std::time::Duration;
 
-    /// Asks a server that has messages in its queue before what is missing until nothing is due; how much of what is new came too.
-    fn new_ones_asked_for(queued: u64, mut missing: u64, few: u64) -> u64 {
-        let mut state = Missing::default();
-        state.found(missing);
-        let (mut queued, mut new) = (queued, 0);
-        while state.due() > 0 {
-            let count = state.due().max(few);
-            state.asked(count);
-            for _ in 0..count {
-                let is_known = queued > 0;
-                match (is_known, missing > 0) {
-                    (true, _) => queued -= 1,
-                    (false, true) => missing -= 1,
-                    (false, false) => new += 1,
-                }
-                state.arrived(is_known);
+    use super::*;
+    use crate::source::nats::pull::Pull;
+
+    /// What a server hands out next: whether it is held here already, and for the how-many-eth time.
+    type Queue = VecDeque<(bool, u64)>;
+
+    const FEW: u64 = 16;
+    const MOST: u64 = 1_000;
+
+    /// Asks, with at most so many messages coming before it may ask again, until nothing is missing; how much came that was new.
+    fn until_nothing_is_missing(
+        queue: &mut Queue,
+        mut missing: Missing,
+        a_turn: usize,
+        ends: bool,
+    ) -> u64 {
+        let (mut pull, mut asked, mut new) = (Pull::default(), 0, 0);
+        for _ in 0..100_000 {
+            let left = if ends {
+                missing.all()
+            } else {
+                missing.forgotten()
+            };
+            if left == 0 {
+                return new + asked as u64;
+            }
+            let target = usize::try_from(left.clamp(FEW, MOST)).unwrap();
+            if let Some(due) = pull.due(Duration::ZERO, target) {
+                pull.sent(due, Duration::from_secs(10));
+                asked += due.messages;
+            }
+            for _ in 0..a_turn.min(asked) {
+                asked -= 1;
+                pull.delivered();
+                let next = queue.pop_front();
+                new += u64::from(next.is_none());
+                let (is_known, deliveries) = next.unwrap_or((false, 1));
+                missing.arrived(is_known, deliveries);
             }
         }
-        assert_eq!((queued, missing), (0, 0));
-        new
+        panic!("it never comes: {missing:?}");
     }
 
     #[test]
     fn what_is_missing_comes_however_much_is_handed_out_again_before_it() {
-        for queued in [0, 1, 15, 16, 500, 5_001] {
-            for missing in [1, 3, 16, 40, 700] {
-                let few = 16;
-                let new = new_ones_asked_for(queued, missing, few);
-                assert!(new < 2 * few, "{queued} {missing}: {new}");
+        for (queued, count, a_turn) in [0, 1, 15, 16, 500, 5_001]
+            .into_iter()
+            .flat_map(|queued| [1, 3, 16, 40, 700].map(|count| (queued, count)))
+            .flat_map(|(queued, count)| [1, 8, 5_000].map(|a_turn| (queued, count, a_turn)))
+        {
+            let again = std::iter::repeat_n((true, 2), queued);
+            // What a dead process held, and what is held here and forgotten.
+            for (is_known, deliveries) in [(false, 2), (true, 1)] {
+                let of_it = std::iter::repeat_n((is_known, deliveries), count);
+                let mut queue: Queue = again.clone().chain(of_it).collect();
+                let mut missing = Missing::default();
+                let all = count as u64;
+                missing.found(all, if is_known { all } else { 0 });
+                let new = until_nothing_is_missing(&mut queue, missing, a_turn, !is_known);
+                let what = (queued, count, a_turn, is_known);
+                assert!(queue.is_empty(), "{what:?}: {} left", queue.len());
+                assert!(new < 2 * FEW, "{what:?}: {new} that are new");
             }
         }
     }
 
     #[test]
-    fn what_comes_unasked_is_not_asked_for() {
+    fn what_was_acknowledged_and_comes_again_is_not_what_was_forgotten() {
         let mut missing = Missing::default();
-        missing.arrived(true);
-        assert_eq!(missing.due(), 0);
-        missing.found(3);
-        missing.asked(16);
-        missing.found(0);
-        missing.arrived(true);
-        assert_eq!(missing.due(), 0, "nothing is missing any more");
+        missing.found(3, 3);
+        (0..40).for_each(|_| missing.arrived(false, 2));
+        assert_eq!((missing.all(), missing.forgotten()), (0, 3));
     }
 }

@@ -60,16 +60,17 @@ fn kills(fleet: &mut Fleet<'_>) {
     }
 }
 
+/// However fast the fleet is, much is open then.
+fn another_part(fleet: &mut Fleet<'_>) {
+    fleet.publish();
+    fleet.published();
+}
+
 /// Freezes what is written to while more comes, and finds nothing acknowledged early.
 fn freezes(fleet: &mut Fleet<'_>, prepared: &Prepared) {
     for what in [Freeze::Log, Freeze::Tables, Freeze::State, Freeze::Both] {
         fleet.publish();
         fleet.until_acknowledged(300);
-        // However fast the fleet is, much is open then.
-        let another_part = |fleet: &mut Fleet<'_>| {
-            fleet.publish();
-            fleet.published();
-        };
         let found = freeze(fleet, &prepared.contents, what, another_part).unwrap();
         println!("{what:?}: {found:?}");
         assert!(

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::alone;
 use super::broker::Broker;
 use super::freeze::{Freeze, freeze};
 use super::kafka::Kafka;
@@ -10,6 +9,7 @@ use super::members::Fleet;
 use super::nats::Nats;
 use super::prepared::Prepared;
 use super::stack::Stack;
+use super::{alone, another_part};
 
 /// Freezes a fleet with a wrong design again and again until that is found; the objection.
 fn caught(
@@ -20,7 +20,7 @@ fn caught(
 ) -> String {
     let _alone = alone();
     let test = format!("freezes of {name} over {}", broker.service());
-    let prepared = Prepared::new(30_100, 60_000, 50, 12);
+    let prepared = Prepared::new(30_100, 60_000, 50, 24);
     let Some(stack) = Stack::start(&test, &["postgres", "clickhouse", broker.service()]) else {
         return String::new();
     };
@@ -33,7 +33,7 @@ fn caught(
         assert!(fleet.has_parts(), "{name} is not caught");
         fleet.publish();
         fleet.until_acknowledged(300);
-        match freeze(&mut fleet, &prepared.contents, *kind, |_| ()) {
+        match freeze(&mut fleet, &prepared.contents, *kind, another_part) {
             Ok(found) => println!("{name} is not caught by {kind:?}: {found:?}"),
             Err(objection) => {
                 println!("{name}: {objection} ({:?})", started.elapsed());

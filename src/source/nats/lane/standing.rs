@@ -20,6 +20,8 @@ pub(super) struct Doubt {
     last: Duration,
     /// Since when there has been doubt without a break.
     since: Duration,
+    /// When deliveries may have been lost with a connection last, or the doubt began.
+    connected: Duration,
     /// The ordinal of the next message when there was reason for it last.
     before: u64,
 }
@@ -29,9 +31,20 @@ impl Doubt {
         Self {
             last: now,
             since: now,
+            connected: now,
             before: 0,
         }
     }
+}
+
+/// How much of what is held the server did not know to have delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Forgotten {
+    count: u64,
+    /// Since when that has not become less.
+    since: Duration,
+    /// When a look found it last.
+    found: Duration,
 }
 
 /// What the server says of a lane's consumer, all at one moment.
@@ -53,13 +66,18 @@ impl Lane {
     /// The connection, or who answers it, is another one: deliveries may have been lost with the old one.
     pub fn reconnected(&mut self, now: Duration) {
         self.doubts(now);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.connected = now;
+        }
         self.is_uncounted = true;
+        self.forgotten.since = now;
     }
 
     pub(super) fn doubts(&mut self, now: Duration) {
         self.doubt = Some(Doubt {
             last: now,
             since: self.doubt.map_or(now, |doubt| doubt.since),
+            connected: self.doubt.map_or(now, |doubt| doubt.connected),
             before: self.next(),
         });
     }
@@ -103,34 +121,44 @@ impl Lane {
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// How much of what is held the server did not know to have delivered, as the last look found. It delivers it again.
-    pub const fn forgotten(&self) -> u64 {
-        self.forgotten.0
+    /// For how long a connection has stood in this doubt. What was lost before it comes again after the server's patience.
+    pub fn connected_for(&self, now: Duration) -> Duration {
+        let since = self.doubt.map(|doubt| doubt.connected);
+        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// For how long that has not become less. Where it is more than the server delivers unacknowledged, it never does.
-    pub const fn forgotten_for(&self, now: Duration) -> Duration {
-        match self.forgotten {
-            (0, _) => Duration::ZERO,
-            (_, since) => now.saturating_sub(since),
+    /// How much of what is held the server did not know to have delivered, as the last look found. It delivers it again.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten.count
+    }
+
+    /// For how long looks over one connection have found no less of it. Where it is more than the server delivers unacknowledged, none ever
+    /// will.
+    pub const fn forgotten_for(&self) -> Duration {
+        match self.forgotten.count {
+            0 => Duration::ZERO,
+            _ => self.forgotten.found.saturating_sub(self.forgotten.since),
         }
     }
 
-    fn forgets(&mut self, count: u64, now: Duration) {
-        let (before, since) = self.forgotten;
-        let is_stuck = before > 0 && count >= before;
-        self.forgotten = (count, if is_stuck { since } else { now });
+    fn forgets(&mut self, count: u64, found: Duration) {
+        let before = self.forgotten;
+        let is_stuck = before.count > 0 && count >= before.count;
+        self.forgotten = Forgotten {
+            count,
+            since: if is_stuck { before.since } else { found },
+            found,
+        };
     }
 
     /// The server answered a question of `asked`, and everything has come that it sent before its answer: the doubt ends if everything
-    /// that it waits for is held here. Answers how much of it is not, or is still to be delivered again.
-    pub fn heard(&mut self, standing: &Standing, asked: Duration) -> u64 {
+    /// that it waits for is held here. Answers how much of it is not, or is still to be delivered again; none where the answer tells nothing
+    /// of that.
+    pub fn heard(&mut self, standing: &Standing, asked: Duration) -> Option<u64> {
         if self.doubt.is_none() && self.is_forgotten(standing, asked) {
             self.reconnected(asked);
         }
-        let Some(doubt) = self.doubt.filter(|doubt| asked > doubt.last) else {
-            return 0;
-        };
+        let doubt = self.doubt.filter(|doubt| asked > doubt.last)?;
         if self.is_uncounted && standing.deliveries < self.delivery {
             self.rewound();
         }
@@ -150,7 +178,7 @@ impl Lane {
                 self.delivery = standing.deliveries;
             }
         }
-        missing
+        Some(missing)
     }
 
     /// Whether the server knows nothing of a delivery that came long before it was asked: another one leads the consumer now.

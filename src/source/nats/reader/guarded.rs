@@ -177,15 +177,15 @@ impl Work {
     pub(super) fn wanted(&self, now: Duration, width: usize, settings: &Settings) -> usize {
         let most = settings.batch_messages;
         if self.lane.is_in_doubt() {
-            let given_up = self.lane.in_doubt_for(now) > settings.ack_wait;
-            // What the server has forgotten it delivers at once.
-            let due = match given_up {
-                true => self.missing.due(),
-                false => self.missing.due().min(self.lane.forgotten()),
+            // What the server has forgotten it has not given to anybody.
+            let left = match self.lane.connected_for(now) > settings.ack_wait {
+                true => self.missing.all(),
+                false => self.missing.forgotten(),
             };
-            return match due {
-                0 => 0,
-                due => usize::try_from(due).map_or(most, |due| due.max(FEW.min(most))),
+            return match usize::try_from(left) {
+                Ok(0) => 0,
+                Ok(left) => left.clamp(FEW.min(most), most),
+                Err(_) => most,
             };
         }
         let target = width.clamp(FEW, MANY).min(most);

@@ -102,16 +102,9 @@ impl Reader {
             };
             waiting += info.num_pending;
             let standing = standing(info);
-            work.missing.found(work.lane.heard(&standing, asked));
-            if work.lane.is_in_doubt() {
-                let (missing, forgotten) = (work.missing.due(), work.lane.forgotten());
-                tracing::debug!(
-                    lane,
-                    missing,
-                    forgotten,
-                    ?standing,
-                    "the server may wait for what is not here"
-                );
+            if let Some(missing) = work.lane.heard(&standing, asked) {
+                work.missing.found(missing, work.lane.forgotten());
+                tracing::debug!(lane, missing = ?work.missing, ?standing, "what the server waits for and is not here");
             }
             if info.num_pending == 0 && info.num_ack_pending == 0 && work.lane.is_empty() {
                 self.gate.is_empty(*lane);
@@ -161,9 +154,8 @@ impl Reader {
 
     /// A server that was killed delivers again what it has forgotten; not so where that is more than it delivers unacknowledged.
     fn is_remembered(&self) -> Result<(), Fatal> {
-        let now = self.now();
         let mut lanes = self.lanes.values();
-        match lanes.any(|work| work.lane.forgotten_for(now) > self.patience() + FORGOTTEN) {
+        match lanes.any(|work| work.lane.forgotten_for() > self.patience() + FORGOTTEN) {
             false => Ok(()),
             true => Err(Fatal::new(
                 Exit::Watchdog,

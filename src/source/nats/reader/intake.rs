@@ -114,7 +114,8 @@ impl Reader {
         work.pull.delivered();
         work.quiet_since = now;
         let arrival = work.lane.arrived(token, reply, now);
-        work.missing.arrived(arrival == Arrival::Known);
+        work.missing
+            .arrived(arrival == Arrival::Known, token.deliveries);
         let ordinal = match arrival {
             Arrival::New(ordinal) => ordinal,
             Arrival::Known => return Ok(()),
@@ -202,9 +203,6 @@ impl Reader {
             }
             if !work.pull.is_waiting() {
                 work.quiet_since = now;
-            }
-            if work.lane.is_in_doubt() {
-                work.missing.asked(due.messages as u64);
             }
             work.pull.sent(due, now + EXPIRES);
         }
