@@ -28,7 +28,7 @@ fn expected(rows: &[LogRow]) -> Vec<LoggedEvent> {
 
 fn short(settings: clickhouse::Settings) -> clickhouse::Settings {
     clickhouse::Settings {
-        call_timeout: Duration::from_millis(700),
+        call_timeout: Duration::from_secs(2),
         ..settings
     }
 }
@@ -230,7 +230,7 @@ fn a_server_that_hangs_is_an_outage_at_the_deadline() {
         let began = Instant::now();
         let error = log.append(&rows(0, 200, Version::Matched)).unwrap_err();
         assert_eq!(error.class, Class::Outage, "{mode:?}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{mode:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{mode:?}");
     }
     proxy.set(Mode::Refuse);
     let error = log.append(&all).unwrap_err();

@@ -171,7 +171,12 @@ fn whatever_becomes_of_the_server_each_event_is_seen_once_and_none_is_settled_be
     let proxy = Proxy::before(server.address.trim_start_matches("http://"));
     let through = settings(&format!("http://{}", proxy.address()), "log");
     let store = tempfile::tempdir().unwrap();
-    hookflow(&["migrate"], store.path(), &through);
+    let patience = vec![("HOOKFLOW_CLICKHOUSE_CALL_TIMEOUT", "30s".into())];
+    hookflow(
+        &["migrate"],
+        store.path(),
+        &[through.clone(), patience].concat(),
+    );
     let mut member = Member::start(store.path(), &through);
     let durable = "webhook_sink_rows_total{sink=\"log\"}";
     let well = |member: &Member| member.trouble().is_none();

@@ -125,7 +125,7 @@ fn a_call_past_its_deadline_gives_the_connection_up() {
     let Some(mut database) = Database::new("a call past its deadline") else {
         return;
     };
-    database.settings.call_timeout = Duration::from_millis(400);
+    database.settings.call_timeout = Duration::from_secs(3);
     database.settings.application_name = database.settings.schema.clone();
     let name = database.settings.application_name.clone();
     let mut store = database.open();

@@ -1,5 +1,6 @@
 //! Logins and TLS: each right and wrong, against listeners that ask for them (`STACK_TLS=1 scripts/stack`).
 
+use std::fmt::Debug;
 use std::process::Command;
 
 use hookflow::error::{Exit, Fatal};
@@ -7,7 +8,8 @@ use hookflow::source::kafka::settings::{Connection, Login, Mechanism, Secret, Se
 use hookflow::source::kafka::{check, setup};
 
 use super::job::Job;
-use super::world::{brokers, plain, settings};
+use super::wait::until;
+use super::world::{brokers, in_time, plain, settings};
 use crate::skip::skipped_server;
 
 const PASSWORD: &str = "correct-horse";
@@ -39,14 +41,22 @@ fn as_user(brokers: &str, login: Option<Login>) -> Settings {
     })
 }
 
+/// What a broker that answers in time says; one that has just started may not.
+fn refusal<T: Debug>(settings: &Settings, asked: fn(&Settings) -> Result<T, Fatal>) -> Fatal {
+    let mut failure = asked(settings).unwrap_err();
+    until("the broker answers in time", || {
+        if failure.exit == Exit::Unfinished {
+            failure = asked(settings).unwrap_err();
+        }
+        failure.exit != Exit::Unfinished
+    });
+    failure
+}
+
 /// Refused with the code for configuration and a sentence with these words, and without any secret.
 fn is_refused(settings: &Settings, words: &str) {
     let live = Job::start(settings).fails_in_time();
-    for failure in [
-        setup(settings).unwrap_err(),
-        check(settings).unwrap_err(),
-        live,
-    ] {
+    for failure in [refusal(settings, setup), refusal(settings, check), live] {
         is_refusal(&failure, settings, words);
     }
 }
@@ -69,7 +79,7 @@ fn a_user_with_a_password() {
     };
     let plainly = |user: &str, password: &str| login(user, password, Mechanism::Plain);
     let good = as_user(&brokers, plainly("app", PASSWORD));
-    setup(&good).unwrap();
+    until("it is set up", || in_time(setup(&good)));
     check(&good).unwrap();
     assert!(Job::start(&good).end().is_none());
     is_refused(&as_user(&brokers, plainly("app", WRONG)), WRONG_LOGIN);
@@ -162,7 +172,7 @@ mod with_tls {
                 ..over_tls(brokers, ca, None)
             })
         };
-        setup(&with(&brokers, OURS)).unwrap();
+        until("it is set up", || in_time(setup(&with(&brokers, OURS))));
         is_refused(&with(&brokers, OTHER), NO_TLS);
         is_refused(&settings(over_tls(&brokers, OURS, None)), NO_TLS);
         // The certificate names localhost and nothing else.
@@ -182,7 +192,7 @@ mod with_tls {
         for mechanism in [Mechanism::Plain, Mechanism::Scram256] {
             let with =
                 |ca, password| settings(over_tls(&brokers, ca, login("app", password, mechanism)));
-            setup(&with(OURS, PASSWORD)).unwrap();
+            until("it is set up", || in_time(setup(&with(OURS, PASSWORD))));
             is_refused(&with(OURS, WRONG), WRONG_LOGIN);
             is_refused(&with(OTHER, PASSWORD), NO_TLS);
         }
@@ -199,7 +209,7 @@ mod with_tls {
             return;
         };
         let scram = |password| as_user(&brokers, login("app", password, Mechanism::Scram256));
-        setup(&scram(PASSWORD)).unwrap();
+        until("it is set up", || in_time(setup(&scram(PASSWORD))));
         is_refused(&scram(WRONG), WRONG_LOGIN);
     }
 

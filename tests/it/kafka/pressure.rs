@@ -9,14 +9,14 @@ use super::job::{Job, distinct};
 use super::wait::{throughout, until};
 use super::world::{World, begins_in_time, begun};
 
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(4);
 
 #[test]
 fn a_member_whose_job_takes_nothing_stays_in_its_group_and_loses_nothing() {
     let Some(mut world) = World::new("backpressure") else {
         return;
     };
-    world.settings.session_timeout = Duration::from_secs(1);
+    world.settings.session_timeout = Duration::from_secs(4);
     world.settings.poll_interval_max = POLL_INTERVAL;
     world.settings.revoke_deadline = Duration::from_secs(1);
     world.settings.queue_bytes = 1 << 20;
@@ -26,7 +26,7 @@ fn a_member_whose_job_takes_nothing_stays_in_its_group_and_loses_nothing() {
     let mut job = Job::with(Box::new(KafkaSource::new(world.settings.clone())), 1);
     begins_in_time(&job, 4);
     until("it is full", || job.tally.gauge(Gauge::SourceLag) > 10_000);
-    throughout(4 * POLL_INTERVAL, "it left its group", || {
+    throughout(3 * POLL_INTERVAL, "it left its group", || {
         begun(&job).is_empty() && world.group() == (1, "Stable".into())
     });
     assert_eq!(job.condition.troubles(), [""; 0]);

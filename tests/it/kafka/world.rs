@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hookflow::error::{Exit, Fatal};
 use hookflow::event::{Delivery, Provider, User};
 use hookflow::source::Notice;
 use hookflow::source::kafka::publisher::{Outgoing, publish};
@@ -78,6 +79,15 @@ pub fn brokers(test: &str) -> Option<String> {
     found
 }
 
+/// Whether it is done; a broker that has just started may not answer in time.
+pub fn in_time<T>(done: Result<T, Fatal>) -> bool {
+    match done {
+        Ok(_) => true,
+        Err(failure) if failure.exit == Exit::Unfinished => false,
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
 impl World {
     /// On the broker of the stack; none without it, which is said loudly.
     pub fn new(test: &str) -> Option<Self> {
@@ -107,7 +117,7 @@ impl World {
     /// With the topic made, of so many partitions.
     pub fn set_up(mut self, partitions: usize) -> Self {
         self.settings.storage.partitions = partitions;
-        setup(&self.settings).unwrap();
+        until("the topic is made", || in_time(setup(&self.settings)));
         self
     }
 
@@ -162,7 +172,12 @@ impl World {
 
     /// What the group has committed, as the broker says.
     pub fn committed(&self) -> BTreeMap<i32, u64> {
-        let answered = self.asking.committed_offsets(self.list(), LIMIT).unwrap();
+        let mut answered = None;
+        until("the broker tells what is committed", || {
+            answered = self.asking.committed_offsets(self.list(), LIMIT).ok();
+            answered.is_some()
+        });
+        let answered = answered.unwrap();
         let committed = answered
             .elements()
             .into_iter()

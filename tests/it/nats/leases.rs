@@ -18,12 +18,13 @@ fn what_is_held_is_not_delivered_again() {
         let Some(world) = World::new("leases") else {
             return;
         };
-        let world = world.set_up_with(acknowledge, ACK_WAIT);
+        // So long that a moment in which nothing runs here is no matter.
+        let world = world.set_up_with(acknowledge, 2 * ACK_WAIT);
         world.publish(0..1_000);
         let mut job = Job::start(&world.settings);
         let parcels = job.take(1_000);
         throughout(
-            4 * ACK_WAIT,
+            6 * ACK_WAIT,
             "a message that is held was delivered again",
             || {
                 job.count(Counter::Redelivered) == 0
@@ -72,7 +73,8 @@ fn what_a_dead_reader_held_is_delivered_again_and_acknowledged_by_the_next() {
     let Some(world) = World::new("dead reader") else {
         return;
     };
-    let world = world.set_up_with(Acknowledge::UpTo, ACK_WAIT);
+    // So long that the others are delivered before.
+    let world = world.set_up_with(Acknowledge::UpTo, 5 * ACK_WAIT);
     let lane = world.publish_to_one_lane(0..10);
     world.died_over(lane, 5);
     let mut job = Job::start(&world.settings);

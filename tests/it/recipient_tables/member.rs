@@ -141,7 +141,9 @@ impl Member {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return Some(status);
             }
-            assert!(started.elapsed() < LIMIT, "never: {what}\n{}", self.said());
+            // Some hundred messages may go singly meanwhile, and each waits for both sinks and for its commit.
+            let late = started.elapsed() > LIMIT * 4;
+            assert!(!late, "never: {what}\n{}", self.said());
             moment();
         }
         None

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use hookflow::sink::log::clickhouse;
@@ -84,7 +84,8 @@ impl<'a> Fleet<'a> {
     /// Makes everything that the members need.
     pub fn make(&self) {
         self.run(&["migrate"]);
-        self.run(&["setup"]);
+        // A broker that has just started may not answer in time.
+        until("the broker is set up", || self.tries(&["setup"]));
         // Before any member reads: one that dies while it loads leaves rows that the others do not see until it is back.
         let recipients = self.world.path("snapshot.jsonl");
         self.run(&["load", "--quiet", &recipients.to_string_lossy()]);
@@ -110,11 +111,23 @@ impl<'a> Fleet<'a> {
 
     /// Runs a command that must go well.
     pub fn run(&self, arguments: &[&str]) {
+        let done = self.status(arguments);
+        assert!(done.success(), "{arguments:?}: {done}");
+    }
+
+    /// Runs a command that must go well, or end because a server did not answer.
+    fn tries(&self, arguments: &[&str]) -> Option<()> {
+        let done = self.status(arguments);
+        let code = done.code();
+        assert!(matches!(code, Some(0 | 75)), "{arguments:?}: {done}");
+        done.success().then_some(())
+    }
+
+    fn status(&self, arguments: &[&str]) -> ExitStatus {
         let mut command = self.hookflow();
         command.args(arguments);
         let child = command.stdout(Stdio::null()).spawn().unwrap();
-        let done = process::wait(child, LIMIT, arguments[0]).unwrap();
-        assert!(done.success(), "{arguments:?}: {done}");
+        process::wait(child, LIMIT, arguments[0]).unwrap()
     }
 
     /// A member that runs; its words go to a file of the world's folder.

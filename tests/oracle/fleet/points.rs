@@ -100,7 +100,7 @@ impl Case<'_> {
             if self.fleet.is_settled() {
                 return ends(member);
             }
-            if started.elapsed() > LIMIT / 4 {
+            if started.elapsed() > LIMIT {
                 member.kill().unwrap();
                 member.wait().unwrap();
                 return Err(format!("open: {:?}", self.fleet.standing()));

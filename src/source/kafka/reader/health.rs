@@ -80,8 +80,11 @@ impl Reader {
 
     /// What the driver knows of the brokers.
     pub(super) fn known(&mut self, known: &Known) {
-        if known.reachable {
-            self.condition.well("broker");
+        match known.reachable {
+            true => self.condition.well("broker"),
+            // Nothing tells of it again however long it lasts.
+            false if self.unreachable_at.is_some() => self.unreachable_at = Some(self.now()),
+            false => {}
         }
         let mut lag = 0;
         for work in &mut self.works {
