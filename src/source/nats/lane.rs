@@ -149,6 +149,11 @@ impl Lane {
         self.held.get_mut(place)
     }
 
+    /// Whether something of a higher sequence came before.
+    pub const fn is_below(&self, sequence: u64) -> bool {
+        sequence < self.highest
+    }
+
     /// Everything before `upto` is durable.
     pub fn settled(&mut self, upto: u64) {
         self.floor = self.floor.max(upto.min(self.next()));

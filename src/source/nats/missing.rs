@@ -2,10 +2,11 @@
 //!
 //! While a lane is suspect no more of it is asked for than is missing, for what is new would only wait. But a server hands out anew what
 //! nobody has renewed in time before anything else (its queue of redeliveries: `getNextMsg` in nats-server's `consumer.go`), and one that
-//! was killed may do so with most of what is open, here too. What it has forgotten comes behind that, as if it had never been delivered.
+//! was killed may do so with most of what is open, here too. What it has forgotten comes behind that, as if it had never been delivered, and
+//! before it whatever was acknowledged of that.
 //!
-//! Contract: what is held and comes from that queue stands for nothing that is missing; whatever else comes does, so that no more than that
-//! is asked for, but for what fills up the last request.
+//! Contract: what is held and comes from that queue stands for nothing that is missing, nor does what is not held any more; whatever else
+//! comes does, so that no more than that is asked for, but for what fills up the last request.
 
 /// Pure: looks tell what is missing, arrivals what has come of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,13 +22,14 @@ impl Missing {
         *self = Self { all, forgotten };
     }
 
-    /// A message came, which was held already or not, for the how-many-eth time.
-    pub const fn arrived(&mut self, is_known: bool, deliveries: u64) {
+    /// A message came for the how-many-eth time, which was held already or not; one that was not may be below others that are held.
+    pub const fn arrived(&mut self, deliveries: u64, is_known: bool, is_below: bool) {
         let is_first = deliveries <= 1;
-        if is_first || !is_known {
+        let is_forgotten = is_first && (is_known || !is_below);
+        if is_forgotten || !(is_first || is_known) {
             self.all = self.all.saturating_sub(1);
         }
-        if is_first {
+        if is_forgotten {
             self.forgotten = self.forgotten.saturating_sub(1);
         }
     }
@@ -51,8 +53,8 @@ mod tests {
     use super::*;
     use crate::source::nats::pull::Pull;
 
-    /// What a server hands out next: whether it is held here already, and for the how-many-eth time.
-    type Queue = VecDeque<(bool, u64)>;
+    /// What a server hands out next: for the how-many-eth time, whether it is held here already, and whether it is below others.
+    type Queue = VecDeque<(u64, bool, bool)>;
 
     const FEW: u64 = 16;
     const MOST: u64 = 1_000;
@@ -84,8 +86,8 @@ mod tests {
                 pull.delivered();
                 let next = queue.pop_front();
                 new += u64::from(next.is_none());
-                let (is_known, deliveries) = next.unwrap_or((false, 1));
-                missing.arrived(is_known, deliveries);
+                let (deliveries, is_known, is_below) = next.unwrap_or((1, false, false));
+                missing.arrived(deliveries, is_known, is_below);
             }
         }
         panic!("it never comes: {missing:?}");
@@ -98,11 +100,14 @@ mod tests {
             .flat_map(|queued| [1, 3, 16, 40, 700].map(|count| (queued, count)))
             .flat_map(|(queued, count)| [1, 8, 5_000].map(|a_turn| (queued, count, a_turn)))
         {
-            let again = std::iter::repeat_n((true, 2), queued);
+            let again = std::iter::repeat_n((2, true, true), queued);
+            // Acknowledged, and both that and its delivery forgotten.
+            let acknowledged = std::iter::repeat_n((1, false, true), queued);
             // What a dead process held, and what is held here and forgotten.
-            for (is_known, deliveries) in [(false, 2), (true, 1)] {
-                let of_it = std::iter::repeat_n((is_known, deliveries), count);
-                let mut queue: Queue = again.clone().chain(of_it).collect();
+            for (deliveries, is_known) in [(2, false), (1, true)] {
+                let of_it = std::iter::repeat_n((deliveries, is_known, true), count);
+                let before = again.clone().chain(acknowledged.clone());
+                let mut queue: Queue = before.chain(of_it).collect();
                 let mut missing = Missing::default();
                 let all = count as u64;
                 missing.found(all, if is_known { all } else { 0 });
@@ -118,7 +123,9 @@ mod tests {
     fn what_was_acknowledged_and_comes_again_is_not_what_was_forgotten() {
         let mut missing = Missing::default();
         missing.found(3, 3);
-        (0..40).for_each(|_| missing.arrived(false, 2));
+        (0..40).for_each(|_| missing.arrived(1, false, true));
+        assert_eq!((missing.all(), missing.forgotten()), (3, 3));
+        (0..40).for_each(|_| missing.arrived(2, false, true));
         assert_eq!((missing.all(), missing.forgotten()), (0, 3));
     }
 }

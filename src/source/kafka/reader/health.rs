@@ -81,7 +81,10 @@ impl Reader {
     /// What the driver knows of the brokers.
     pub(super) fn known(&mut self, known: &Known) {
         match known.reachable {
-            true => self.condition.well("broker"),
+            true => {
+                self.condition.well("broker");
+                self.unreachable_at = self.unreachable_at.filter(|_| self.was_unreachable());
+            }
             // Nothing tells of it again however long it lasts.
             false if self.unreachable_at.is_some() => self.unreachable_at = Some(self.now()),
             false => {}

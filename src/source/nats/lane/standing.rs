@@ -12,6 +12,8 @@ use super::{Held, Lane};
 
 /// What came so long before a question was known to whoever answers it, though it be a follower that lags.
 pub(super) const LONG: Duration = Duration::from_secs(1);
+/// What lies between two looks, at most.
+pub(super) const A_LOOK: Duration = Duration::from_secs(5);
 
 /// The server may know of deliveries that never came here.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +43,9 @@ impl Doubt {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Forgotten {
     count: u64,
-    /// Since when that has not become less.
-    since: Duration,
-    /// When a look found it last.
+    /// For how long that has not become less, though it was asked for.
+    stuck: Duration,
+    /// When a look found it last, or who answers became another one.
     found: Duration,
 }
 
@@ -70,7 +72,8 @@ impl Lane {
             doubt.connected = now;
         }
         self.is_uncounted = true;
-        self.forgotten.since = now;
+        self.forgotten.stuck = Duration::ZERO;
+        self.forgotten.found = now;
     }
 
     pub(super) fn doubts(&mut self, now: Duration) {
@@ -114,14 +117,14 @@ impl Lane {
         self.doubt.is_some()
     }
 
-    /// For how long the server has known of deliveries that never came here. What a reader that died held comes here after the
-    /// server's patience; where doubt lasts longer, another one reads.
+    /// For how long the server has known of deliveries that never came here.
     pub fn in_doubt_for(&self, now: Duration) -> Duration {
         let since = self.doubt.map(|doubt| doubt.since);
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// For how long a connection has stood in this doubt. What was lost before it comes again after the server's patience.
+    /// For how long a connection has stood in this doubt. What was lost before it, or a reader that died held, comes here after the
+    /// server's patience; where doubt lasts longer, another one reads.
     pub fn connected_for(&self, now: Duration) -> Duration {
         let since = self.doubt.map(|doubt| doubt.connected);
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
@@ -132,21 +135,23 @@ impl Lane {
         self.forgotten.count
     }
 
-    /// For how long looks over one connection have found no less of it. Where it is more than the server delivers unacknowledged, none ever
-    /// will.
+    /// For how long looks over one connection have found as much of it as before, though it was asked for between them. Where it is more
+    /// than the server delivers unacknowledged, it never becomes less.
     pub const fn forgotten_for(&self) -> Duration {
-        match self.forgotten.count {
-            0 => Duration::ZERO,
-            _ => self.forgotten.found.saturating_sub(self.forgotten.since),
-        }
+        self.forgotten.stuck
     }
 
-    fn forgets(&mut self, count: u64, found: Duration) {
+    fn forgets(&mut self, count: u64, found: Duration, is_asked: bool) {
         let before = self.forgotten;
-        let is_stuck = before.count > 0 && count >= before.count;
+        let stuck = match count > 0 && count == before.count {
+            false => Duration::ZERO,
+            true if !is_asked => before.stuck,
+            // A look that took long says nothing of what was between.
+            true => before.stuck + found.saturating_sub(before.found).min(A_LOOK),
+        };
         self.forgotten = Forgotten {
             count,
-            since: if is_stuck { before.since } else { found },
+            stuck,
             found,
         };
     }
@@ -154,7 +159,8 @@ impl Lane {
     /// The server answered a question of `asked`, and everything has come that it sent before its answer: the doubt ends if everything
     /// that it waits for is held here. Answers how much of it is not, or is still to be delivered again; none where the answer tells nothing
     /// of that.
-    pub fn heard(&mut self, standing: &Standing, asked: Duration) -> Option<u64> {
+    /// `is_asked`: the server has been asked for messages since the last answer.
+    pub fn heard(&mut self, standing: &Standing, asked: Duration, is_asked: bool) -> Option<u64> {
         if self.doubt.is_none() && self.is_forgotten(standing, asked) {
             self.reconnected(asked);
         }
@@ -169,7 +175,7 @@ impl Lane {
         let before = self.held.iter().take(self.place(doubt.before));
         let is_forgotten = |held: &&Held| held.sequence > standing.delivered;
         let forgotten = before.filter(is_forgotten).count() as u64;
-        self.forgets(forgotten, asked);
+        self.forgets(forgotten, asked, is_asked);
         let missing = standing.ack_pending.saturating_sub(here) + forgotten;
         if missing == 0 {
             self.doubt = None;

@@ -180,7 +180,7 @@ impl World {
             Step::Ask => self.answer = Some((self.server.standing(), self.now)),
             Step::Hear => {
                 if let Some((standing, asked)) = self.answer.take() {
-                    self.lane.heard(&standing, asked);
+                    self.lane.heard(&standing, asked, true);
                 }
             }
         }

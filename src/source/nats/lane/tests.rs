@@ -17,7 +17,7 @@ pub(super) fn token(sequence: u64, delivery: u64) -> Token {
 /// A lane that got these sequences, none missing.
 fn lane(sequences: &[u64]) -> Lane {
     let mut lane = Lane::new(Duration::ZERO);
-    lane.heard(&Standing::default(), NOW);
+    lane.heard(&Standing::default(), NOW, true);
     for (place, sequence) in sequences.iter().enumerate() {
         take(&mut lane, *sequence, place as u64 + 1);
     }
@@ -104,13 +104,13 @@ fn up_to_waits_for_what_was_delivered_and_never_came() {
     take(&mut lane, 4, 4);
     lane.settled(3);
     assert_eq!(lane.up_to(), None, "delivery 3 is missing");
-    lane.heard(&standing(4), 2 * NOW);
+    lane.heard(&standing(4), 2 * NOW, true);
     assert_eq!(lane.up_to(), None, "one of the four is not here");
     take(&mut lane, 3, 5);
-    assert_eq!(lane.heard(&standing(4), NOW), None);
+    assert_eq!(lane.heard(&standing(4), NOW, true), None);
     assert_eq!(lane.up_to(), None, "the answer is older than the doubt");
     lane.settled(4);
-    lane.heard(&standing(4), 2 * NOW);
+    lane.heard(&standing(4), 2 * NOW, true);
     assert_eq!(lane.up_to(), Some((reply(4, 4), 4)));
 }
 
@@ -125,13 +125,13 @@ fn what_a_dead_reader_held_takes_its_place_before_what_came_first() {
     };
     let mut lane = Lane::new(Duration::ZERO);
     lane.begins_after(4);
-    assert_eq!(lane.heard(&standing(9, 2), NOW), Some(2));
+    assert_eq!(lane.heard(&standing(9, 2), NOW, true), Some(2));
     take(&mut lane, 20, 5);
     assert_eq!(lane.acknowledged(), None);
     take(&mut lane, 5, 6);
     take(&mut lane, 9, 7);
     assert!(!lane.is_settled_before(0));
-    assert_eq!(lane.heard(&standing(20, 3), 2 * NOW), Some(0));
+    assert_eq!(lane.heard(&standing(20, 3), 2 * NOW, true), Some(0));
     assert!(lane.is_settled_before(0) && !lane.is_settled_before(1));
     assert_eq!(lane.acknowledged(), Some(5));
 
@@ -180,7 +180,7 @@ fn what_comes_after_it_should_have_settled_goes_back_before_it() {
 fn a_first_message_that_follows_the_last_delivery_is_in_no_doubt() {
     let mut lane = Lane::new(Duration::ZERO);
     lane.begins_after(3);
-    lane.heard(&Standing::default(), NOW);
+    lane.heard(&Standing::default(), NOW, true);
     take(&mut lane, 8, 4);
     assert!(!lane.is_in_doubt());
     take(&mut lane, 9, 6);
@@ -198,7 +198,7 @@ fn what_comes_after_the_server_answered_leaves_no_doubt() {
     };
     take(&mut lane, 3, 3);
     take(&mut lane, 4, 4);
-    assert_eq!(lane.heard(&standing, 2 * NOW), Some(0));
+    assert_eq!(lane.heard(&standing, 2 * NOW, true), Some(0));
     assert!(!lane.is_in_doubt());
 }
 
@@ -212,18 +212,18 @@ fn what_the_server_has_forgotten_it_delivers_again_before_anything_is_acknowledg
         delivered,
         ..Standing::default()
     };
-    assert_eq!(lane.heard(&standing(1), 2 * NOW), Some(2));
+    assert_eq!(lane.heard(&standing(1), 2 * NOW, true), Some(2));
     assert_eq!(lane.up_to(), None);
-    lane.heard(&standing(1), 3 * NOW);
+    lane.heard(&standing(1), 3 * NOW, true);
     assert_eq!((lane.forgotten(), lane.forgotten_for()), (2, NOW));
-    lane.heard(&standing(2), 4 * NOW);
+    lane.heard(&standing(2), 4 * NOW, true);
     assert_eq!(
         (lane.forgotten(), lane.forgotten_for()),
         (1, Duration::ZERO)
     );
     assert_eq!(take(&mut lane, 2, 2), Arrival::Known);
     assert_eq!(take(&mut lane, 3, 3), Arrival::Known);
-    assert_eq!(lane.heard(&standing(3), 6 * NOW), Some(0));
+    assert_eq!(lane.heard(&standing(3), 6 * NOW, true), Some(0));
     assert_eq!(lane.forgotten_for(), Duration::ZERO);
     assert_eq!(acknowledge(&mut lane), Some((reply(3, 3), 3)));
 }
@@ -237,15 +237,31 @@ fn a_server_that_is_away_has_not_failed_to_deliver_again() {
         ..Standing::default()
     };
     lane.reconnected(NOW);
-    lane.heard(&standing, 2 * NOW);
-    lane.heard(&standing, 5 * NOW);
+    lane.heard(&standing, 2 * NOW, true);
+    lane.heard(&standing, 5 * NOW, true);
     assert_eq!(lane.forgotten_for(), 3 * NOW);
     assert_eq!(lane.connected_for(5 * NOW), 4 * NOW);
     lane.reconnected(60 * NOW);
-    assert_eq!(lane.heard(&standing, 59 * NOW), None);
+    assert_eq!(lane.heard(&standing, 59 * NOW, true), None);
     assert_eq!(lane.forgotten_for(), Duration::ZERO);
-    lane.heard(&standing, 62 * NOW);
+    lane.heard(&standing, 62 * NOW, true);
     assert_eq!(lane.forgotten_for(), 2 * NOW);
+    lane.heard(&standing, 900 * NOW, true);
+    assert!(lane.forgotten_for() < 10 * NOW, "nobody looked meanwhile");
+    let before = lane.forgotten_for();
+    lane.heard(&standing, 901 * NOW, false);
+    assert_eq!(lane.forgotten_for(), before, "it was not asked for");
+    let more = Standing {
+        delivered: 0,
+        ack_pending: 0,
+        ..standing
+    };
+    lane.heard(&more, 902 * NOW, true);
+    assert_eq!(
+        lane.forgotten_for(),
+        Duration::ZERO,
+        "it has forgotten more"
+    );
     assert_eq!(lane.connected_for(62 * NOW), 2 * NOW);
     assert_eq!(lane.in_doubt_for(62 * NOW), 61 * NOW);
 }
@@ -273,11 +289,11 @@ fn a_server_that_has_forgotten_what_came_long_ago_is_doubted() {
         delivered: 1,
         ..Standing::default()
     };
-    assert_eq!(lane.heard(&standing, NOW + LONG / 2), None);
+    assert_eq!(lane.heard(&standing, NOW + LONG / 2, true), None);
     assert!(!lane.is_in_doubt(), "it may not have known yet");
-    lane.heard(&standing, NOW + LONG);
+    lane.heard(&standing, NOW + LONG, true);
     assert!(lane.is_in_doubt());
-    assert_eq!(lane.heard(&standing, NOW + 2 * LONG), Some(1));
+    assert_eq!(lane.heard(&standing, NOW + 2 * LONG, true), Some(1));
 }
 
 #[test]

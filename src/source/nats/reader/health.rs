@@ -102,7 +102,8 @@ impl Reader {
             };
             waiting += info.num_pending;
             let standing = standing(info);
-            if let Some(missing) = work.lane.heard(&standing, asked) {
+            let is_asked = std::mem::take(&mut work.is_asked);
+            if let Some(missing) = work.lane.heard(&standing, asked, is_asked) {
                 work.missing.found(missing, work.lane.forgotten());
                 tracing::debug!(lane, missing = ?work.missing, ?standing, "what the server waits for and is not here");
             }
@@ -173,7 +174,7 @@ impl Reader {
     /// is suspect.
     fn shared(&self) {
         let (now, patience) = (self.now(), self.patience());
-        let shared = |work: &&Work| work.lane.in_doubt_for(now) > patience;
+        let shared = |work: &&Work| work.lane.connected_for(now) > patience;
         let count = self.lanes.values().filter(shared).count();
         let harmless = self.settings.acknowledge == Acknowledge::Each && !self.gate.is_suspicious();
         match (harmless, count) {

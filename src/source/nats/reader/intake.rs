@@ -114,8 +114,9 @@ impl Reader {
         work.pull.delivered();
         work.quiet_since = now;
         let arrival = work.lane.arrived(token, reply, now);
-        work.missing
-            .arrived(arrival == Arrival::Known, token.deliveries);
+        let is_below = work.lane.is_below(token.sequence);
+        let is_known = arrival == Arrival::Known;
+        work.missing.arrived(token.deliveries, is_known, is_below);
         let ordinal = match arrival {
             Arrival::New(ordinal) => ordinal,
             Arrival::Known => return Ok(()),
@@ -185,6 +186,7 @@ impl Reader {
             };
             let due = (target > 0).then(|| work.pull.due(now, target)).flatten();
             let Some(due) = due else {
+                work.is_asked |= target > 0 && work.pull.is_waiting();
                 continue;
             };
             let consumer = self.settings.consumer_of(*lane);
@@ -205,6 +207,7 @@ impl Reader {
                 work.quiet_since = now;
             }
             work.pull.sent(due, now + EXPIRES);
+            work.is_asked = true;
         }
     }
 

@@ -106,6 +106,8 @@ struct Work {
     quiet_since: Duration,
     /// Something was handed out while a lane was suspect, and the guard does not know yet that it is acknowledged.
     is_alone: bool,
+    /// The server was asked for messages since the last look.
+    is_asked: bool,
     /// What the server waits for and is not here, as the last look found.
     missing: Missing,
 }
@@ -143,6 +145,7 @@ impl Reader {
                 flights: Flights::default(),
                 quiet_since: Duration::ZERO,
                 is_alone: false,
+                is_asked: false,
                 missing: Missing::default(),
             };
             (lane, work)
