@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
+use hookflow::sink::state::postgres::Settings;
 use hookflow::sink::state::{Outcome, StateStore as _};
+use tokio_postgres::Client;
 
 use super::database::{Database, connect, run, runtime};
 use super::world::*;
@@ -45,6 +47,17 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
     assert_eq!((one.unique, one.totals), (two.unique, two.totals));
 }
 
+/// Somebody who holds all rows, until it lets its transaction go.
+async fn hold_rows(settings: &Settings) -> Client {
+    let client = connect(&settings.url).await;
+    let words = format!(
+        "BEGIN; SELECT FROM {}.recipients FOR UPDATE",
+        settings.schema
+    );
+    client.batch_execute(&words).await.unwrap();
+    client
+}
+
 #[test]
 fn a_backend_that_ends_in_the_middle_of_a_batch_leaves_nothing_behind() {
     let Some(mut database) = Database::new("a backend in the middle") else {
@@ -54,18 +67,9 @@ fn a_backend_that_ends_in_the_middle_of_a_batch_leaves_nothing_behind() {
     let name = database.settings.application_name.clone();
     let mut store = database.open();
     let ids = full(&mut store, "b", 1);
-    let (url, schema) = (
-        database.settings.url.clone(),
-        database.settings.schema.clone(),
-    );
     let runtime = runtime();
     // Somebody holds the row, so the batch stands still after its ledger keys; then its backend is ended.
-    let holder = runtime.block_on(async {
-        let client = connect(&url).await;
-        let words = format!("BEGIN; SELECT FROM {schema}.recipients FOR UPDATE");
-        client.batch_execute(&words).await.unwrap();
-        client
-    });
+    let holder = runtime.block_on(hold_rows(&database.settings));
     let event = hit("k", Kind::Opened, 1, ids[0]);
     let again = event.clone();
     let waiting = std::thread::spawn(move || {
@@ -100,17 +104,8 @@ fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
     database.settings.lock_timeout = Duration::from_millis(300);
     let mut store = database.open();
     let ids = full(&mut store, "b", 1);
-    let (url, schema) = (
-        database.settings.url.clone(),
-        database.settings.schema.clone(),
-    );
     let runtime = runtime();
-    let holder = runtime.block_on(async {
-        let client = connect(&url).await;
-        let words = format!("BEGIN; SELECT FROM {schema}.recipients FOR UPDATE");
-        client.batch_execute(&words).await.unwrap();
-        client
-    });
+    let holder = runtime.block_on(hold_rows(&database.settings));
     let event = hit("k", Kind::Opened, 1, ids[0]);
     let begun = Instant::now();
     let error = store.apply(std::slice::from_ref(&event)).unwrap_err();
@@ -130,17 +125,8 @@ fn a_call_past_its_deadline_gives_the_connection_up() {
     let name = database.settings.application_name.clone();
     let mut store = database.open();
     let ids = full(&mut store, "b", 1);
-    let (url, schema) = (
-        database.settings.url.clone(),
-        database.settings.schema.clone(),
-    );
     let runtime = runtime();
-    let holder = runtime.block_on(async {
-        let client = connect(&url).await;
-        let words = format!("BEGIN; SELECT FROM {schema}.recipients FOR UPDATE");
-        client.batch_execute(&words).await.unwrap();
-        client
-    });
+    let holder = runtime.block_on(hold_rows(&database.settings));
     let event = hit("k", Kind::Opened, 1, ids[0]);
     let error = store.apply(std::slice::from_ref(&event)).unwrap_err();
     assert_eq!(error.class, Class::Outage, "{error}");

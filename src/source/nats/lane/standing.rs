@@ -12,6 +12,8 @@ use super::{Held, Lane};
 
 /// What came so long before a question was known to whoever answers it, though it be a follower that lags.
 pub(super) const LONG: Duration = Duration::from_secs(1);
+/// For so many times the server's patience it is waited for a connection that lives longer than that.
+const BROKEN: u32 = 10;
 /// What lies between two looks, at most.
 pub(super) const A_LOOK: Duration = Duration::from_secs(5);
 
@@ -117,8 +119,13 @@ impl Lane {
         self.doubt.is_some()
     }
 
+    /// Whether a server of this patience has given up whatever it delivered and never came here, so that it delivers it again.
+    pub fn is_given_up(&self, now: Duration, patience: Duration) -> bool {
+        self.connected_for(now) > patience || self.in_doubt_for(now) > patience * BROKEN
+    }
+
     /// For how long the server has known of deliveries that never came here.
-    pub fn in_doubt_for(&self, now: Duration) -> Duration {
+    fn in_doubt_for(&self, now: Duration) -> Duration {
         let since = self.doubt.map(|doubt| doubt.since);
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }

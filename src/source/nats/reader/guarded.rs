@@ -27,8 +27,6 @@ use crate::source::{Notice, Parcel, Record};
 /// How many messages of a lane are asked for while one is suspect: as many as may go at once, but so few and so many.
 const FEW: usize = 16;
 const MANY: usize = 256;
-/// For so many times the server's patience it is waited for a connection that lives longer than that.
-const BROKEN: u32 = 10;
 /// How long the end of the lanes may take to be told to the state store.
 const LAST_NOTE: Duration = Duration::from_secs(2);
 
@@ -180,9 +178,7 @@ impl Work {
         let most = settings.batch_messages;
         if self.lane.is_in_doubt() {
             // What the server has forgotten it has not given to anybody.
-            let given_up = self.lane.connected_for(now) > settings.ack_wait
-                || self.lane.in_doubt_for(now) > settings.ack_wait * BROKEN;
-            let left = match given_up {
+            let left = match self.lane.is_given_up(now, settings.ack_wait) {
                 true => self.missing.all(),
                 false => self.missing.forgotten(),
             };
