@@ -10,9 +10,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hookflow::sink::log::Filter;
-use hookflow::sink::log::parquet::{Encoder, ParquetLog, events};
-use hookflow::sink::log::{EventLog, LogRow};
+use hookflow::log::Filter;
+use hookflow::log::parquet::{Encoder, ParquetLog, events};
+use hookflow::log::{EventLog, LogRow};
 
 #[path = "log_rows/mod.rs"]
 mod log_rows;

@@ -12,8 +12,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hookflow::sink::log::clickhouse::{ClickHouseLog, Settings, migrate};
-use hookflow::sink::log::{EventLog, LogRow};
+use hookflow::log::clickhouse::{ClickHouseLog, Settings, migrate};
+use hookflow::log::{EventLog, LogRow};
 
 #[path = "log_rows/mod.rs"]
 mod log_rows;

@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
-use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
+use hookflow::metrics::Metrics;
+use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
 use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
-use hookflow::source::nats::{NatsSource, assign::Lanes, runtime, setup};
+use hookflow::source::nats::{NatsSource, assign::Partitions, runtime, setup};
 use hookflow::source::pace::Pace;
-use hookflow::source::{EnvelopeDefaults, Feed, Record};
-use hookflow::tally::Tally;
+use hookflow::source::{EnvelopeDefaults, Record, RecordSender};
 use rustix::time::{ClockId, clock_gettime};
 
 const STREAM: &str = "hookflow_bench";
@@ -71,7 +71,7 @@ fn settings(url: &str, acknowledge: Acknowledge) -> Settings {
         stream: STREAM.into(),
         subject: "hookflow_bench".into(),
         consumer: "bench".into(),
-        lanes: Lanes::all(),
+        partitions: Partitions::all(),
         acknowledge,
         ack_wait: Duration::from_secs(30),
         ack_pending_max: 100_000,
@@ -138,16 +138,16 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
     let settings = settings(url, acknowledge);
     delete_consumers(&settings);
     setup(&settings).unwrap();
-    let (feed, taps) = Feed::channels(1, 8);
+    let (feed, taps) = RecordSender::channels(1, 8);
     let (settled, floors) = crossbeam_channel::unbounded();
     let stop = Arc::new(AtomicBool::new(false));
-    let condition = Condition::default();
-    let ends = Ends {
+    let condition = SourceHealth::default();
+    let ends = SourceContext {
         feed,
         settled: floors,
         stop: Arc::clone(&stop),
         condition: condition.clone(),
-        tally: Tally::new([]),
+        metrics: Metrics::new([]),
         attempts: Box::new(Unkept::default()),
     };
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
@@ -167,7 +167,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
         let Ok(parcel) = parcels.recv_timeout(Duration::from_secs(60)) else {
             panic!(
                 "{left} messages did not come: {:?} {:?}",
-                condition.troubles(),
+                condition.problems(),
                 condition.take_failure()
             );
         };
@@ -178,8 +178,8 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
             };
             parse(message, &defaults, 1 << 20).unwrap();
         }
-        let floor = Settled {
-            lane: parcel.lane,
+        let floor = Commit {
+            partition: parcel.partition,
             upto: parcel.end,
         };
         settled.send(vec![floor]).unwrap();
@@ -251,9 +251,9 @@ fn client_alone(settings: &Settings, messages: u64) -> Cost {
 
 fn delete_consumers(settings: &Settings) {
     manage(settings, async |context| {
-        for lane in settings.lanes.iter() {
+        for partition in settings.partitions.iter() {
             context
-                .delete_consumer_from_stream(&settings.consumer_of(lane), STREAM)
+                .delete_consumer_from_stream(&settings.consumer_of(partition), STREAM)
                 .await
                 .ok();
         }

@@ -11,8 +11,8 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hookflow::sink::state::sqlite::SqliteStore;
-use hookflow::sink::state::{LoadKind, RowId, StateStore};
+use hookflow::state::sqlite::SqliteStore;
+use hookflow::state::{LoadKind, RowId, StateStore};
 
 #[path = "state_world/mod.rs"]
 mod state_world;

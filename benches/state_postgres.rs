@@ -25,8 +25,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hookflow::sink::state::postgres::PostgresStore;
-use hookflow::sink::state::{StateEvent, StateStore};
+use hookflow::state::postgres::PostgresStore;
+use hookflow::state::{StateEvent, StateStore};
 
 #[path = "state_world/deliveries.rs"]
 mod deliveries;
@@ -207,12 +207,12 @@ fn main() {
         random(&server, size);
     }
     let folder = tempfile::tempdir().unwrap();
-    let settings = hookflow::source::generator::Settings {
+    let settings = hookflow::generator::Settings {
         deliveries: 100_000,
         ..Default::default()
     };
-    let format = hookflow::source::generator::SnapshotFormat::default();
-    hookflow::source::generator::write_to(folder.path(), settings, format, |_| {}).unwrap();
+    let format = hookflow::generator::SnapshotFormat::default();
+    hookflow::generator::write_to(folder.path(), settings, format, |_| {}).unwrap();
     for size in [1_000, 5_000, 10_000] {
         mail(&server, folder.path(), size, 0).print("mail", size, server.hot());
     }

@@ -14,13 +14,13 @@ use crate::dedup;
 use crate::enrich::arrangement::Recipients;
 use crate::epoch::Clock;
 use crate::event::Reject;
+use crate::log::LogRow;
+use crate::metrics::WorkerMetrics;
 use crate::select::Range;
-use crate::sink::log::LogRow;
 use crate::sink::operator;
 use crate::sink::outlet::{LogAnswer, RejectAnswer, StateAnswer};
 use crate::sink::rows::StateRow;
 use crate::source::bridge::Bridge;
-use crate::tally::Counts;
 
 /// What one worker builds its dataflow from.
 pub struct Parts {
@@ -39,7 +39,7 @@ pub struct Parts {
     /// The job's clock.
     pub clock: Arc<dyn Clock>,
     /// The worker's counts.
-    pub counts: Counts,
+    pub counts: WorkerMetrics,
     /// How state is written.
     pub state: operator::Settings<StateRow, StateAnswer>,
     /// How the log is written.

@@ -14,8 +14,8 @@
 //! state equals the fold of the set of distinct events. Nothing is acknowledged to the source before it is durable
 //! in every sink.
 //!
-//! Three rules carry that: the unique key in the state store is the only judge of what is new ([`sink::state`]); the log is
-//! written for every event and idempotent by identity ([`sink::log`]); a position is remembered only below the
+//! Three rules carry that: the unique key in the state store is the only judge of what is new ([`state`]); the log is
+//! written for every event and idempotent by identity ([`log`]); a position is remembered only below the
 //! frontier behind all sinks ([`settle`]). What is right in every case where two programs could differ is one page: [`rules`].
 //!
 //! # The picture
@@ -45,15 +45,17 @@ pub mod epoch;
 
 pub mod error;
 
-pub mod tally;
+pub mod metrics;
 
-pub mod edge;
+pub mod failpoint;
 
 pub mod json;
 
 pub mod postgres;
 
 pub mod clickhouse;
+
+pub mod generator;
 
 pub mod source;
 
@@ -66,6 +68,10 @@ pub mod dedup;
 pub mod enrich;
 
 pub mod window;
+
+pub mod state;
+
+pub mod log;
 
 pub mod sink;
 

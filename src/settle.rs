@@ -1,127 +1,127 @@
-//! Frontier → positions → source: what may be remembered of each lane.
+//! Frontier → positions → source: what may be remembered of each partition.
 //!
-//! Timely's progress tracking is the acknowledgement protocol. Each worker closes, in its [`Ledger`], the epochs below the
-//! frontier behind all sinks; their positions come here, from all workers, and [`Lanes`] turns them into one
-//! contiguous prefix a lane. Filtered, duplicate, unmatched and dead-lettered events settle by the same rule.
+//! Timely's progress tracking is the acknowledgement protocol. Each worker closes, in its [`InFlight`], the epochs below the
+//! frontier behind all sinks; their positions come here, from all workers, and [`Partitions`] turns them into one
+//! contiguous prefix a partition. Filtered, duplicate, unmatched and dead-lettered events settle by the same rule.
 //!
-//! [`Lanes`] is pure. Contract: [`Lanes::floor_changes`] never names a position above an unsettled one.
+//! [`Partitions`] is pure. Contract: [`Partitions::floor_changes`] never names a position above an unsettled one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::epoch::Epoch;
-use crate::source::Notice;
-use crate::source::ledger::{Closed, Ledger, Position};
-use crate::source::low_water::LowWater;
+use crate::source::PartitionEvent;
+use crate::source::commit_tracker::CommitTracker;
+use crate::source::in_flight::{Closed, InFlight, Position};
 
 /// What one worker's frontier closed; nothing if that is nothing.
-pub fn closed(ledger: &mut Ledger, frontier: Option<Epoch>, now: Duration) -> Option<Closed> {
+pub fn closed(ledger: &mut InFlight, frontier: Option<Epoch>, now: Duration) -> Option<Closed> {
     let closed = ledger.close_before(frontier, now);
     (!closed.positions.is_empty()).then_some(closed)
 }
 
-/// How far a lane is settled, to be remembered.
+/// How far a partition is settled, to be remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Floor {
-    /// The lane's number.
-    pub lane: u32,
-    /// The lane's name.
+    /// The partition's number.
+    pub partition: u32,
+    /// The partition's name.
     pub name: String,
     /// Everything before it is settled.
     pub offset: u64,
-    /// The lane is settled to its end.
+    /// The partition is settled to its end.
     pub finished: bool,
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct Partition {
     name: String,
     began: u64,
     length: Option<u64>,
     end: Option<u64>,
-    water: LowWater,
+    water: CommitTracker,
     remembered: Option<(u64, bool)>,
 }
 
-impl Lane {
+impl Partition {
     fn finished(&self) -> bool {
         self.end.is_some_and(|end| self.water.floor() >= end)
     }
 
     fn offset(&self) -> u64 {
         #[cfg(feature = "faults")]
-        if crate::edge::faults::wrong(crate::edge::faults::Wrong::AcknowledgeMaximum) {
+        if crate::failpoint::faults::wrong(crate::failpoint::faults::Wrong::AcknowledgeMaximum) {
             return self.water.maximum();
         }
         self.water.floor()
     }
 }
 
-/// How far all lanes together are, for progress bars.
+/// How far all partitions together are, for progress bars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Settled, in the lanes' own units (bytes for files).
+    /// Settled, in the partitions' own units (bytes for files).
     pub settled: u64,
-    /// The sum of the lanes' lengths, as far as they are known.
+    /// The sum of the partitions' lengths, as far as they are known.
     pub total: Option<u64>,
 }
 
-/// The lanes of a run.
+/// The partitions of a run.
 #[derive(Debug, Default)]
-pub struct Lanes {
-    lanes: BTreeMap<u32, Lane>,
+pub struct Partitions {
+    partitions: BTreeMap<u32, Partition>,
     failures: Vec<String>,
     restarts: Vec<String>,
 }
 
-impl Lanes {
-    /// The source told something of a lane.
-    pub fn told(&mut self, notice: Notice) {
+impl Partitions {
+    /// The source told something of a partition.
+    pub fn told(&mut self, notice: PartitionEvent) {
         match notice {
-            Notice::Begins {
-                lane,
+            PartitionEvent::Begins {
+                partition,
                 name,
                 offset,
                 length,
             } => {
-                let begun = Lane {
+                let begun = Partition {
                     name,
                     began: offset,
                     length,
-                    water: LowWater::starting_at(offset),
-                    ..Lane::default()
+                    water: CommitTracker::starting_at(offset),
+                    ..Partition::default()
                 };
-                self.lanes.insert(lane, begun);
+                self.partitions.insert(partition, begun);
             }
-            Notice::Ended { lane, offset } => {
-                if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.end = Some(offset);
+            PartitionEvent::Ended { partition, offset } => {
+                if let Some(partition) = self.partitions.get_mut(&partition) {
+                    partition.end = Some(offset);
                 }
             }
-            Notice::Restarted { reason, .. } => self.restarts.push(reason),
-            Notice::Failed { reason, .. } => self.failures.push(reason),
+            PartitionEvent::Restarted { reason, .. } => self.restarts.push(reason),
+            PartitionEvent::Failed { reason, .. } => self.failures.push(reason),
         }
     }
 
     /// A worker's frontier closed these positions.
     pub fn settle(&mut self, positions: &[Position]) {
         for position in positions {
-            if let Some(lane) = self.lanes.get_mut(&position.lane) {
-                lane.water.settle(position.start, position.end);
+            if let Some(partition) = self.partitions.get_mut(&position.partition) {
+                partition.water.settle(position.start, position.end);
             }
         }
     }
 
-    /// Lanes whose floor moved, or that were finished, since this was asked last.
+    /// Partitions whose floor moved, or that were finished, since this was asked last.
     pub fn floor_changes(&mut self) -> Vec<Floor> {
         let mut changes = Vec::new();
-        for (number, lane) in &mut self.lanes {
-            let now = (lane.offset(), lane.finished());
-            if lane.remembered != Some(now) && (now.1 || now.0 > lane.began) {
-                lane.remembered = Some(now);
+        for (number, partition) in &mut self.partitions {
+            let now = (partition.offset(), partition.finished());
+            if partition.remembered != Some(now) && (now.1 || now.0 > partition.began) {
+                partition.remembered = Some(now);
                 changes.push(Floor {
-                    lane: *number,
-                    name: lane.name.clone(),
+                    partition: *number,
+                    name: partition.name.clone(),
                     offset: now.0,
                     finished: now.1,
                 });
@@ -133,27 +133,31 @@ impl Lanes {
     /// How far it all is.
     pub fn progress(&self) -> Progress {
         let lengths: Option<Vec<u64>> = self
-            .lanes
+            .partitions
             .values()
-            .map(|lane| lane.length.or(lane.end))
+            .map(|partition| partition.length.or(partition.end))
             .collect();
         Progress {
-            settled: self.lanes.values().map(|lane| lane.water.floor()).sum(),
+            settled: self
+                .partitions
+                .values()
+                .map(|partition| partition.water.floor())
+                .sum(),
             total: lengths.map(|lengths| lengths.iter().sum()),
         }
     }
 
     /// Whether everything that was handed out is settled.
     pub fn all_finished(&self) -> bool {
-        self.lanes.values().all(Lane::finished)
+        self.partitions.values().all(Partition::finished)
     }
 
-    /// Sentences about lanes that were read from their start although part of them was settled.
+    /// Sentences about partitions that were read from their start although part of them was settled.
     pub fn restarts(&self) -> &[String] {
         &self.restarts
     }
 
-    /// Sentences about lanes that could not be read.
+    /// Sentences about partitions that could not be read.
     pub fn failures(&self) -> &[String] {
         &self.failures
     }
@@ -165,52 +169,55 @@ mod tests {
 
     fn position(start: u64, end: u64) -> Position {
         Position {
-            lane: 0,
+            partition: 0,
             start,
             end,
         }
     }
 
-    fn begun() -> Lanes {
-        let mut lanes = Lanes::default();
-        lanes.told(Notice::Begins {
-            lane: 0,
+    fn begun() -> Partitions {
+        let mut partitions = Partitions::default();
+        partitions.told(PartitionEvent::Begins {
+            partition: 0,
             name: "a".into(),
             offset: 0,
             length: Some(30),
         });
-        lanes
+        partitions
     }
 
     #[test]
     fn a_gap_holds_the_floor_back() {
-        let mut lanes = begun();
-        lanes.settle(&[position(10, 20), position(20, 30)]);
-        assert_eq!(lanes.floor_changes(), []);
-        lanes.settle(&[position(0, 10)]);
-        assert_eq!(lanes.floor_changes()[0].offset, 30);
-        assert_eq!(lanes.floor_changes(), []);
+        let mut partitions = begun();
+        partitions.settle(&[position(10, 20), position(20, 30)]);
+        assert_eq!(partitions.floor_changes(), []);
+        partitions.settle(&[position(0, 10)]);
+        assert_eq!(partitions.floor_changes()[0].offset, 30);
+        assert_eq!(partitions.floor_changes(), []);
     }
 
     #[test]
     fn a_lane_is_finished_when_it_ended_and_is_settled() {
-        let mut lanes = begun();
-        lanes.told(Notice::Ended {
-            lane: 0,
+        let mut partitions = begun();
+        partitions.told(PartitionEvent::Ended {
+            partition: 0,
             offset: 10,
         });
-        assert!(!lanes.all_finished());
-        lanes.settle(&[position(0, 10)]);
-        assert!(lanes.floor_changes()[0].finished && lanes.all_finished());
+        assert!(!partitions.all_finished());
+        partitions.settle(&[position(0, 10)]);
+        assert!(partitions.floor_changes()[0].finished && partitions.all_finished());
     }
 
     #[test]
     fn an_empty_lane_is_finished_at_once() {
-        let mut lanes = begun();
-        lanes.told(Notice::Ended { lane: 0, offset: 0 });
-        assert!(lanes.floor_changes()[0].finished);
+        let mut partitions = begun();
+        partitions.told(PartitionEvent::Ended {
+            partition: 0,
+            offset: 0,
+        });
+        assert!(partitions.floor_changes()[0].finished);
         assert_eq!(
-            lanes.progress(),
+            partitions.progress(),
             Progress {
                 settled: 0,
                 total: Some(30)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hookflow::event::{Delivery, Event, Kind, Millis, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
-use hookflow::sink::log::{LogRow, Version};
+use hookflow::log::{LogRow, Version};
 
 const START: i64 = 1_772_409_600_000;
 

@@ -10,9 +10,9 @@ use hookflow::enrich::snapshot;
 use hookflow::event::{Event, Origin, Provider, User};
 use hookflow::recipient::Mapping;
 use hookflow::sink::rows::rows;
-use hookflow::sink::state::{LoadKind, Loaded, StateEvent, StateStore};
 use hookflow::source::EnvelopeDefaults;
 use hookflow::source::envelope::parse_line;
+use hookflow::state::{LoadKind, Loaded, StateEvent, StateStore};
 
 /// Loads the folder's recipients and batches; answers what is known then.
 pub fn load(store: &mut dyn StateStore, folder: &Path) -> MapDirectory {

@@ -3,9 +3,7 @@
 
 use hookflow::event::{Kind, Millis, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, RowKey};
-use hookflow::sink::state::{
-    Effect, LoadKind, Loaded, RecipientRow, RowId, StateEvent, StateStore,
-};
+use hookflow::state::{Effect, LoadKind, Loaded, RecipientRow, RowId, StateEvent, StateStore};
 
 pub const RECIPIENTS: u64 = 100_000;
 const EVENTS_AN_HOUR: i64 = 40_000;

@@ -1,6 +1,6 @@
 //! The Postgres server that is measured, and what it used.
 
-use hookflow::sink::state::postgres::{PostgresStore, Settings, migrate};
+use hookflow::state::postgres::{PostgresStore, Settings, migrate};
 use tokio_postgres::{Client, NoTls};
 
 pub const SCHEMA: &str = "hookflow_bench";

@@ -10,13 +10,13 @@ use serde_json::Value;
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
+use crate::generator::{Settings, SnapshotFormat, write_to};
+use crate::log::Filter;
+use crate::log::clickhouse;
+use crate::log::parquet::events as logged;
 use crate::runtime::store::{log_dir, open_state, read_state};
-use crate::sink::log::Filter;
-use crate::sink::log::clickhouse;
-use crate::sink::log::parquet::events as logged;
-use crate::sink::state::Prune;
-use crate::sink::state::view::DeadLetterView;
-use crate::source::generator::{Settings, SnapshotFormat, write_to};
+use crate::state::Prune;
+use crate::state::view::DeadLetterView;
 
 /// Rows for people or programs.
 pub type Rows = Result<Vec<Value>, Fatal>;

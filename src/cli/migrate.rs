@@ -5,8 +5,8 @@ use super::environment::{Environment, load};
 use super::output::Output;
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
-use crate::sink::log::clickhouse;
-use crate::sink::state::postgres::{Migrated, migrate as migrate_postgres};
+use crate::log::clickhouse;
+use crate::state::postgres::{Migrated, migrate as migrate_postgres};
 
 /// One line a store.
 pub fn migrate(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {

@@ -229,7 +229,7 @@ fn check_finds_a_store_that_is_in_use_and_a_port_that_is_too() {
     let dir = tempfile::tempdir().unwrap();
     let check = format!("check --store {}", dir.path().display());
     assert_eq!(run(&check, &[ANY_PORT]).0.unwrap(), Exit::Done);
-    let store = crate::sink::state::sqlite::SqliteStore::open(dir.path()).unwrap();
+    let store = crate::state::sqlite::SqliteStore::open(dir.path()).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
     let both = run(&check, &[("HOOKFLOW_METRICS_LISTEN", &taken)]);

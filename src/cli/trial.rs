@@ -6,12 +6,12 @@ use crate::config::{Live, LogKind, Plan, StateKind};
 use crate::enrich::snapshot::Row;
 use crate::enrich::tables::{self, Look};
 use crate::error::Fatal;
+use crate::log::clickhouse;
 use crate::observe::http;
 use crate::recipient::{BatchRow, RecipientRow};
 use crate::runtime::store::read_state;
-use crate::sink::log::clickhouse;
-use crate::sink::state::sqlite::SqliteStore;
 use crate::source::{kafka, nats};
+use crate::state::sqlite::SqliteStore;
 
 /// Tries everything.
 pub fn all(plan: &Plan) -> Result<(), Fatal> {

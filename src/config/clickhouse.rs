@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::read::{Reader, parse_count, parse_duration};
-use crate::sink::log::clickhouse::{Settings, is_name};
+use crate::log::clickhouse::{Settings, is_name};
 
 const SECOND: Duration = Duration::from_secs(1);
 

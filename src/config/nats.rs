@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::read::{Reader, parse_count};
-use crate::source::nats::assign::Lanes;
+use crate::source::nats::assign::Partitions;
 use crate::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub(super) fn read(reader: &mut Reader<'_>, in_flight: usize) -> Settings {
         stream: read_name(reader, "nats.stream"),
         subject: read_subject(reader),
         consumer: read_name(reader, "nats.consumer"),
-        lanes: read_lanes(reader),
+        partitions: read_lanes(reader),
         acknowledge: reader.choice(
             "nats.acknowledge",
             Acknowledge::UpTo,
@@ -78,9 +78,9 @@ fn read_login(reader: &mut Reader<'_>) -> Login {
     }
 }
 
-fn read_lanes(reader: &mut Reader<'_>) -> Lanes {
+fn read_lanes(reader: &mut Reader<'_>) -> Partitions {
     let hint = "\"all\", lanes such as \"0-15\" or \"3,5,7-9\" (there are 0 to 31), member 1 of 4 as \"1/4\", or \"whole\" for one member alone";
-    reader.value("nats.lanes", hint, Lanes::all(), Lanes::parse)
+    reader.value("nats.lanes", hint, Partitions::all(), Partitions::parse)
 }
 
 fn read_name(reader: &mut Reader<'_>, path: &str) -> String {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::read::Reader;
-use crate::sink::state::postgres::{Settings, Tls, is_schema_name};
+use crate::state::postgres::{Settings, Tls, is_schema_name};
 
 const LEAST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(600);

@@ -18,10 +18,10 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use super::{Decoded, Options, decode};
 use crate::epoch::Epoch;
 use crate::event::{Delivery, Event, Reject};
+use crate::metrics::{Counter, LocalMetrics, Step, WorkerMetrics};
 use crate::source::envelope::parse_line;
-use crate::source::ledger::Ledger;
+use crate::source::in_flight::InFlight;
 use crate::source::{EnvelopeDefaults, Record, message};
-use crate::tally::{Counter, Counts, Local, Step};
 
 /// What one worker's decoding needs.
 #[derive(Clone)]
@@ -31,9 +31,9 @@ pub struct Settings {
     /// What envelopes leave out.
     pub defaults: Arc<EnvelopeDefaults>,
     /// The worker's counts.
-    pub counts: Counts,
+    pub counts: WorkerMetrics,
     /// The bridge's ledger: a delivery that holds many events weighs as many.
-    pub ledger: Rc<RefCell<Ledger>>,
+    pub ledger: Rc<RefCell<InFlight>>,
 }
 
 /// Decodes records into events and rejects.
@@ -92,12 +92,12 @@ fn decode_all(records: &mut Vec<Record>, settings: &Settings, out: &mut Decoded)
     }
 }
 
-fn decode_one(record: Record, settings: &Settings, counts: &mut Local, out: &mut Decoded) {
+fn decode_one(record: Record, settings: &Settings, counts: &mut LocalMetrics, out: &mut Decoded) {
     let before = out.rejects.len();
     match read(record, settings, counts) {
         Ok(delivery) => {
             #[cfg(feature = "faults")]
-            crate::edge::faults::decoding(&delivery.body);
+            crate::failpoint::faults::decoding(&delivery.body);
             counts.provider(delivery.provider.as_str(), 1);
             decode(&delivery, &settings.options, out);
         }
@@ -125,7 +125,7 @@ fn told(rejects: &[Reject]) {
 fn read(
     record: Record,
     settings: &Settings,
-    counts: &mut Local,
+    counts: &mut LocalMetrics,
 ) -> Result<Arc<Delivery>, Box<Reject>> {
     let limit = settings.options.body_bytes_max;
     match record {

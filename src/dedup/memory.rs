@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::key::Identity;
-use crate::tally::{Counter, Gauge, Local};
+use crate::metrics::{Counter, Gauge, LocalMetrics};
 
 /// Slots in one group.
 pub const WAYS: usize = 8;
@@ -86,7 +86,7 @@ impl Memory {
     }
 
     /// Says how full the table is, and what left it since this was called last.
-    pub fn report(&mut self, counts: &mut Local) {
+    pub fn report(&mut self, counts: &mut LocalMetrics) {
         counts.level(Gauge::DedupKeys, self.used);
         counts.count(Counter::DedupEvicted, std::mem::take(&mut self.evicted));
         counts.count(Counter::DedupExpired, std::mem::take(&mut self.expired));

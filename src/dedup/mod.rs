@@ -23,7 +23,7 @@ use timely::dataflow::operators::generic::Operator;
 use crate::epoch::{Clock, Epoch};
 use crate::event::Event;
 use crate::key::Identity;
-use crate::tally::{Counter, Counts, Step};
+use crate::metrics::{Counter, Step, WorkerMetrics};
 use memory::Memory;
 
 /// Identities that were dead-lettered after they passed: the sinks write here, dedup takes them out of memory.
@@ -41,7 +41,7 @@ pub struct Settings {
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
     /// The worker's counts.
-    pub counts: Counts,
+    pub counts: WorkerMetrics,
 }
 
 /// Drops events whose identity was seen before.

@@ -30,7 +30,7 @@ use super::directory::{Directory, Match, Target, match_all};
 use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::key::{AddressKey, JoinKey, RowKey};
-use crate::tally::{Counter, Counts, Step};
+use crate::metrics::{Counter, Step, WorkerMetrics};
 
 /// An event and the state row it belongs to, if one is known.
 pub type Enriched = (Event, Option<Match>);
@@ -39,7 +39,7 @@ pub type Enriched = (Event, Option<Match>);
 pub fn enrich<'scope>(
     events: StreamVec<'scope, Epoch, Event>,
     snapshot: Snapshot<'scope>,
-    counts: Counts,
+    counts: WorkerMetrics,
 ) -> StreamVec<'scope, Epoch, Enriched> {
     let mut builder = OperatorBuilder::new("Enrich".to_owned(), events.scope());
     let (output, stream) = builder.new_output::<Vec<Enriched>>();
@@ -99,7 +99,11 @@ impl Tables {
     }
 
     /// Matches a batch. What comes out is in the order of what went in.
-    fn join(&mut self, events: Vec<Event>, counts: &Counts) -> impl Iterator<Item = Enriched> {
+    fn join(
+        &mut self,
+        events: Vec<Event>,
+        counts: &WorkerMetrics,
+    ) -> impl Iterator<Item = Enriched> {
         let started = Instant::now();
         let mut passes = Passes {
             messages: Pass::over(&mut self.messages),

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::edge::{self, Point, PointReader};
 use crate::error::{Exit, Fatal};
+use crate::failpoint::{self, Failpoint, PointReader};
 
 /// The longest row, in bytes.
 const ROW_BYTES_MAX: u64 = 1 << 20;
@@ -99,8 +99,8 @@ impl Table {
 }
 
 fn open_plain(path: &Path, name: &str) -> io::Result<Box<dyn Read>> {
-    let file: File = edge::open(Point::SnapshotOpen, path)?;
-    let bytes = PointReader::new(Point::SnapshotRead, file);
+    let file: File = failpoint::open(Failpoint::SnapshotOpen, path)?;
+    let bytes = PointReader::new(Failpoint::SnapshotRead, file);
     Ok(if name.ends_with(".gz") {
         Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(bytes)))
     } else if name.ends_with(".zst") {

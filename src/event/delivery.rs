@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Millis, Provider, User};
 
-/// Where a delivery came from: a lane of a source (a file, a partition, …) and the place in it.
+/// Where a delivery came from: a partition of a source (a file, a partition, …) and the place in it.
 ///
-/// Printed as `lane-offset`, it is the correlation id that follows a delivery through the logs.
+/// Printed as `partition-offset`, it is the correlation id that follows a delivery through the logs.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Origin {
-    /// The number of the file, partition or lane within this run.
-    pub lane: u32,
-    /// The place in the lane: for a file the byte (after decompression) at which its line starts.
+    /// The number of the file, partition or partition within this run.
+    pub partition: u32,
+    /// The place in the partition: for a file the byte (after decompression) at which its line starts.
     pub offset: u64,
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.lane, self.offset)
+        write!(f, "{}-{}", self.partition, self.offset)
     }
 }
 

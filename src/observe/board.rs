@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::health::{Component, Health};
-use crate::tally::{Counter, Gauge, Sink, SinkCounter, Snapshot, Tally};
+use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter, Snapshot};
 
 /// Shared by all threads of a job; a component hangs out its status only when it changes.
 #[derive(Debug)]
 pub struct Board {
-    tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
     open_events_max: u64,
     components: Mutex<BTreeMap<&'static str, Component>>,
 }
 
 impl Board {
     /// An empty board; `open_events_max` is where the source stops reading.
-    pub fn new(tally: Arc<Tally>, open_events_max: u64) -> Arc<Self> {
+    pub fn new(metrics: Arc<Metrics>, open_events_max: u64) -> Arc<Self> {
         Arc::new(Self {
-            tally,
+            metrics,
             open_events_max,
             components: Mutex::default(),
         })
@@ -42,15 +42,15 @@ impl Board {
     }
 
     /// The counts.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Readiness, its reasons and the statistics of each component.
     pub fn report(&self) -> (Health, Value) {
         let components = self.components();
         let health = Health::of(&components);
-        let counts = self.tally.snapshot();
+        let counts = self.metrics.snapshot();
         let report = json!({
             "ready": health.ready,
             "reasons": health.reasons,
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn the_report_holds_the_statistics_of_each_component() {
-        let tally = Tally::new([]);
-        tally.count(Counter::Decoded, 100);
-        tally.count(Counter::DuplicateMemory, 20);
-        tally.count(Counter::DuplicateStore, 8);
-        tally.count(Counter::LookupHit, 3);
-        tally.count(Counter::LookupMiss, 1);
-        tally.set(Gauge::OpenEvents, 50);
-        let board = Board::new(tally, 50);
+        let metrics = Metrics::new([]);
+        metrics.count(Counter::Decoded, 100);
+        metrics.count(Counter::DuplicateMemory, 20);
+        metrics.count(Counter::DuplicateStore, 8);
+        metrics.count(Counter::LookupHit, 3);
+        metrics.count(Counter::LookupMiss, 1);
+        metrics.set(Gauge::OpenEvents, 50);
+        let board = Board::new(metrics, 50);
         board.post(Component::troubled("state", "starting"));
         board.post(Component::ready("state"));
         let (health, report) = board.report();

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Board, metrics};
+use super::{Board, prometheus};
 use crate::error::{Exit, Fatal};
 
 /// What a connection may cost.
@@ -121,8 +121,8 @@ fn router(board: Arc<Board>) -> Router {
 }
 
 async fn metrics_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
-    let text = metrics::render(&board.tally().snapshot());
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)
+    let text = prometheus::render(&board.metrics().snapshot());
+    ([(header::CONTENT_TYPE, prometheus::CONTENT_TYPE)], text)
 }
 
 async fn ready_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
@@ -179,11 +179,11 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::metrics::Metrics;
     use crate::observe::health::Component;
-    use crate::tally::Tally;
 
     fn start(limits: Limits) -> (Server, Arc<Board>) {
-        let board = Board::new(Tally::new([]), 10);
+        let board = Board::new(Metrics::new([]), 10);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::start(any, Arc::clone(&board), limits).unwrap();
         (server, board)

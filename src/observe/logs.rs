@@ -1,6 +1,6 @@
 //! Text logs on standard error: for people on a terminal, as JSON lines otherwise.
 //!
-//! Contract: a line about a delivery carries the field `delivery` (`lane-offset`, see
+//! Contract: a line about a delivery carries the field `delivery` (`partition-offset`, see
 //! [`Origin`](crate::event::Origin)), by which it is followed through all rooms; no line carries an address or a payload.
 //! `tracing::warn!(delivery = %origin, reason = code.name(), "rejected")`
 

@@ -14,8 +14,8 @@ use tokio_postgres::{Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::class;
-use crate::edge::{self, Point};
 use crate::error::SinkError;
+use crate::failpoint::{self, Failpoint};
 
 /// Whether a connection is encrypted. There is nothing in between: a server without TLS is refused where it is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Refused {
 pub async fn connect(
     mut config: Config,
     tls: &Tls,
-    point: Point,
+    point: Failpoint,
 ) -> Result<(Client, JoinHandle<()>), Refused> {
     match tls {
         Tls::Off => connect_over(config.ssl_mode(SslMode::Disable), NoTls, point).await,
@@ -57,13 +57,13 @@ pub async fn connect(
 async fn connect_over<T>(
     config: &Config,
     tls: T,
-    point: Point,
+    point: Failpoint,
 ) -> Result<(Client, JoinHandle<()>), Refused>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (client, connection) = edge::pass_async(point, config.connect(tls))
+    let (client, connection) = failpoint::run_async(point, config.connect(tls))
         .await
         .map_err(|error| refused(&error))?;
     let task = tokio::spawn(async move {
@@ -100,7 +100,7 @@ fn refused(error: &tokio_postgres::Error) -> Refused {
 }
 
 /// TLS that verifies certificate and name, against the given file or the system's certificates.
-fn verifying(ca_file: Option<&Path>, point: Point) -> Result<MakeRustlsConnect, Refused> {
+fn verifying(ca_file: Option<&Path>, point: Failpoint) -> Result<MakeRustlsConnect, Refused> {
     // Another part of the process may have chosen a provider already, which is as good.
     rustls::crypto::ring::default_provider()
         .install_default()
@@ -123,8 +123,8 @@ fn config(advice: &str) -> Refused {
 }
 
 /// The certificates of a file; none if there is not one good one, or a bad one.
-fn roots(path: &Path, point: Point) -> Option<RootCertStore> {
-    let file = edge::open(point, path).ok()?;
+fn roots(path: &Path, point: Failpoint) -> Option<RootCertStore> {
+    let file = failpoint::open(point, path).ok()?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_reader_iter(BufReader::new(file)) {
         roots.add(certificate.ok()?).ok()?;

@@ -1,6 +1,6 @@
 //! What is kept of messages in work, in the job's state store: for the guard against messages that end the process.
 //!
-//! Beside the rows stands the member's last [`Word`]. What it excuses is made good in the store before a lane begins: the row then
+//! Beside the rows stands the member's last [`Word`]. What it excuses is made good in the store before a partition begins: the row then
 //! says what it would say if the store had been told.
 
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use super::report;
 use super::request::{Input, JobRequest, Sinks};
 use super::word::{Excuse, Word};
 use crate::error::SinkError;
-use crate::sink::state::StateStore;
 use crate::sink::writer::StateHandle;
-use crate::source::attempt::LaneAttempt;
+use crate::source::attempt::PartitionAttempt;
 use crate::source::guard::{Answer, AttemptStore};
+use crate::state::StateStore;
 
 /// The rows of one job, as far as this process works with them.
 #[derive(Clone)]
@@ -30,8 +30,8 @@ pub struct Attempts {
 /// What the store was asked to keep.
 #[derive(Default)]
 struct Asked {
-    /// The lanes in work.
-    in_work: BTreeMap<String, LaneAttempt>,
+    /// The partitions in work.
+    in_work: BTreeMap<String, PartitionAttempt>,
     /// Nothing more is asked for: the process ends.
     over: bool,
 }
@@ -77,14 +77,14 @@ impl Attempts {
         if rows.is_empty() {
             return;
         }
-        rows.iter_mut().for_each(LaneAttempt::told);
+        rows.iter_mut().for_each(PartitionAttempt::told);
         if !self.is_told(rows, wait) {
             tracing::warn!("the state store could not be told that the process ends by itself");
         }
     }
 
     /// A writer whose queue is full would be waited for without an end, so that is left to another thread.
-    fn is_told(&self, rows: Vec<LaneAttempt>, wait: Duration) -> bool {
+    fn is_told(&self, rows: Vec<PartitionAttempt>, wait: Duration) -> bool {
         let (told, done) = crossbeam_channel::bounded(1);
         let (state, job) = (self.state.clone(), self.job.clone());
         let tell = move || {
@@ -101,12 +101,12 @@ impl Attempts {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rows of the job; those of lanes that begin as they are after what the process before said.
+    /// The rows of the job; those of partitions that begin as they are after what the process before said.
     fn rows(
         &self,
         store: &mut dyn StateStore,
-        lanes: &[String],
-    ) -> Result<Vec<LaneAttempt>, SinkError> {
+        partitions: &[String],
+    ) -> Result<Vec<PartitionAttempt>, SinkError> {
         let mut rows = store.attempts(&self.job)?;
         if !self.word.was_told() {
             return Ok(rows);
@@ -114,7 +114,7 @@ impl Attempts {
         let mut excused = Vec::new();
         for row in rows
             .iter_mut()
-            .filter(|row| row.running && lanes.contains(&row.lane))
+            .filter(|row| row.running && partitions.contains(&row.partition))
         {
             row.told();
             excused.push(row.clone());
@@ -122,7 +122,7 @@ impl Attempts {
         if !excused.is_empty() {
             store.note_attempts(&self.job, &excused)?;
             tracing::info!(
-                lanes = excused.len(),
+                partitions = excused.len(),
                 "the process ended by itself, not over its messages"
             );
         }
@@ -132,14 +132,14 @@ impl Attempts {
 
 impl Asked {
     /// Takes note of rows; false if it is too late for them.
-    fn take(&mut self, rows: &[LaneAttempt]) -> bool {
+    fn take(&mut self, rows: &[PartitionAttempt]) -> bool {
         if self.over {
             return false;
         }
         for row in rows {
             match row.running {
-                true => self.in_work.insert(row.lane.clone(), row.clone()),
-                false => self.in_work.remove(&row.lane),
+                true => self.in_work.insert(row.partition.clone(), row.clone()),
+                false => self.in_work.remove(&row.partition),
             };
         }
         true
@@ -160,15 +160,15 @@ impl std::fmt::Debug for KeptAttempts {
 }
 
 impl AttemptStore for KeptAttempts {
-    fn read(&mut self, lanes: Vec<String>) {
+    fn read(&mut self, partitions: Vec<String>) {
         let (all, answer) = (self.all.clone(), self.answer.clone());
         self.all.state.call_later(
-            move |store| all.rows(store, &lanes),
+            move |store| all.rows(store, &partitions),
             move |rows| answer.send(Answer::Kept(rows)).unwrap_or_default(),
         );
     }
 
-    fn write(&mut self, rows: Vec<LaneAttempt>) {
+    fn write(&mut self, rows: Vec<PartitionAttempt>) {
         if !self.all.asked().take(&rows) {
             return;
         }

@@ -14,8 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::outbox;
 use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
+use crate::metrics::{Counter, Metrics};
 use crate::sink::writer::StateHandle;
-use crate::tally::{Counter, Tally};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ pub struct Parts {
     /// The input has no end.
     pub is_endless: bool,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The thread.
@@ -83,7 +83,7 @@ fn judge(parts: &Parts) -> Result<(), SinkError> {
     }
     let now = Millis::now();
     let fired = parts.state.call(move |store| store.judge_deadlines(now))?;
-    parts.tally.count(Counter::Completions, fired);
+    parts.metrics.count(Counter::Completions, fired);
     Ok(())
 }
 

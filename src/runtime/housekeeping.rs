@@ -10,9 +10,9 @@ use super::sweeper::Sweeper;
 use crate::config::Sweep;
 use crate::enrich::arrangement::Feeder;
 use crate::error::{Exit, Fatal};
-use crate::sink::state::LoadKind;
+use crate::metrics::Counter;
 use crate::source::generator::NewRows;
-use crate::tally::Counter;
+use crate::state::LoadKind;
 
 /// What housekeeping needs.
 pub struct Parts {
@@ -140,7 +140,7 @@ fn feed(parts: &mut Parts, times: &mut Times) {
     match parts.loader.feed(&mut parts.feeder, &mut parts.fed) {
         Ok(0) => {}
         Ok(fed) => {
-            parts.sweeper.tally.count(Counter::RecipientsFed, fed);
+            parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
             times.sweep = Instant::now();
         }
         Err(error) => tracing::warn!(%error, "new recipients could not be handed on yet"),
@@ -156,7 +156,7 @@ fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
     let report = parts.loader.generated(kind, &rows.tables)?;
     tracing::info!(rows = report.accepted, "more recipients are known");
     let fed = parts.loader.feed(&mut parts.feeder, &mut parts.fed)?;
-    parts.sweeper.tally.count(Counter::RecipientsFed, fed);
+    parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
     parts.sweeper.sweep()?;
     Ok(())
 }

@@ -12,18 +12,19 @@ use super::request::{Input, JobRequest, Rate, Sample};
 use crate::decode;
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
-use crate::sink::state::Checkpoint;
-use crate::source::broker::{BrokerSource, Condition, Ends, Settled};
+use crate::generator::{Settings, Supply, Tables};
+use crate::metrics::Metrics;
+use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
-use crate::source::generator::{GeneratorSource, NewRows, Pace, Settings, Spent, Supply, Tables};
+use crate::source::generator::{GeneratorSource, NewRows, Pace, Spent};
 use crate::source::guard::AttemptStore;
 use crate::source::kafka::KafkaSource;
 use crate::source::kafka::replay::KafkaReplay;
 use crate::source::nats::NatsSource;
 use crate::source::nats::replay::NatsReplay;
-use crate::source::{EnvelopeDefaults, Feed};
-use crate::tally::Tally;
+use crate::source::{EnvelopeDefaults, RecordSender};
+use crate::state::Checkpoint;
 
 /// Deliveries of each world of a generator that has no end.
 const WORLD: u64 = 100_000;
@@ -41,7 +42,7 @@ pub enum Source {
 /// What a source is started with.
 pub struct Start {
     /// Where parcels go.
-    pub feed: Feed,
+    pub feed: RecordSender,
     /// Disconnected when nothing more is to be read.
     pub stop: Receiver<()>,
     /// Raised when nothing more is to be read.
@@ -49,11 +50,11 @@ pub struct Start {
     /// Where rows go that become known while the job runs.
     pub rows: Sender<NewRows>,
     /// What became durable.
-    pub settled: Receiver<Vec<Settled>>,
+    pub settled: Receiver<Vec<Commit>>,
     /// How the source is.
-    pub condition: Condition,
+    pub condition: SourceHealth,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
     /// Where it is kept which messages were in work.
     pub attempts: Box<dyn AttemptStore>,
 }
@@ -176,12 +177,12 @@ impl Source {
             .collect();
         let resume: HashMap<String, Resume> = resume
             .into_iter()
-            .map(|lane| {
+            .map(|partition| {
                 (
-                    lane.lane,
+                    partition.partition,
                     Resume {
-                        offset: lane.offset,
-                        proof: lane.proof,
+                        offset: partition.offset,
+                        proof: partition.proof,
                     },
                 )
             })
@@ -250,12 +251,12 @@ impl Source {
                 source.run(start.feed, &Pace { rate, stop, rows })
             }
             Source::Broker(source) => {
-                source.run(Ends {
+                source.run(SourceContext {
                     feed: start.feed,
                     settled: start.settled,
                     stop: start.stopping,
                     condition: start.condition,
-                    tally: start.tally,
+                    metrics: start.metrics,
                     attempts: start.attempts,
                 });
                 Ok(())

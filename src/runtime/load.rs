@@ -12,10 +12,10 @@ use super::tables::TableLoader;
 use crate::config::Plan;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::{Exit, Fatal};
+use crate::log::null::NullLog;
+use crate::metrics::Metrics;
 use crate::observe::loading::Loading;
-use crate::sink::log::null::NullLog;
-use crate::sink::state::LoadKind;
-use crate::tally::Tally;
+use crate::state::LoadKind;
 
 /// What is to be loaded.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
         scratch: Scratch::default(),
     };
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(plan.tick));
-    let writers = Writers::start(plan, store, &clock, &Tally::new([]))?;
+    let writers = Writers::start(plan, store, &clock, &Metrics::new([]))?;
     let loader = Loader {
         state: writers.sinks().state(),
         default_user: plan.default_user.clone(),

@@ -11,11 +11,11 @@ use crate::enrich::arrangement::Feeder;
 use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
-use crate::sink::state::{
+use crate::generator::{SnapshotRow, Tables};
+use crate::sink::writer::StateHandle;
+use crate::state::{
     BatchRow, LoadId, LoadKind, LoadSummary, Loaded, Mapping, MappingCursor, RecipientRow,
 };
-use crate::sink::writer::StateHandle;
-use crate::source::generator::{SnapshotRow, Tables};
 
 /// Rows of one transaction.
 const CHUNK_ROWS: usize = 5_000;
@@ -46,7 +46,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts bad rows; the first of them are told one by one.
+    /// WorkerMetrics bad rows; the first of them are told one by one.
     pub fn tell(&mut self, bad: &[BadRow]) {
         for row in bad {
             self.bad += 1;
@@ -271,7 +271,7 @@ impl Load<'_> {
         state.call_until_done(move |store| store.load_batches(load, &rows))
     }
 
-    /// Ends the load: totals, sealing and generations change.
+    /// SourceContext the load: totals, sealing and generations change.
     pub fn end(self) -> Result<LoadSummary, SinkError> {
         let load = self.id;
         let state = &self.loader.state;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::edge;
 use crate::error::SinkError;
-use crate::sink::state::{Completion, StateStore};
+use crate::failpoint;
 use crate::sink::writer::StateHandle;
+use crate::state::{Completion, StateStore};
 
 /// The name of the file in the store's folder.
 pub const FILE: &str = "completions.jsonl";
@@ -49,8 +49,8 @@ fn append(file: &mut Option<File>, path: &Path, completion: &Completion) -> io::
         Some(file) => file,
         None => {
             // With state in a database nothing else may have made the folder.
-            path.parent().map_or(Ok(()), edge::create_dir_all)?;
-            file.insert(edge::append(edge::Point::OutboxOpen, path)?)
+            path.parent().map_or(Ok(()), failpoint::create_dir_all)?;
+            file.insert(failpoint::append(failpoint::Failpoint::OutboxOpen, path)?)
         }
     };
     let mut line = json!({
@@ -62,7 +62,7 @@ fn append(file: &mut Option<File>, path: &Path, completion: &Completion) -> io::
     })
     .to_string();
     line.push('\n');
-    edge::write_all(edge::Point::OutboxWrite, file, line.as_bytes())?;
+    failpoint::write_all(failpoint::Failpoint::OutboxWrite, file, line.as_bytes())?;
     file.flush()?;
-    edge::sync(edge::Point::OutboxSync, file)
+    failpoint::sync(failpoint::Failpoint::OutboxSync, file)
 }

@@ -10,9 +10,9 @@ use super::loader::Report;
 use super::tables::TableLoader;
 use crate::enrich::tables::Trouble;
 use crate::error::{Exit, Fatal};
+use crate::metrics::{Counter, Gauge, Metrics};
 use crate::observe::Board;
 use crate::observe::health::Component;
-use crate::tally::{Counter, Gauge, Tally};
 
 /// The longest wait after failures.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const END_WAIT: Duration = Duration::from_secs(2);
 /// How looking goes; cheap to clone.
 #[derive(Clone)]
 pub struct Looks {
-    tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
     board: Arc<Board>,
     trouble_after: u32,
     state: Arc<Mutex<State>>,
@@ -37,9 +37,9 @@ struct State {
 
 impl Looks {
     /// None were made yet.
-    pub fn new(tally: Arc<Tally>, board: Arc<Board>, trouble_after: u32) -> Self {
+    pub fn new(metrics: Arc<Metrics>, board: Arc<Board>, trouble_after: u32) -> Self {
         Self {
-            tally,
+            metrics,
             board,
             trouble_after,
             state: Arc::default(),
@@ -48,7 +48,7 @@ impl Looks {
 
     /// Makes one; answers what it loaded, or the trouble it had.
     pub fn make(&self, tables: &mut TableLoader, told: impl FnMut(u64)) -> Result<Report, Trouble> {
-        self.tally.count(Counter::RecipientPolls, 1);
+        self.metrics.count(Counter::RecipientPolls, 1);
         let looked = tables.look(told);
         match &looked {
             Ok(report) => self.succeeded(report),
@@ -65,7 +65,7 @@ impl Looks {
             (Counter::RecipientsRefused, refused),
             (Counter::Completions, report.summary.completed),
         ] {
-            self.tally.count(counter, count);
+            self.metrics.count(counter, count);
         }
         if report.accepted + refused > 0 {
             tracing::info!(
@@ -88,7 +88,7 @@ impl Looks {
 
     /// Notes a failure, also one that stands before the first look.
     pub fn failed(&self, trouble: &Trouble) {
-        self.tally.count(Counter::RecipientPollsFailed, 1);
+        self.metrics.count(Counter::RecipientPollsFailed, 1);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
         let failures = state.failures;
@@ -103,7 +103,7 @@ impl Looks {
     pub fn show(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let age = state.succeeded.map_or(0, |at| at.elapsed().as_secs());
-        self.tally.set(Gauge::RecipientPollAge, age);
+        self.metrics.set(Gauge::RecipientPollAge, age);
     }
 
     /// How long to wait for the next: longer after failures.

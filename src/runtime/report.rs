@@ -7,8 +7,8 @@ use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
-use crate::settle::Lanes;
-use crate::sink::state::view::{BatchView, Export, diff};
+use crate::settle::Partitions;
+use crate::state::view::{BatchView, Export, diff};
 
 /// Said when a finished job is run again.
 pub const FINISHED_BEFORE: &str = "this job was finished before: its history is read again from the start, and every event should be a duplicate";
@@ -50,7 +50,7 @@ pub fn name(request: &JobRequest) -> String {
 pub fn part(request: &JobRequest, job: &str) -> String {
     let plan = &request.plan;
     match &request.input {
-        Input::Nats => format!("{job} {} {:?}", plan.nats.stream, plan.nats.lanes),
+        Input::Nats => format!("{job} {} {:?}", plan.nats.stream, plan.nats.partitions),
         _ => format!("{job} {:?} {:?}", plan.kafka.member, plan.kafka.partitions),
     }
 }
@@ -64,10 +64,10 @@ pub fn not_drained(deadline: Duration) -> Fatal {
     Fatal::new(Exit::Unfinished, message)
 }
 
-/// What happened to the lanes.
-pub fn lanes(summary: &mut Summary, lanes: &Lanes, stopped: bool) {
-    summary.notes.extend(lanes.restarts().iter().cloned());
-    summary.unreadable = lanes.failures().to_vec();
+/// What happened to the partitions.
+pub fn partitions(summary: &mut Summary, partitions: &Partitions, stopped: bool) {
+    summary.notes.extend(partitions.restarts().iter().cloned());
+    summary.unreadable = partitions.failures().to_vec();
     if stopped {
         summary.notes.push(
             "the job was asked to stop: everything it read is settled, run it again for the rest"

@@ -10,8 +10,8 @@ use super::settlement::Settlement;
 use super::tables::TableLoader;
 use super::workers::Workers;
 use crate::error::{Exit, Fatal};
-use crate::settle::Lanes;
-use crate::source::broker::Condition;
+use crate::settle::Partitions;
+use crate::source::broker::SourceHealth;
 
 /// What works side by side.
 pub struct Running {
@@ -28,7 +28,7 @@ pub struct Running {
     /// The source.
     pub reading: Reading,
     /// How the source is.
-    pub condition: Condition,
+    pub condition: SourceHealth,
 }
 
 /// What looks at the user's own tables, once nobody else does.
@@ -37,18 +37,18 @@ pub type Tables = Option<(TableLoader, Looks)>;
 impl Running {
     /// Waits for all of it; to be called once the workers have ended. A source that acknowledges gets `wait` for its last
     /// acknowledgements; what it did not get through is delivered again, so that is an unfinished end and no loss.
-    pub fn end(self, wait: Duration) -> Result<(Lanes, Tables), Fatal> {
+    pub fn end(self, wait: Duration) -> Result<(Partitions, Tables), Fatal> {
         drop(self.workers);
         let tables = self.polls.and_then(Polls::end);
         self.completions.end();
         self.housekeeping.end()?;
-        let lanes = self.settlement.end()?;
+        let partitions = self.settlement.end()?;
         if !self.reading.ended_within(wait) {
             let message = "the broker did not confirm the last acknowledgements in time; start again to go on";
             return Err(Fatal::new(Exit::Unfinished, message));
         }
         self.condition
             .take_failure()
-            .map_or(Ok((lanes, tables)), Err)
+            .map_or(Ok((partitions, tables)), Err)
     }
 }

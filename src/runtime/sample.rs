@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::request::{Input, JobRequest, Snapshot};
 use crate::error::{Exit, Fatal};
-use crate::source::generator::{Settings, SnapshotFormat, is_complete, write_to};
+use crate::generator::{Settings, SnapshotFormat, is_complete, write_to};
 
 /// Where the sample of a store lies.
 pub fn folder(store: &Path) -> PathBuf {

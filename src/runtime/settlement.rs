@@ -1,6 +1,6 @@
 //! The settlement thread: what the workers settled becomes what a later run resumes from.
 //!
-//! It owns the [`Lanes`]; others look at them through [`Settlement::look`]. Positions are stored at most once an interval,
+//! It owns the [`Partitions`]; others look at them through [`Settlement::look`]. Positions are stored at most once an interval,
 //! and once more at the end. A store that is out of order delays them, which costs a later run work and nothing else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,40 +9,40 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal, SinkError};
-use crate::settle::{Floor, Lanes};
-use crate::sink::state::Checkpoint;
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::{Counter, Metrics};
+use crate::settle::{Floor, Partitions};
 use crate::sink::writer::StateHandle;
-use crate::source::Notice;
-use crate::source::broker::Settled;
+use crate::source::PartitionEvent;
+use crate::source::broker::Commit;
 use crate::source::file::witness::Proofs;
-use crate::source::ledger::Position;
-use crate::tally::{Counter, Tally};
+use crate::source::in_flight::Position;
+use crate::state::Checkpoint;
 
 /// What the settlement thread needs.
 pub struct Parts {
     /// Positions that the workers settled; closed when the last worker has ended.
     pub settled: Receiver<Vec<Position>>,
-    /// What the source tells of its lanes; closed when it has ended.
-    pub notices: Receiver<Notice>,
+    /// What the source tells of its partitions; closed when it has ended.
+    pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a lane is still the same; none for sources that do not resume.
+    /// What proves that a partition is still the same; none for sources that do not resume.
     pub proofs: Option<Proofs>,
     /// Where a source that acknowledges is told of floors; its positions are remembered by the broker, not in the store.
-    pub acknowledge: Option<Sender<Vec<Settled>>>,
+    pub acknowledge: Option<Sender<Vec<Commit>>>,
     /// Where positions are stored; none if nothing is.
     pub store: Option<StateHandle>,
     /// How often.
     pub interval: Duration,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// The settlement of a running job.
 pub struct Settlement {
-    lanes: Arc<Mutex<Lanes>>,
+    partitions: Arc<Mutex<Partitions>>,
     thread: JoinHandle<Result<(), SinkError>>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
@@ -51,8 +51,8 @@ pub struct Settlement {
 impl Settlement {
     /// Starts the thread.
     pub fn start(parts: Parts) -> Result<Self, Fatal> {
-        let lanes: Arc<Mutex<Lanes>> = Arc::default();
-        let shared = Arc::clone(&lanes);
+        let partitions: Arc<Mutex<Partitions>> = Arc::default();
+        let shared = Arc::clone(&partitions);
         let (running, ended) = crossbeam_channel::bounded(0);
         let run = move || {
             let result = run(&parts, &shared);
@@ -66,7 +66,7 @@ impl Settlement {
                 Fatal::new(Exit::Watchdog, format!("no thread for settlement: {error}"))
             })?;
         Ok(Self {
-            lanes,
+            partitions,
             thread,
             ended,
         })
@@ -80,27 +80,34 @@ impl Settlement {
         )
     }
 
-    /// The lanes as they are now.
-    pub fn look(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The partitions as they are now.
+    pub fn look(&self) -> MutexGuard<'_, Partitions> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the end and hands the lanes over. To be called when the workers have ended.
-    pub fn end(self) -> Result<Lanes, SinkError> {
+    /// Waits for the end and hands the partitions over. To be called when the workers have ended.
+    pub fn end(self) -> Result<Partitions, SinkError> {
         let ended = self.thread.join();
-        let lanes = std::mem::take(&mut *self.lanes.lock().unwrap_or_else(PoisonError::into_inner));
+        let partitions = std::mem::take(
+            &mut *self
+                .partitions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         ended.unwrap_or(Ok(()))?;
-        Ok(lanes)
+        Ok(partitions)
     }
 }
 
-fn run(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
+fn run(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError> {
     let mut stored = Instant::now();
     loop {
-        let open = step(parts, lanes);
-        acknowledge(parts, lanes);
+        let open = step(parts, partitions);
+        acknowledge(parts, partitions);
         if !open || stored.elapsed() >= parts.interval {
-            store(parts, lanes)?;
+            store(parts, partitions)?;
             stored = Instant::now();
         }
         if !open {
@@ -109,13 +116,13 @@ fn run(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
     }
 }
 
-/// Takes what there is; whether more may come. Notices are taken first: a lane begins before anything of it settles.
-fn step(parts: &Parts, lanes: &Mutex<Lanes>) -> bool {
+/// Takes what there is; whether more may come. Notices are taken first: a partition begins before anything of it settles.
+fn step(parts: &Parts, partitions: &Mutex<Partitions>) -> bool {
     let positions = select! {
         recv(parts.settled) -> positions => positions,
-        recv(parts.notices) -> notice => {
+        recv(parts.partition_events) -> notice => {
             if let Ok(notice) = notice {
-                lock(lanes).told(notice);
+                lock(partitions).told(notice);
                 return true;
             }
             match parts.settled.recv_timeout(parts.interval) {
@@ -125,64 +132,69 @@ fn step(parts: &Parts, lanes: &Mutex<Lanes>) -> bool {
         },
         default(parts.interval) => return true,
     };
-    let mut lanes = lock(lanes);
-    for notice in parts.notices.try_iter() {
-        lanes.told(notice);
+    let mut partitions = lock(partitions);
+    for notice in parts.partition_events.try_iter() {
+        partitions.told(notice);
     }
     match positions {
-        Ok(positions) => lanes.settle(&positions),
+        Ok(positions) => partitions.settle(&positions),
         Err(_) => return false,
     }
     true
 }
 
-fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
-    lanes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(partitions: &Mutex<Partitions>) -> MutexGuard<'_, Partitions> {
+    partitions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells a source that acknowledges how far its lanes are durable, as soon as that is known.
-fn acknowledge(parts: &Parts, lanes: &Mutex<Lanes>) {
+/// Tells a source that acknowledges how far its partitions are durable, as soon as that is known.
+fn acknowledge(parts: &Parts, partitions: &Mutex<Partitions>) {
     let Some(source) = &parts.acknowledge else {
         return;
     };
-    let floors = lock(lanes).floor_changes();
+    let floors = lock(partitions).floor_changes();
     if floors.is_empty() {
         return;
     }
-    let settled = floors.iter().map(|floor| Settled {
-        lane: floor.lane,
+    let settled = floors.iter().map(|floor| Commit {
+        partition: floor.partition,
         upto: floor.offset,
     });
-    let told = edge::pass(Point::SourceSettle, || source.send(settled.collect()));
+    let told = failpoint::run(Failpoint::SourceSettle, || source.send(settled.collect()));
     if told.is_err() {
         tracing::debug!("positions settled after the source had ended");
     }
 }
 
-fn store(parts: &Parts, lanes: &Mutex<Lanes>) -> Result<(), SinkError> {
+fn store(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError> {
     if parts.acknowledge.is_some() {
         return Ok(());
     }
-    let floors = lock(lanes).floor_changes();
+    let floors = lock(partitions).floor_changes();
     let Some(store) = parts.store.as_ref().filter(|_| !floors.is_empty()) else {
         return Ok(());
     };
-    let lanes: Vec<Checkpoint> = floors
+    let partitions: Vec<Checkpoint> = floors
         .iter()
         .filter_map(|floor| checkpoint(parts, floor))
         .collect();
-    parts.tally.count(Counter::Checkpoints, lanes.len() as u64);
-    edge::pass(Point::SourceSettle, || {
-        store.call_until_done(move |store| store.checkpoint(&lanes))
+    parts
+        .metrics
+        .count(Counter::Checkpoints, partitions.len() as u64);
+    failpoint::run(Failpoint::SourceSettle, || {
+        store.call_until_done(move |store| store.checkpoint(&partitions))
     })
 }
 
-/// What is stored of a lane; nothing of one that cannot be proven to be the same later.
+/// What is stored of a partition; nothing of one that cannot be proven to be the same later.
 fn checkpoint(parts: &Parts, floor: &Floor) -> Option<Checkpoint> {
-    let proof = parts.proofs.as_ref()?.at_floor(floor.lane, floor.offset)?;
+    let proof = parts
+        .proofs
+        .as_ref()?
+        .at_floor(floor.partition, floor.offset)?;
     Some(Checkpoint {
         job: parts.job.clone(),
-        lane: floor.name.clone(),
+        partition: floor.name.clone(),
         offset: floor.offset,
         proof,
         finished: floor.finished,

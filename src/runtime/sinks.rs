@@ -9,14 +9,14 @@ use crate::config::Plan;
 use crate::dedup::Forgotten;
 use crate::epoch::Clock;
 use crate::error::{Exit, Fatal};
-use crate::sink::log::Pace;
+use crate::log::Pace;
+use crate::metrics::{Metrics, WorkerMetrics};
 use crate::sink::outlet::{CONCURRENT, Outlet};
 use crate::sink::retry::RetryPolicy;
 use crate::sink::writer::{
     self, LogHandle, LogTarget, SinkStatus, StateHandle, StateTarget, WriterHandle, WriterSettings,
     WriterThread,
 };
-use crate::tally::{Counts, Tally};
 
 /// Where the first fatal error of a writer is left for the job to find.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ impl Writers {
         plan: &Plan,
         store: Store,
         clock: &Arc<dyn Clock>,
-        tally: &Arc<Tally>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, Fatal> {
         let trouble = Trouble::default();
         let refused = |error: std::io::Error| {
@@ -63,7 +63,7 @@ impl Writers {
             }
         };
         let settings = |name, rows_max, seed| settings(plan, name, rows_max, seed);
-        let target = StateTarget::new(store.state, Arc::clone(tally));
+        let target = StateTarget::new(store.state, Arc::clone(metrics));
         let rows_max = plan.state_window.rows_max.get();
         let state = writer::spawn(
             &settings("state", rows_max, 1),
@@ -74,7 +74,7 @@ impl Writers {
         .map_err(refused)?;
         let pace = store.log.pace().unwrap_or_default();
         let burier = StateHandle::new(state.handle().clone()).burier();
-        let target = LogTarget::new(store.log, burier, Arc::clone(tally));
+        let target = LogTarget::new(store.log, burier, Arc::clone(metrics));
         #[cfg(feature = "faults")]
         let target = {
             let state = StateHandle::new(state.handle().clone());
@@ -166,7 +166,7 @@ impl Sinks {
         clock: &Arc<dyn Clock>,
         pressed: &Arc<AtomicBool>,
         forgotten: &Forgotten,
-        counts: &Counts,
+        counts: &WorkerMetrics,
     ) -> Outlet {
         Outlet {
             state: self.state.clone(),

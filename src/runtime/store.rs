@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use super::request::{JobRequest, Sinks};
 use crate::config::{LogKind, Plan, StateKind};
-use crate::edge;
 use crate::error::{Exit, Fatal};
-use crate::sink::log::EventLog;
-use crate::sink::log::clickhouse::ClickHouseLog;
-use crate::sink::log::null::NullLog;
-use crate::sink::log::parquet::ParquetLog;
-use crate::sink::state::StateStore;
-use crate::sink::state::null::NullStore;
-use crate::sink::state::postgres::{self, PostgresStore};
-use crate::sink::state::sqlite::{self, SqliteStore};
-use crate::sink::state::view::StateReader;
+use crate::failpoint;
+use crate::log::EventLog;
+use crate::log::clickhouse::ClickHouseLog;
+use crate::log::null::NullLog;
+use crate::log::parquet::ParquetLog;
+use crate::state::StateStore;
+use crate::state::null::NullStore;
+use crate::state::postgres::{self, PostgresStore};
+use crate::state::sqlite::{self, SqliteStore};
+use crate::state::view::StateReader;
 
 /// The sinks of a job, open.
 pub struct Store {
@@ -108,7 +108,7 @@ impl Store {
         let name = format!("hookflow-dry-run-{}", std::process::id());
         let scratch = std::env::temp_dir().join(name);
         let guard = Scratch(Some(scratch.clone()));
-        edge::create_dir_all(&scratch).map_err(|error| unusable(&scratch, &error))?;
+        failpoint::create_dir_all(&scratch).map_err(|error| unusable(&scratch, &error))?;
         if dir.join("state.db").exists() {
             SqliteStore::open(dir)?.snapshot_to(&scratch)?;
         }
@@ -139,7 +139,7 @@ fn remove(dir: &Path) -> Result<(), Fatal> {
         let path = dir.join(name);
         let removed = match path.is_dir() {
             true => std::fs::remove_dir_all(&path),
-            false => edge::remove(edge::Point::StoreOpen, &path),
+            false => failpoint::remove(failpoint::Failpoint::StoreOpen, &path),
         };
         removed.map_err(|error| unusable(&path, &error))?;
     }

@@ -6,15 +6,15 @@
 
 use std::sync::Arc;
 
-use crate::edge::{self, Point};
 use crate::enrich::directory::Match;
 use crate::error::SinkError;
+use crate::failpoint::{self, Failpoint};
 use crate::key::Identity;
-use crate::sink::log::{LogRow, Version};
+use crate::log::{LogRow, Version};
+use crate::metrics::{Counter, Gauge, Metrics};
 use crate::sink::rows;
-use crate::sink::state::{LateMatch, Outcome, StateEvent};
 use crate::sink::writer::{LogHandle, StateHandle};
-use crate::tally::{Counter, Gauge, Tally};
+use crate::state::{LateMatch, Outcome, StateEvent};
 
 /// Parked events of one look, and so at most of one transaction.
 const CHUNK: usize = 5_000;
@@ -27,7 +27,7 @@ pub struct Sweeper {
     /// The log.
     pub log: LogHandle,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Sweeper {
@@ -51,7 +51,7 @@ impl Sweeper {
     /// Shows how many events are parked.
     pub fn look(&self) -> Result<(), SinkError> {
         let parked = self.state.call_until_done(|store| store.parked())?;
-        self.tally.set(Gauge::Parked, parked);
+        self.metrics.set(Gauge::Parked, parked);
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl Sweeper {
         let (events, log): (Vec<StateEvent>, Vec<LogRow>) =
             matches.into_iter().map(rows_of).unzip();
         self.log.append(log)?;
-        let applied = edge::pass(Point::LateMatch, || {
+        let applied = failpoint::run(Failpoint::LateMatch, || {
             self.state
                 .call_until_done(move |store| store.apply(&events))
         })?;
@@ -70,11 +70,11 @@ impl Sweeper {
                 .filter(|outcome| **outcome == what)
                 .count() as u64
         };
-        self.tally
+        self.metrics
             .count(Counter::LateMatched, count(Outcome::Applied));
-        self.tally
+        self.metrics
             .count(Counter::RecipientsChanged, applied.recipients_changed);
-        self.tally.count(Counter::Completions, applied.completed);
+        self.metrics.count(Counter::Completions, applied.completed);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::enrich::tables::{
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
 use crate::recipient::{BatchRow, RecipientRow};
-use crate::sink::state::{Checkpoint, LoadKind};
+use crate::state::{Checkpoint, LoadKind};
 
 /// The job under whose name the places are stored.
 const JOB: &str = "recipients of tables";
@@ -40,7 +40,7 @@ pub struct TableLoader {
 /// A table, and how far it was read.
 struct Watched {
     given: Given,
-    lane: String,
+    partition: String,
     reached: Option<Cursor>,
     /// Whether it was ever read to its end.
     read: bool,
@@ -87,7 +87,7 @@ impl TableLoader {
         let state = &self.loader.state;
         let stored = state.call_until_done(|store| store.checkpoints(JOB))?;
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
-            if let Some(found) = stored.iter().find(|one| one.lane == watched.lane) {
+            if let Some(found) = stored.iter().find(|one| one.partition == watched.partition) {
                 watched.reached = Cursor::parse(&found.proof);
                 (watched.read, watched.rows) = (found.finished, found.offset);
             }
@@ -168,9 +168,9 @@ impl TableLoader {
             return Ok(());
         }
         let all = self.batches.iter().chain([&self.recipients]);
-        let lanes: Vec<Checkpoint> = all.map(Watched::checkpoint).collect();
+        let partitions: Vec<Checkpoint> = all.map(Watched::checkpoint).collect();
         let state = &self.loader.state;
-        state.call_until_done(move |store| store.checkpoint(&lanes))
+        state.call_until_done(move |store| store.checkpoint(&partitions))
     }
 }
 
@@ -209,10 +209,10 @@ impl<'a> Into<'a> {
 impl Watched {
     fn new(given: Given, place: &Place, horizon: &Horizon) -> Self {
         // With another limit of age other rows are left out, so what was read with the old one does not count.
-        let lane = format!("{} {:?}", given.fingerprint(place), horizon.age_max());
+        let partition = format!("{} {:?}", given.fingerprint(place), horizon.age_max());
         Self {
             given,
-            lane,
+            partition,
             reached: None,
             read: false,
             recent: Recent::new(RECENT_MAX),
@@ -273,7 +273,7 @@ impl Watched {
     fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             job: JOB.to_owned(),
-            lane: self.lane.clone(),
+            partition: self.partition.clone(),
             offset: self.rows,
             proof: self.reached.map(|at| at.to_string()).unwrap_or_default(),
             finished: true,

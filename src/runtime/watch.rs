@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::running::Running;
 use super::sinks::Sinks;
 use crate::error::{Exit, Fatal};
+use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter};
 use crate::observe::Board;
 use crate::observe::health::{Breaker, Component};
 use crate::observe::progress::{Progress, Seen};
 use crate::observe::watchdog::{Observation, Verdict, Watchdog};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
-use crate::tally::{Counter, Gauge, Sink, SinkCounter, Tally};
 
 /// Looks at a job.
 pub struct Watch {
     /// What the writers are doing.
     pub sinks: Sinks,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
     /// The health page.
     pub board: Arc<Board>,
     /// The bar.
@@ -31,11 +31,11 @@ pub struct Watch {
 impl Watch {
     /// Looks once; an error is a reason to end the process.
     pub fn look(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
-        let lanes = running.settlement.look();
-        let progress = lanes.progress();
-        let unreadable = lanes.failures().first().cloned();
-        drop(lanes);
-        let trouble = unreadable.or_else(|| running.condition.troubles().into_iter().next());
+        let partitions = running.settlement.look();
+        let progress = partitions.progress();
+        let unreadable = partitions.failures().first().cloned();
+        drop(partitions);
+        let trouble = unreadable.or_else(|| running.condition.problems().into_iter().next());
         self.board.post(match trouble {
             Some(why) => Component::troubled("source", why),
             None => Component::ready("source"),
@@ -47,14 +47,14 @@ impl Watch {
         for status in self.sinks.statuses() {
             self.board.post(component(status));
         }
-        self.tally.set(Gauge::LogParts, self.sinks.pace().parts());
+        self.metrics.set(Gauge::LogParts, self.sinks.pace().parts());
         self.progress.show(
             now,
             Seen {
                 done: progress.settled,
                 total: progress.total,
-                events: self.tally.get(Counter::Decoded),
-                open: self.tally.gauge(Gauge::OpenEvents),
+                events: self.metrics.get(Counter::Decoded),
+                open: self.metrics.gauge(Gauge::OpenEvents),
             },
         );
         self.watchdog(now)
@@ -72,19 +72,19 @@ impl Watch {
             .into_iter()
             .zip(self.sinks.statuses())
         {
-            let tally = &self.tally;
-            tally.sink_total(sink, SinkCounter::Retries, status.retries());
-            tally.sink_total(sink, SinkCounter::BreakerOpened, status.breaker_opened());
+            let metrics = &self.metrics;
+            metrics.sink_total(sink, SinkCounter::Retries, status.retries());
+            metrics.sink_total(sink, SinkCounter::BreakerOpened, status.breaker_opened());
         }
     }
 
     fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
         let statuses = self.sinks.statuses();
         let seen = Observation {
-            open_work: self.tally.gauge(Gauge::OpenEpochs) > 0,
+            open_work: self.metrics.gauge(Gauge::OpenEpochs) > 0,
             breaker_open: self.is_outage(),
             attempt_within_deadline: statuses.iter().any(|status| status.is_attempting(now)),
-            progress: self.tally.movement(),
+            progress: self.metrics.movement(),
         };
         match self.watchdog.check(now, seen) {
             Verdict::Fine => Ok(()),

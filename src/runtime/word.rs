@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::edge::{self, Point};
+use crate::failpoint::{self, Failpoint};
 
 const IN_WORK: &[u8] = b"in work\n";
 const TOLD: &[u8] = b"told   \n";
@@ -53,10 +53,11 @@ impl Word {
         let mut hash = blake3::hash(name.as_bytes()).to_hex().to_string();
         hash.truncate(12);
         let path = folder.join(format!("last-word-{hash}"));
-        if let Err(error) = edge::create_dir_all(folder) {
+        if let Err(error) = failpoint::create_dir_all(folder) {
             tracing::warn!(%error, "there is no folder for the last word");
         }
-        let said = edge::open(Point::StoreAttempts, &path).and_then(std::io::read_to_string);
+        let said =
+            failpoint::open(Failpoint::StoreAttempts, &path).and_then(std::io::read_to_string);
         Self(Arc::new(Mutex::new(Inner {
             path,
             told_before: said.is_ok_and(|said| said.as_bytes() == TOLD),
@@ -113,7 +114,7 @@ impl Inner {
             return;
         }
         self.says = Some(word);
-        if let Err(error) = edge::overwrite(Point::StoreAttempts, &self.path, word) {
+        if let Err(error) = failpoint::overwrite(Failpoint::StoreAttempts, &self.path, word) {
             tracing::warn!(%error, "the last word cannot be written");
         }
     }

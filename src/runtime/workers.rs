@@ -19,12 +19,12 @@ use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
+use crate::metrics::{Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
 use crate::select::Range;
 use crate::settle::closed;
 use crate::source::bridge::Bridge;
-use crate::source::ledger::{InFlight, Ledger, Position};
-use crate::source::{EnvelopeDefaults, Parcel};
-use crate::tally::{Counts, Gauge, Local, Step, Tally};
+use crate::source::in_flight::{InFlight, InFlightLimit, Position};
+use crate::source::{EnvelopeDefaults, Records};
 use crate::{decode, dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
@@ -64,11 +64,11 @@ pub struct Shared {
     /// The job's clock.
     pub clock: Arc<dyn Clock>,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
     /// The writers.
     pub sinks: Sinks,
     /// One channel of parcels a worker; each worker takes one.
-    pub parcels: Mutex<Vec<Receiver<Parcel>>>,
+    pub parcels: Mutex<Vec<Receiver<Records>>>,
     /// One channel of recipients a worker; each worker takes one.
     pub told: Mutex<Vec<Receiver<Told>>>,
     /// Raised when nothing more is to be taken from the source.
@@ -100,8 +100,9 @@ fn run(worker: &mut Worker, shared: &Shared) {
         tracing::error!("a worker found no channel of its own");
         return;
     };
-    let ledger = Rc::new(RefCell::new(Ledger::default()));
-    let counts: Counts = Rc::new(RefCell::new(Local::new(Arc::clone(&shared.tally))));
+    let ledger = Rc::new(RefCell::new(InFlight::default()));
+    let counts: WorkerMetrics =
+        Rc::new(RefCell::new(LocalMetrics::new(Arc::clone(&shared.metrics))));
     let ended = Rc::new(Cell::new(false));
     let recipients = Recipients {
         told,
@@ -134,8 +135,8 @@ fn take<T>(channels: &Mutex<Vec<T>>) -> Option<T> {
 /// Tells what a worker's frontier settled.
 struct Settler<'a> {
     shared: &'a Shared,
-    ledger: Rc<RefCell<Ledger>>,
-    counts: Counts,
+    ledger: Rc<RefCell<InFlight>>,
+    counts: WorkerMetrics,
     probe: ProbeHandle<Epoch>,
 }
 
@@ -163,7 +164,7 @@ impl Settler<'_> {
 }
 
 /// A broker whose clock is ahead of ours shows no time at all.
-fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut Local) {
+fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut LocalMetrics) {
     if taken.is_empty() {
         return;
     }
@@ -176,10 +177,10 @@ fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut Local) {
 
 fn parts(
     shared: &Shared,
-    parcels: Receiver<Parcel>,
+    parcels: Receiver<Records>,
     recipients: Recipients,
-    ledger: &Rc<RefCell<Ledger>>,
-    counts: &Counts,
+    ledger: &Rc<RefCell<InFlight>>,
+    counts: &WorkerMetrics,
 ) -> Parts {
     let plan = &shared.plan;
     let pressed = Arc::new(AtomicBool::new(false));
@@ -192,7 +193,7 @@ fn parts(
         bridge: Bridge {
             parcels,
             ledger: Rc::clone(ledger),
-            limit: InFlight {
+            limit: InFlightLimit {
                 events_max: plan.in_flight.events_max.get().div_ceil(shares),
                 bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
             },

@@ -1,8 +1,8 @@
 //! The sinks: where the outcome of every event becomes durable.
 //!
-//! * [`state`]: the judge. One transaction per batch: ledger, fold, counters, completion, parked events.
-//! * [`log`]: every event that reaches the sinks, idempotent by identity.
-//! * dead letters live in the state store ([`state::StateStore::bury`]);
+//! * [`crate::state`]: the judge. One transaction per batch: ledger, fold, counters, completion, parked events.
+//! * [`crate::log`]: every event that reaches the sinks, idempotent by identity.
+//! * dead letters live in the state store ([`crate::state::StateStore::bury`]);
 //! * [`writer`]: the thread in front of each, with its policies: [`retry`], [`breaker`], [`bisect`];
 //! * [`rows`] and [`operator`]: the dataflow's way to them.
 //!
@@ -11,10 +11,8 @@
 
 pub mod bisect;
 pub mod breaker;
-pub mod log;
 pub mod operator;
 pub mod outlet;
 pub mod retry;
 pub mod rows;
-pub mod state;
 pub mod writer;

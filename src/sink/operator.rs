@@ -21,8 +21,8 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::{Stream, StreamVec};
 use timely::scheduling::activate::SyncActivator;
 
-use super::log::Pace;
 use crate::epoch::{Clock, Epoch};
+use crate::log::Pace;
 use crate::window::{Limits, Moment, Window};
 
 /// The writer's way back to the operator that handed in a batch.

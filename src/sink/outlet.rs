@@ -4,20 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::log::{LogRow, Pace};
 use super::operator::{Answer, Settings};
 use super::rows::StateRow;
-use super::state::Outcome;
 use super::writer::{
     self, Job, LogTarget, Reply, StateHandle, StateTarget, Target, Verdict, WriterHandle,
 };
 use crate::dedup::Forgotten;
-#[cfg(feature = "faults")]
-use crate::edge::faults::{Wrong, wrong};
 use crate::epoch::Clock;
 use crate::event::Reject;
+#[cfg(feature = "faults")]
+use crate::failpoint::faults::{Wrong, wrong};
 use crate::key::Identity;
-use crate::tally::{Counter, Counts};
+use crate::log::{LogRow, Pace};
+use crate::metrics::{Counter, WorkerMetrics};
+use crate::state::Outcome;
 use crate::window::Limits;
 
 /// Batches of one worker that a writer may hold at once: one being written, one waiting.
@@ -70,7 +70,7 @@ pub struct Outlet {
     /// Where the identities of dead letters are left for dedup.
     pub forgotten: Forgotten,
     /// The worker's counts.
-    pub counts: Counts,
+    pub counts: WorkerMetrics,
 }
 
 impl Outlet {

@@ -11,13 +11,13 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::log::{LogRow, Version};
-use super::state::{Effect, StateEvent};
 use super::writer::Carrier;
 use crate::enrich::directory::Match;
 use crate::enrich::lookup::Enriched;
 use crate::epoch::Epoch;
 use crate::event::{Event, Kind};
+use crate::log::{LogRow, Version};
+use crate::state::{Effect, StateEvent};
 
 /// A row of the state store, and what its dead letter would be made from.
 pub type StateRow = (StateEvent, Carrier);

@@ -3,7 +3,7 @@
 //! * **Waiting**: an idle bridge looks at its channel every `LOOK_AGAIN`, so that is what it adds to latency at most.
 //! * **Capability**: one, downgraded to the clock's epoch on every call, so that an idle source still lets time pass; it is
 //!   dropped when the channel is closed and empty.
-//! * **Bound**: at most [`InFlight`] open events and bytes (plus one parcel); timely has no backpressure of its own, so
+//! * **Bound**: at most [`InFlightLimit`] open events and bytes (plus one parcel); timely has no backpressure of its own, so
 //!   this is the brake of the whole job.
 //! * **Cost**: one epoch a tick, one ledger entry a parcel; nothing per record but its move.
 
@@ -17,11 +17,11 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use timely::dataflow::operators::generic::source;
 use timely::dataflow::{Scope, StreamVec};
 
-use super::ledger::{InFlight, Ledger, Position};
-use super::{Parcel, Record};
+use super::in_flight::{InFlight, InFlightLimit, Position};
+use super::{Record, Records};
 use crate::epoch::{Clock, Epoch};
 
-/// Parcels taken in one call, so that other operators get their turn.
+/// Records taken in one call, so that other operators get their turn.
 const PARCELS_A_CALL: usize = 2;
 
 /// How often an idle bridge looks at its channel: as often as its worker wakes up anyway.
@@ -31,11 +31,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 #[derive(Clone)]
 pub struct Bridge {
     /// Where parcels come from.
-    pub parcels: Receiver<Parcel>,
+    pub parcels: Receiver<Records>,
     /// What is open.
-    pub ledger: Rc<RefCell<Ledger>>,
+    pub ledger: Rc<RefCell<InFlight>>,
     /// How much may be open on this worker.
-    pub limit: InFlight,
+    pub limit: InFlightLimit,
     /// The job's clock.
     pub clock: Arc<dyn Clock>,
     /// How often an idle bridge advances.
@@ -97,7 +97,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
         match parts.parcels.try_recv() {
             Ok(mut parcel) => {
                 let position = Position {
-                    lane: parcel.lane,
+                    partition: parcel.partition,
                     start: parcel.start,
                     end: parcel.end,
                 };
@@ -135,7 +135,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
 }
 
 /// From when a parcel's latency counts: a source that keeps a schedule and falls behind must show it.
-fn since(parcel: &Parcel, now: Duration) -> Duration {
+fn since(parcel: &Records, now: Duration) -> Duration {
     let late = parcel.due.map_or(Duration::ZERO, |due| due.elapsed());
     now.saturating_sub(late)
 }
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn latency_counts_from_when_a_parcel_was_due() {
-        let mut parcel = Parcel {
-            lane: 0,
+        let mut parcel = Records {
+            partition: 0,
             start: 0,
             end: 1,
             records: Vec::new(),

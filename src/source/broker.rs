@@ -1,12 +1,12 @@
 //! What the sources over brokers share: how settlement comes back to them, and how they say that something is wrong.
 //!
 //! A broker's source lives longer than its reading. When it is asked to stop it hands out nothing more and drops its
-//! [`Feed`], but goes on acknowledging until the settlement channel is closed: only then is everything that it handed out
+//! [`RecordSender`], but goes on acknowledging until the settlement channel is closed: only then is everything that it handed out
 //! durable, or the job has given up. Contract:
 //!
-//! * it acknowledges nothing above the settled floor of a lane that it was told;
+//! * it acknowledges nothing above the settled floor of a partition that it was told;
 //! * what it holds open it keeps leased at the broker, however long a sink is out of order;
-//! * what it cannot mend (a consumer that is gone, messages that are lost) it says loudly, through [`Condition`].
+//! * what it cannot mend (a consumer that is gone, messages that are lost) it says loudly, through [`SourceHealth`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -14,47 +14,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Receiver;
 
-use super::Feed;
+use super::RecordSender;
 use super::guard::AttemptStore;
 use crate::error::Fatal;
-use crate::tally::Tally;
+use crate::metrics::Metrics;
 
-/// Everything of a lane before `upto` is durable in every sink; floors of one lane only grow.
+/// Everything of a partition before `upto` is durable in every sink; floors of one partition only grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// The lane, as its parcels name it.
-    pub lane: u32,
+pub struct Commit {
+    /// The partition, as its parcels name it.
+    pub partition: u32,
     /// Where the first position starts that is not settled.
     pub upto: u64,
 }
 
 /// What a running broker source works with.
 #[derive(Debug)]
-pub struct Ends {
+pub struct SourceContext {
     /// Where parcels go.
-    pub feed: Feed,
+    pub feed: RecordSender,
     /// What became durable; disconnected when the job is over.
-    pub settled: Receiver<Vec<Settled>>,
+    pub settled: Receiver<Vec<Commit>>,
     /// Raised when nothing more is to be read.
     pub stop: Arc<AtomicBool>,
     /// How the source is.
-    pub condition: Condition,
+    pub condition: SourceHealth,
     /// The job's counts.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<Metrics>,
     /// Where it is kept which messages were in work, for the [guard](super::guard).
     pub attempts: Box<dyn AttemptStore>,
 }
 
 /// A source over a broker. It runs on a thread of its own and returns when the settlement channel is closed and its last
-/// acknowledgements are sent, or as soon as it has [failed](Condition::fail).
+/// acknowledgements are sent, or as soon as it has [failed](SourceHealth::fail).
 pub trait BrokerSource: Send {
     /// Reads, hands out, acknowledges.
-    fn run(self: Box<Self>, ends: Ends);
+    fn run(self: Box<Self>, ends: SourceContext);
 }
 
 /// How a source is, for `/readyz` and for the job. Cheap to clone; texts name no address, secret or payload.
 #[derive(Clone, Debug, Default)]
-pub struct Condition(Arc<Mutex<Inner>>);
+pub struct SourceHealth(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -62,9 +62,9 @@ struct Inner {
     fatal: Option<Fatal>,
 }
 
-impl Condition {
+impl SourceHealth {
     /// Says that something is wrong, in place of what was said of it before; the job is not ready until it is well.
-    pub fn trouble(&self, what: &'static str, why: impl Into<String>) {
+    pub fn degraded(&self, what: &'static str, why: impl Into<String>) {
         let why = why.into();
         let said = self.lock().troubles.insert(what, why.clone());
         if said.as_ref() != Some(&why) {
@@ -73,19 +73,19 @@ impl Condition {
     }
 
     /// Says that it is well again.
-    pub fn well(&self, what: &'static str) {
+    pub fn recovered(&self, what: &'static str) {
         if self.lock().troubles.remove(what).is_some() {
             tracing::info!(what, "the source is well again");
         }
     }
 
-    /// Ends the job: the source cannot go on. The first such error counts.
+    /// SourceContext the job: the source cannot go on. The first such error counts.
     pub fn fail(&self, fatal: Fatal) {
         self.lock().fatal.get_or_insert(fatal);
     }
 
     /// What is wrong, one sentence each.
-    pub fn troubles(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         self.lock().troubles.values().cloned().collect()
     }
 
@@ -106,16 +106,16 @@ mod tests {
 
     #[test]
     fn troubles_stand_until_they_are_well_and_the_first_failure_counts() {
-        let condition = Condition::default();
-        condition.trouble("consumer", "it is gone");
-        condition.trouble("stream", "it lost messages");
-        condition.trouble("consumer", "it is gone for good");
+        let condition = SourceHealth::default();
+        condition.degraded("consumer", "it is gone");
+        condition.degraded("stream", "it lost messages");
+        condition.degraded("consumer", "it is gone for good");
         assert_eq!(
-            condition.troubles(),
+            condition.problems(),
             ["it is gone for good", "it lost messages"]
         );
-        condition.well("consumer");
-        assert_eq!(condition.troubles(), ["it lost messages"]);
+        condition.recovered("consumer");
+        assert_eq!(condition.problems(), ["it lost messages"]);
         condition.fail(Fatal::new(Exit::Config, "first"));
         condition.fail(Fatal::new(Exit::Config, "second"));
         let failure = condition.take_failure().map(|fatal| fatal.message);

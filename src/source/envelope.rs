@@ -193,7 +193,15 @@ mod tests {
     fn parse(line: &str) -> Result<Delivery, Box<Reject>> {
         let defaults = defaults("default");
         let line = Bytes::copy_from_slice(line.as_bytes());
-        parse_line(Origin { lane: 3, offset: 5 }, &line, &defaults, 32)
+        parse_line(
+            Origin {
+                partition: 3,
+                offset: 5,
+            },
+            &line,
+            &defaults,
+            32,
+        )
     }
 
     #[test]
@@ -203,7 +211,13 @@ mod tests {
             "url":"https://x?a=b","headers":{"A":"b"},"body":"{\"a\":\"\u00e9\\n\"}\r\n"}"#,
         )
         .unwrap();
-        assert_eq!(delivery.origin, Origin { lane: 3, offset: 5 });
+        assert_eq!(
+            delivery.origin,
+            Origin {
+                partition: 3,
+                offset: 5
+            }
+        );
         assert_eq!(
             (delivery.provider.as_str(), delivery.user.as_str()),
             ("ses", "u-1")

@@ -1,29 +1,29 @@
 //! The sources: where deliveries come from, and to whom their settlement is told.
 //!
 //! A source runs on a thread of its own, reads ahead only as far as its bounded channel lets it, and hands out
-//! [`Parcel`]s: runs of records of one lane, each a position `start..end` of that lane. Contract:
+//! [`Records`]s: runs of records of one partition, each a position `start..end` of that partition. Contract:
 //!
-//! * the parcels of one lane are handed out in the order of their positions, without gaps, and a position that is
+//! * the parcels of one partition are handed out in the order of their positions, without gaps, and a position that is
 //!   still open is never handed out twice;
 //! * which worker gets a parcel does not matter: parsing and decoding scale with the workers even from one file;
-//! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a lane is
-//!   its contiguous settled prefix, never the maximum ([`low_water`]).
+//! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a partition is
+//!   its contiguous settled prefix, never the maximum ([`commit_tracker`]).
 
 pub mod attempt;
 pub mod bridge;
 pub mod broker;
+pub mod commit_tracker;
+pub mod connect_error;
 pub mod envelope;
 pub mod file;
 pub mod generator;
 pub mod guard;
+pub mod in_flight;
 pub mod kafka;
-pub mod ledger;
-pub mod low_water;
 pub mod message;
 pub mod nats;
 pub mod pace;
 pub mod secret;
-pub mod trouble;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,7 +55,7 @@ impl Record {
         }
     }
 
-    /// The record at another place of its lane.
+    /// The record at another place of its partition.
     pub fn at(mut self, offset: u64) -> Self {
         if let Record::Message(message) | Record::Condemned(message) = &mut self {
             message.origin.offset = offset;
@@ -81,12 +81,12 @@ impl Record {
     }
 }
 
-/// A run of records of one lane.
+/// A run of records of one partition.
 #[derive(Clone, Debug)]
-pub struct Parcel {
-    /// The lane, numbered from 0 within the run.
-    pub lane: u32,
-    /// Where in the lane it starts.
+pub struct Records {
+    /// The partition, numbered from 0 within the run.
+    pub partition: u32,
+    /// Where in the partition it starts.
     pub start: u64,
     /// Where the next one starts.
     pub end: u64,
@@ -98,13 +98,13 @@ pub struct Parcel {
     pub due: Option<Instant>,
 }
 
-/// What is told of a lane outside its parcels.
+/// What is told of a partition outside its parcels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A lane begins at `offset`; `name` is what a person knows it by.
+pub enum PartitionEvent {
+    /// A partition begins at `offset`; `name` is what a person knows it by.
     Begins {
-        /// The lane.
-        lane: u32,
+        /// The partition.
+        partition: u32,
         /// Its name (for a file its path).
         name: String,
         /// Where reading starts.
@@ -112,24 +112,24 @@ pub enum Notice {
         /// How long it is, if that is known, in the unit of `offset`.
         length: Option<u64>,
     },
-    /// A lane was handed out to its end.
+    /// A partition was handed out to its end.
     Ended {
-        /// The lane.
-        lane: u32,
+        /// The partition.
+        partition: u32,
         /// Where it ended.
         offset: u64,
     },
-    /// A lane is read from its start although part of it was settled: it is not what was read before.
+    /// A partition is read from its start although part of it was settled: it is not what was read before.
     Restarted {
-        /// The lane.
-        lane: u32,
+        /// The partition.
+        partition: u32,
         /// Why, for a person.
         reason: String,
     },
-    /// A lane cannot be read, or not on; told without [`Notice::Begins`] where it could not be opened.
+    /// A partition cannot be read, or not on; told without [`PartitionEvent::Begins`] where it could not be opened.
     Failed {
-        /// The lane.
-        lane: u32,
+        /// The partition.
+        partition: u32,
         /// Why, for a person.
         reason: String,
     },
@@ -137,46 +137,46 @@ pub enum Notice {
 
 /// The giving end of a source: parcels go to the workers in turn.
 #[derive(Debug)]
-pub struct Feed {
-    workers: Vec<Sender<Parcel>>,
-    notices: Sender<Notice>,
+pub struct RecordSender {
+    workers: Vec<Sender<Records>>,
+    partition_events: Sender<PartitionEvent>,
     next: usize,
 }
 
-/// The taking ends: one parcel channel a worker, and the notices.
+/// The taking ends: one parcel channel a worker, and the partition_events.
 #[derive(Debug)]
-pub struct Taps {
+pub struct RecordReceivers {
     /// One a worker.
-    pub workers: Vec<Receiver<Parcel>>,
+    pub workers: Vec<Receiver<Records>>,
     /// For the job's bookkeeping.
-    pub notices: Receiver<Notice>,
+    pub partition_events: Receiver<PartitionEvent>,
 }
 
 /// The job no longer takes parcels: it is draining or gone. A source that sees it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
-impl Feed {
+impl RecordSender {
     /// Channels for `workers` workers that hold `depth` parcels each.
-    pub fn channels(workers: usize, depth: usize) -> (Feed, Taps) {
+    pub fn channels(workers: usize, depth: usize) -> (RecordSender, RecordReceivers) {
         let (senders, receivers) = (0..workers).map(|_| bounded(depth)).unzip();
-        let (notices, told) = crossbeam_channel::unbounded();
-        let feed = Feed {
+        let (partition_events, told) = crossbeam_channel::unbounded();
+        let feed = RecordSender {
             workers: senders,
-            notices,
+            partition_events,
             next: 0,
         };
         (
             feed,
-            Taps {
+            RecordReceivers {
                 workers: receivers,
-                notices: told,
+                partition_events: told,
             },
         )
     }
 
     /// Hands out a parcel: to the next worker that has room, else waits for the one whose turn it is.
-    pub fn hand_out(&mut self, parcel: Parcel) -> Result<(), Stopped> {
+    pub fn hand_out(&mut self, parcel: Records) -> Result<(), Stopped> {
         let Some(parcel) = self.try_hand_out(parcel)? else {
             return Ok(());
         };
@@ -185,7 +185,7 @@ impl Feed {
     }
 
     /// Hands out a parcel if any worker has room; gives it back otherwise. For sources that must not wait.
-    pub fn try_hand_out(&mut self, mut parcel: Parcel) -> Result<Option<Parcel>, Stopped> {
+    pub fn try_hand_out(&mut self, mut parcel: Records) -> Result<Option<Records>, Stopped> {
         for _ in 0..self.workers.len() {
             let worker = self.turn().ok_or(Stopped)?;
             match worker.try_send(parcel) {
@@ -197,12 +197,12 @@ impl Feed {
         Ok(Some(parcel))
     }
 
-    /// Tells the job something of a lane.
-    pub fn tell(&self, notice: Notice) -> Result<(), Stopped> {
-        self.notices.send(notice).map_err(|_| Stopped)
+    /// Tells the job something of a partition.
+    pub fn tell(&self, notice: PartitionEvent) -> Result<(), Stopped> {
+        self.partition_events.send(notice).map_err(|_| Stopped)
     }
 
-    fn turn(&mut self) -> Option<&Sender<Parcel>> {
+    fn turn(&mut self) -> Option<&Sender<Records>> {
         let at = self.next;
         self.next = (self.next + 1) % self.workers.len().max(1);
         self.workers.get(at)

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use hookflow::error::Class;
 use hookflow::event::{Kind, Millis};
 use hookflow::key::Bucket;
-use hookflow::sink::log::clickhouse::{self, ClickHouseLog};
-use hookflow::sink::log::parquet::{self, ParquetLog};
-use hookflow::sink::log::{EventLog, Filter, LogRow, LoggedEvent, Version};
+use hookflow::log::clickhouse::{self, ClickHouseLog};
+use hookflow::log::parquet::{self, ParquetLog};
+use hookflow::log::{EventLog, Filter, LogRow, LoggedEvent, Version};
 
 use crate::clickhouse_server::Server;
 use crate::conformance_log::seen;

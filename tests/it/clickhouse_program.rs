@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use hookflow::sink::log::Filter;
-use hookflow::sink::log::clickhouse;
+use hookflow::log::Filter;
+use hookflow::log::clickhouse;
 
 use crate::broker::own::Own;
 use crate::clickhouse_server::Server;

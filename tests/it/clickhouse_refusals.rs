@@ -1,9 +1,9 @@
 //! What is refused at the start: each with a sentence that says what to do, and no secret in it.
 
 use hookflow::error::{Class, Exit};
-use hookflow::sink::log::EventLog;
-use hookflow::sink::log::Version;
-use hookflow::sink::log::clickhouse::{self, ClickHouseLog, Settings};
+use hookflow::log::EventLog;
+use hookflow::log::Version;
+use hookflow::log::clickhouse::{self, ClickHouseLog, Settings};
 
 use crate::clickhouse_server::Server;
 use crate::rows::rows;

@@ -1,6 +1,6 @@
 //! A ClickHouse of one's own: a database on the server that the environment names.
 
-use hookflow::sink::log::clickhouse::{self, ClickHouseLog};
+use hookflow::log::clickhouse::{self, ClickHouseLog};
 
 use crate::proxy::Proxy;
 use crate::skip::skipped_server;

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use hookflow::event::Millis;
-use hookflow::sink::log::clickhouse;
-use hookflow::sink::log::memory::{MemoryLog, Rows, exact_view};
-use hookflow::sink::log::parquet::{ParquetLog, for_each};
-use hookflow::sink::log::{EventLog, LogRow, Version};
-use hookflow::sink::log::{Filter, LoggedEvent};
+use hookflow::log::clickhouse;
+use hookflow::log::memory::{MemoryLog, Rows, exact_view};
+use hookflow::log::parquet::{ParquetLog, for_each};
+use hookflow::log::{EventLog, LogRow, Version};
+use hookflow::log::{Filter, LoggedEvent};
 
 use crate::clickhouse_server::Server;
 use crate::rows::{DAY, received, row, rows};

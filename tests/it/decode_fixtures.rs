@@ -35,7 +35,10 @@ pub fn samples() -> Vec<Sample> {
             let request = requests[&file].to_string();
             let mut delivery = print::request_from_json(provider, &request, body).unwrap();
             delivery.user = User::new("tenant");
-            delivery.origin = Origin { lane: 1, offset: 7 };
+            delivery.origin = Origin {
+                partition: 1,
+                offset: 7,
+            };
             all.push(Sample {
                 provider,
                 file,

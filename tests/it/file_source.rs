@@ -10,7 +10,7 @@ use hookflow::event::{Provider, User};
 use hookflow::source::file::lines::{Cutter, Limits};
 use hookflow::source::file::witness::{Proofs, Witness, proof};
 use hookflow::source::file::{FileOptions, FileSource, Resume};
-use hookflow::source::{EnvelopeDefaults, Feed, Notice, Parcel, Record, Stopped};
+use hookflow::source::{EnvelopeDefaults, PartitionEvent, Record, RecordSender, Records, Stopped};
 use proptest::prelude::*;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -28,8 +28,8 @@ fn options(provider: Option<&str>) -> FileOptions {
 }
 
 struct Read {
-    parcels: Vec<Parcel>,
-    notices: Vec<Notice>,
+    parcels: Vec<Records>,
+    partition_events: Vec<PartitionEvent>,
     proofs: Proofs,
 }
 
@@ -55,11 +55,11 @@ fn read_all(specs: &[&Path], resume: HashMap<String, Resume>, provider: Option<&
         .collect();
     let source = FileSource::new(&specs, resume, options(provider));
     let proofs = source.proofs();
-    let (feed, taps) = Feed::channels(1, 4096);
+    let (feed, taps) = RecordSender::channels(1, 4096);
     assert_eq!(source.run(feed), Ok(()));
     Read {
         parcels: taps.workers[0].iter().collect(),
-        notices: taps.notices.iter().collect(),
+        partition_events: taps.partition_events.iter().collect(),
         proofs,
     }
 }
@@ -162,8 +162,8 @@ fn resume_at(path: &Path, offset: u64, proof: String) -> HashMap<String, Resume>
 }
 
 fn restarted(read: &Read) -> bool {
-    let restarted = |notice: &Notice| matches!(notice, Notice::Restarted { .. });
-    read.notices.iter().any(restarted)
+    let restarted = |notice: &PartitionEvent| matches!(notice, PartitionEvent::Restarted { .. });
+    read.partition_events.iter().any(restarted)
 }
 
 #[test]
@@ -249,8 +249,16 @@ fn what_cannot_be_read_is_told_and_the_rest_is_read() {
         HashMap::new(),
         None,
     );
-    let failed = |notice: &&Notice| matches!(notice, Notice::Failed { lane: 0 | 1, .. });
-    assert_eq!(read.notices.iter().filter(failed).count(), 2);
+    let failed = |notice: &&PartitionEvent| {
+        matches!(
+            notice,
+            PartitionEvent::Failed {
+                partition: 0 | 1,
+                ..
+            }
+        )
+    };
+    assert_eq!(read.partition_events.iter().filter(failed).count(), 2);
     assert!(
         read.lines().len() > 10_000,
         "what was whole before the damage is handed out"
@@ -318,7 +326,7 @@ fn a_raised_stop_flag_ends_the_reading() {
     let mut options = options(None);
     options.stop = Arc::new(AtomicBool::new(true));
     let source = FileSource::new(&[path.display().to_string()], HashMap::new(), options);
-    let (feed, taps) = Feed::channels(1, 8);
+    let (feed, taps) = RecordSender::channels(1, 8);
     assert_eq!(source.run(feed), Err(Stopped));
     assert_eq!(taps.workers[0].iter().count(), 0);
 }
@@ -334,7 +342,7 @@ fn file_speed() {
     let started = std::time::Instant::now();
     let lines: usize = {
         let source = FileSource::new(&[path.display().to_string()], HashMap::new(), options(None));
-        let (feed, taps) = Feed::channels(1, 64);
+        let (feed, taps) = RecordSender::channels(1, 64);
         let reader = std::thread::spawn(move || source.run(feed));
         let lines = taps.workers[0]
             .iter()

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hookflow::source::generator::{
-    Generator, GeneratorSource, Item, Pace, Settings, SnapshotFormat, Supply, is_complete, write_to,
+use hookflow::generator::{
+    Generator, Item, Settings, SnapshotFormat, Supply, is_complete, write_to,
 };
-use hookflow::source::{Feed, Notice, Record};
+use hookflow::source::generator::{GeneratorSource, Pace};
+use hookflow::source::{PartitionEvent, Record, RecordSender};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -364,7 +365,7 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
     };
     let source = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
     let total = source.deliveries().unwrap();
-    let (feed, taps) = Feed::channels(1, 4_096);
+    let (feed, taps) = RecordSender::channels(1, 4_096);
     let (late, late_rows) = crossbeam_channel::unbounded();
     let (_go, stop) = crossbeam_channel::bounded(1);
     let started = Instant::now();
@@ -397,13 +398,13 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
     );
     assert_eq!(parcels.last().unwrap().end, total as u64);
     assert!(matches!(
-        taps.notices.iter().last(),
-        Some(Notice::Ended { .. })
+        taps.partition_events.iter().last(),
+        Some(PartitionEvent::Ended { .. })
     ));
 
     let (stopper, stop) = crossbeam_channel::bounded(1);
     drop(stopper);
-    let (feed, _taps) = Feed::channels(1, 4_096);
+    let (feed, _taps) = RecordSender::channels(1, 4_096);
     let stopped = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
     assert!(
         stopped
@@ -429,7 +430,7 @@ fn a_world_that_follows_begins_when_its_recipients_are_known_and_not_before() {
     let first = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
     let first = first.deliveries().unwrap() as u64;
     let source = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
-    let (feed, taps) = Feed::channels(1, 4_096);
+    let (feed, taps) = RecordSender::channels(1, 4_096);
     let (rows, new_rows) = crossbeam_channel::unbounded();
     let (stopper, stop) = crossbeam_channel::bounded(1);
     let pace = Pace {

@@ -16,11 +16,11 @@ use hookflow::enrich::{Mapping, RowId};
 use hookflow::epoch::{Clock, Epoch, ManualClock, MonotonicClock};
 use hookflow::event::{Event, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey};
+use hookflow::metrics::{LocalMetrics, Metrics, WorkerMetrics};
 use hookflow::sink::operator::{Answer, Settings, write};
 use hookflow::source::bridge::{Bridge, bridge};
-use hookflow::source::ledger::{InFlight, Ledger};
-use hookflow::source::{Feed, Parcel, Record};
-use hookflow::tally::{Counts, Local, Tally};
+use hookflow::source::in_flight::{InFlight, InFlightLimit};
+use hookflow::source::{Record, RecordSender, Records};
 use hookflow::window::Limits;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Map;
@@ -30,8 +30,8 @@ use timely::worker::Worker;
 
 use super::support::{event, ways, with_ids};
 
-fn counts() -> Counts {
-    Rc::new(RefCell::new(Local::new(Tally::new(["ses"]))))
+fn counts() -> WorkerMetrics {
+    Rc::new(RefCell::new(LocalMetrics::new(Metrics::new(["ses"]))))
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -238,7 +238,7 @@ struct Seen {
     violated: Arc<AtomicBool>,
 }
 
-const LIMIT: InFlight = InFlight {
+const LIMIT: InFlightLimit = InFlightLimit {
     events_max: 64,
     bytes_max: 1 << 20,
 };
@@ -246,8 +246,8 @@ const LIMIT: InFlight = InFlight {
 /// Builds bridge and write over `parcels`; the sink keeps every batch until it is released.
 fn slow_sink(
     worker: &mut Worker,
-    parcels: Receiver<Parcel>,
-    ledger: &Rc<RefCell<Ledger>>,
+    parcels: Receiver<Records>,
+    ledger: &Rc<RefCell<InFlight>>,
     held: &Held,
 ) -> ProbeHandle<Epoch> {
     let pressed = Arc::new(AtomicBool::new(false));
@@ -276,7 +276,7 @@ fn slow_sink(
         }),
         answered: Box::new(|()| {}),
         pressed,
-        pace: hookflow::sink::log::Pace::default(),
+        pace: hookflow::log::Pace::default(),
         clock: clock(),
     };
     worker.dataflow::<Epoch, _, _>(|scope| {
@@ -291,8 +291,8 @@ fn slow_sink(
 }
 
 /// Steps a worker to its end; every third round the sink answers what it holds, the latest first.
-fn settle_all(worker: &mut Worker, parcels: Receiver<Parcel>, seen: &Seen) {
-    let (ledger, held): (Rc<RefCell<Ledger>>, Held) = Default::default();
+fn settle_all(worker: &mut Worker, parcels: Receiver<Records>, seen: &Seen) {
+    let (ledger, held): (Rc<RefCell<InFlight>>, Held) = Default::default();
     let probe = slow_sink(worker, parcels, &ledger, &held);
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut rounds = 0u32;
@@ -323,15 +323,15 @@ fn settle_all(worker: &mut Worker, parcels: Receiver<Parcel>, seen: &Seen) {
     }
 }
 
-fn parcel(n: u64) -> Parcel {
+fn parcel(n: u64) -> Records {
     let records = (n * 8..n * 8 + 8).map(|offset| {
         let mut delivery = (*event("u", "k", "m", None).delivery).clone();
         delivery.origin.offset = offset;
         Record::Ready(Arc::new(delivery))
     });
-    Parcel {
+    Records {
         due: None,
-        lane: 0,
+        partition: 0,
         start: n * 8,
         end: n * 8 + 8,
         records: records.collect(),
@@ -343,7 +343,7 @@ fn parcel(n: u64) -> Parcel {
 #[test]
 fn positions_settle_only_below_what_is_durable() {
     for (way, workers, config) in ways() {
-        let (mut feed, taps) = Feed::channels(workers, 4);
+        let (mut feed, taps) = RecordSender::channels(workers, 4);
         let taps = Mutex::new(taps.workers);
         let seen = Seen::default();
         let shared = seen.clone();

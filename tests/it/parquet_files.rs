@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use hookflow::error::Class;
 use hookflow::event::Millis;
-use hookflow::sink::log::Filter;
-use hookflow::sink::log::parquet::{ParquetLog, events, for_each};
-use hookflow::sink::log::{EventLog, Version};
+use hookflow::log::Filter;
+use hookflow::log::parquet::{ParquetLog, events, for_each};
+use hookflow::log::{EventLog, Version};
 
 use crate::rows::{DAY, rows};
 

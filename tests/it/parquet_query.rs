@@ -1,10 +1,10 @@
 //! Queries over the Parquet log against a plain loop over the exact view.
 
 use hookflow::event::{Kind, Millis};
-use hookflow::sink::log::memory::{MemoryLog, Rows, exact_view};
-use hookflow::sink::log::parquet::{ParquetLog, events};
-use hookflow::sink::log::{EventLog, LogRow, Version};
-use hookflow::sink::log::{Filter, LoggedEvent};
+use hookflow::log::memory::{MemoryLog, Rows, exact_view};
+use hookflow::log::parquet::{ParquetLog, events};
+use hookflow::log::{EventLog, LogRow, Version};
+use hookflow::log::{Filter, LoggedEvent};
 use proptest::prelude::*;
 
 use crate::conformance_log::seen;

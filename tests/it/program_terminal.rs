@@ -50,7 +50,7 @@ fn on_a_terminal(mut command: Command) -> String {
     drop(command);
     let reader = std::thread::spawn(move || {
         let mut shown = Vec::new();
-        // Ends with an error when the last writer has closed the terminal.
+        // SourceContext with an error when the last writer has closed the terminal.
         File::from(master)
             .read_to_end(&mut shown)
             .unwrap_or_default();

@@ -100,14 +100,14 @@ impl Rule {
 }
 
 #[derive(Default)]
-struct Counts {
+struct WorkerMetrics {
     connections: AtomicU64,
     cuts: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,
 }
 
-impl Counts {
+impl WorkerMetrics {
     fn forwarded(&self, direction: Direction) -> &AtomicU64 {
         match direction {
             Direction::ToServer => &self.to_server,
@@ -121,7 +121,7 @@ pub struct Proxy {
     address: SocketAddr,
     rule: Option<watch::Sender<Arc<Rule>>>,
     in_force: crossbeam_channel::Receiver<()>,
-    counts: Arc<Counts>,
+    counts: Arc<WorkerMetrics>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -133,7 +133,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (rule, rules) = watch::channel(Rule::new(Mode::Pass));
         let (said, in_force) = crossbeam_channel::unbounded();
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(WorkerMetrics::default());
         let link = Link {
             server,
             rules,
@@ -196,7 +196,7 @@ impl Drop for Proxy {
 struct Link {
     server: SocketAddr,
     rules: watch::Receiver<Arc<Rule>>,
-    counts: Arc<Counts>,
+    counts: Arc<WorkerMetrics>,
 }
 
 /// Takes connections until the proxy is dropped, and says when a mode is in force. While connections are refused there is no

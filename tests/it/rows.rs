@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hookflow::event::{BounceClass, Delivery, Event, Kind, Millis, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
-use hookflow::sink::log::{LogRow, Version};
+use hookflow::log::{LogRow, Version};
 
 /// 2026-03-02T00:00:00Z.
 pub const DAY: i64 = 1_772_409_600_000;

@@ -14,7 +14,10 @@ pub fn event(user: &str, key: &str, message: &str, address: Option<&str>) -> Eve
         shard: Shard::of(&provider, &user),
         join: JoinKey::of(&user, &provider, message),
         delivery: Arc::new(Delivery {
-            origin: Origin { lane: 1, offset: 2 },
+            origin: Origin {
+                partition: 1,
+                offset: 2,
+            },
             provider,
             user,
             received_at: Millis(1_772_460_000_000),

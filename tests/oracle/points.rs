@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hookflow::edge::Point;
+use hookflow::failpoint::Failpoint;
 
 use crate::judge::{judge, judge_pruned};
 use crate::process::{self, Replay};
@@ -56,19 +56,19 @@ fn crash_prune(replay: &Replay<'_>, spec: &str) -> Result<bool, String> {
 }
 
 /// Edges towards servers, and of what is kept for brokers: the embedded job does not pass them; members of a fleet die at them.
-pub const SERVERS: [Point; 7] = [
-    Point::LogConnect,
-    Point::LogMigrate,
-    Point::LogInsert,
-    Point::StoreAttempts,
-    Point::SourceConnect,
-    Point::SourceFetch,
-    Point::SourceAcknowledge,
+pub const SERVERS: [Failpoint; 7] = [
+    Failpoint::LogConnect,
+    Failpoint::LogMigrate,
+    Failpoint::LogInsert,
+    Failpoint::StoreAttempts,
+    Failpoint::SourceConnect,
+    Failpoint::SourceFetch,
+    Failpoint::SourceAcknowledge,
 ];
 
 #[test]
 fn crash_points() {
-    let points: Vec<Point> = Point::ALL
+    let points: Vec<Failpoint> = Failpoint::ALL
         .iter()
         .copied()
         .filter(|point| !SERVERS.contains(point))
@@ -86,7 +86,7 @@ fn crash_points() {
             .small(10)
             .with("HOOKFLOW_POINTS", passed.display());
         let died = match point {
-            Point::StorePrune => crash_prune(&replay, &spec),
+            Failpoint::StorePrune => crash_prune(&replay, &spec),
             _ => crash(&replay, &spec),
         };
         if died.map_err(|error| format!("{spec}: {error}"))? {

@@ -16,9 +16,9 @@ use super::read::Reader;
 use super::recipients::Recipients;
 use crate::decode;
 use crate::event::User;
-use crate::sink::log::clickhouse;
-use crate::sink::state::postgres;
+use crate::log::clickhouse;
 use crate::source::{kafka, nats};
+use crate::state::postgres;
 
 /// Everything that steers a job.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Plan {
     pub tick: Duration,
     /// Where the source stops reading.
     pub in_flight: InFlight,
-    /// Parcels that wait before each worker.
+    /// Records that wait before each worker.
     pub channel_depth: NonZeroUsize,
     /// The tenant of deliveries that name none.
     pub default_user: User,

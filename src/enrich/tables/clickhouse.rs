@@ -14,8 +14,8 @@ use super::given::{Given, Place};
 use super::select::{self, Column};
 use super::{Look, RawRow, Tables, Trouble};
 use crate::clickhouse::class::{code_and_name, sink_error};
-use crate::edge::{self, Point};
 use crate::error::{Class, Fatal, SinkError};
+use crate::failpoint::{self, Failpoint};
 
 /// How long the server waits for us to take more, in seconds: as long as the store may be out of order for a while.
 const SEND_TIMEOUT: &str = "300";
@@ -90,7 +90,7 @@ impl Tables for ClickHouseTables {
     fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
         self.open = None;
         let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
-        let has = edge::pass(Point::SnapshotOpen, || {
+        let has = failpoint::run(Failpoint::SnapshotOpen, || {
             Self::wait(&self.runtime, limit, describe(&self.client, look.given))
         })?;
         let (sql, kind) = select::select(&ClickHouse, look, &has)?;
@@ -112,7 +112,7 @@ impl Tables for ClickHouseTables {
             return Ok(Vec::new());
         };
         let limit = self.place.statement_timeout;
-        edge::pass(Point::SnapshotRead, || {
+        failpoint::run(Failpoint::SnapshotRead, || {
             Self::wait(&self.runtime, limit, open.take(rows.max(1)))
         })
     }

@@ -99,7 +99,7 @@ pub trait Tables: Send {
     /// The next rows of it, at most so many; none means that there are no more.
     fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble>;
 
-    /// Ends the look, or gives it up.
+    /// SourceContext the look, or gives it up.
     fn end(&mut self);
 }
 

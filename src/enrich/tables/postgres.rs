@@ -11,8 +11,8 @@ use super::given::{Given, Place};
 use super::postgres_sql::Postgres;
 use super::select::{self, Column};
 use super::{Look, RawRow, Tables, Trouble};
-use crate::edge::{self, Point};
 use crate::error::{Class, Fatal, SinkError};
+use crate::failpoint::{self, Failpoint};
 use crate::postgres::{self, Refused, class};
 
 /// How much longer than the server's limit is waited for an answer.
@@ -67,9 +67,10 @@ impl Tables for PostgresTables {
         let config = config(&self.place)?;
         let words = words(&self.place);
         let (client, task) = self.wait(async {
-            let (client, task) = postgres::connect(config, &self.place.tls, Point::SnapshotOpen)
-                .await
-                .map_err(refused)?;
+            let (client, task) =
+                postgres::connect(config, &self.place.tls, Failpoint::SnapshotOpen)
+                    .await
+                    .map_err(refused)?;
             client.batch_execute(&words).await.map_err(failed)?;
             Ok((client, task))
         })?;
@@ -100,7 +101,7 @@ impl Tables for PostgresTables {
     fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
         let Connection { client, kind, .. } = self.connection()?;
         let fetch = format!("FETCH FORWARD {} FROM look", rows.clamp(1, 1_000_000));
-        let fetching = edge::pass_async(Point::SnapshotRead, client.query(&fetch, &[]));
+        let fetching = failpoint::run_async(Failpoint::SnapshotRead, client.query(&fetch, &[]));
         let page = self.wait(async { fetching.await.map_err(failed) })?;
         page.iter().map(|row| raw(row, *kind)).collect()
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::numbers::rate;
 use super::usage::Usage;
-use crate::tally::{Counter, Gauge, Snapshot, Spread, Step};
+use crate::metrics::{Counter, Gauge, Histogram, Snapshot, Step};
 
 /// What a job did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -190,7 +190,7 @@ impl Place {
 }
 
 impl Latency {
-    fn of(spread: &Spread) -> Self {
+    fn of(spread: &Histogram) -> Self {
         Self {
             p50_micros: spread.quantile(0.5),
             p95_micros: spread.quantile(0.95),
@@ -202,7 +202,7 @@ impl Latency {
 }
 
 impl Summary {
-    /// What the tally knows; notes, batches and places are added by the job.
+    /// What the metrics knows; notes, batches and places are added by the job.
     pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
         let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
         let events = counts.get(Counter::Decoded);

@@ -201,19 +201,19 @@ fn push(out: &mut String, line: &str) {
 mod tests {
     use super::*;
     use crate::event::ReasonCode;
-    use crate::tally::Tally;
-    use crate::tally::{Counter, Step};
+    use crate::metrics::Metrics;
+    use crate::metrics::{Counter, Step};
 
     fn summary() -> Summary {
-        let tally = Tally::new([]);
-        tally.count(Counter::Received, 1_234_567);
-        tally.count(Counter::Decoded, 2_000_000);
-        tally.count(Counter::Applied, 1_900_000);
-        tally.count(Counter::DuplicateMemory, 60_000);
-        tally.count(Counter::DuplicateStore, 40_000);
-        tally.reject(ReasonCode::BadSyntax, 3);
-        tally.took(Step::Settle, Duration::from_millis(40), 10);
-        let mut summary = Summary::of("demo", &tally.snapshot(), Duration::from_secs(10));
+        let metrics = Metrics::new([]);
+        metrics.count(Counter::Received, 1_234_567);
+        metrics.count(Counter::Decoded, 2_000_000);
+        metrics.count(Counter::Applied, 1_900_000);
+        metrics.count(Counter::DuplicateMemory, 60_000);
+        metrics.count(Counter::DuplicateStore, 40_000);
+        metrics.reject(ReasonCode::BadSyntax, 3);
+        metrics.took(Step::Settle, Duration::from_millis(40), 10);
+        let mut summary = Summary::of("demo", &metrics.snapshot(), Duration::from_secs(10));
         summary.notes = vec!["this history was already applied: nothing changed".into()];
         summary.batches = vec![BatchLine {
             user: "acme".into(),

@@ -110,17 +110,17 @@ fn push(out: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::{Counter, Step, Tally};
+    use crate::metrics::{Counter, Metrics, Step};
 
     #[test]
     fn every_measure_is_in_the_table() {
-        let tally = Tally::new([]);
-        tally.count(Counter::Received, 100_000);
-        tally.count(Counter::Decoded, 120_000);
-        tally.took(Step::Settle, Duration::from_millis(40), 99_000);
-        tally.took(Step::Settle, Duration::from_millis(900), 1_000);
-        tally.took(Step::StateWrite, Duration::from_millis(12), 20);
-        let mut summary = Summary::of("x", &tally.snapshot(), Duration::from_secs(2));
+        let metrics = Metrics::new([]);
+        metrics.count(Counter::Received, 100_000);
+        metrics.count(Counter::Decoded, 120_000);
+        metrics.took(Step::Settle, Duration::from_millis(40), 99_000);
+        metrics.took(Step::Settle, Duration::from_millis(900), 1_000);
+        metrics.took(Step::StateWrite, Duration::from_millis(12), 20);
+        let mut summary = Summary::of("x", &metrics.snapshot(), Duration::from_secs(2));
         summary.cpu_seconds_per_million_events = 3.456;
         summary.peak_memory_bytes = 300 << 20;
         summary.memory_before_bytes = 100 << 20;

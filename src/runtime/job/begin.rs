@@ -12,6 +12,7 @@ use crate::enrich::arrangement::{Feeder, Told};
 use crate::enrich::tables::Trouble;
 use crate::error::Fatal;
 use crate::event::Provider;
+use crate::metrics::Counter;
 use crate::observe::loading::Loading;
 use crate::runtime::completions::{self, Completions};
 use crate::runtime::housekeeping::{self, Housekeeping};
@@ -25,30 +26,29 @@ use crate::runtime::settlement::{self, Settlement};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
-use crate::sink::state::{Checkpoint, LoadKind};
-use crate::source::broker::{Condition, Settled};
+use crate::source::broker::{Commit, SourceHealth};
 use crate::source::generator::NewRows;
-use crate::source::ledger::Position;
-use crate::source::{Feed, Notice, Parcel};
-use crate::tally::Counter;
+use crate::source::in_flight::Position;
+use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::state::{Checkpoint, LoadKind};
 
 impl Job {
     /// What an unfinished run of this job settled; a finished one is read again from its start.
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
         let job = self.name.clone();
-        let lanes = self
+        let partitions = self
             .sinks()
             .state()
             .call_until_done(move |store| store.checkpoints(&job))?;
-        if lanes.is_empty() || self.request.sinks != SinkChoice::Durable {
+        if partitions.is_empty() || self.request.sinks != SinkChoice::Durable {
             return Ok(Vec::new());
         }
-        if lanes.iter().all(|lane| lane.finished) {
+        if partitions.iter().all(|partition| partition.finished) {
             self.notes.push(report::FINISHED_BEFORE.into());
             return Ok(Vec::new());
         }
         self.notes.push(report::RESUMED.into());
-        Ok(lanes)
+        Ok(partitions)
     }
 
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
@@ -61,10 +61,10 @@ impl Job {
         let plan = &self.request.plan;
         let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
         let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
-        let (feed, taps) = Feed::channels(plan.workers.get(), plan.channel_depth.get());
+        let (feed, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
         let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
-        let settlement = self.settlement(&source, closed, taps.notices, acknowledge)?;
+        let settlement = self.settlement(&source, closed, taps.partition_events, acknowledge)?;
         let workers = self.workers(brake, taps.workers, told, settled)?;
         let mut fed = Fed::new(self.horizon);
         let tables = self.load(&source, &mut feeder, &mut fed);
@@ -77,7 +77,7 @@ impl Job {
         let housekeeping = self.housekeeping(feeder, fed, woken, new_rows)?;
         let completions = self.completions()?;
         self.started = (Instant::now(), self.usage());
-        let condition = Condition::default();
+        let condition = SourceHealth::default();
         let reading = source.start(Start {
             feed,
             stop: stopped,
@@ -85,7 +85,7 @@ impl Job {
             rows,
             settled: acknowledged,
             condition: condition.clone(),
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
             attempts: self.attempts(),
         })?;
         Ok(Running {
@@ -103,26 +103,26 @@ impl Job {
         &self,
         source: &Source,
         settled: Receiver<Vec<Position>>,
-        notices: Receiver<Notice>,
-        acknowledge: Sender<Vec<Settled>>,
+        partition_events: Receiver<PartitionEvent>,
+        acknowledge: Sender<Vec<Commit>>,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
         Settlement::start(settlement::Parts {
             settled,
-            notices,
+            partition_events,
             job: self.name.clone(),
             proofs: source.proofs(),
             acknowledge: source.acknowledges().then_some(acknowledge),
             store: durable.then(|| self.sinks().state()),
             interval: self.request.plan.checkpoint_interval,
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
         })
     }
 
     fn workers(
         &self,
         brake: &Brake,
-        parcels: Vec<Receiver<Parcel>>,
+        parcels: Vec<Receiver<Records>>,
         told: Vec<Receiver<Told>>,
         settled: Sender<Vec<Position>>,
     ) -> Result<Workers, Fatal> {
@@ -135,7 +135,7 @@ impl Job {
             },
             defaults: input::defaults(&self.request),
             clock: Arc::clone(&self.clock),
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
             sinks: self.sinks(),
             parcels: Mutex::new(parcels),
             told: Mutex::new(told),
@@ -168,7 +168,7 @@ impl Job {
             state: self.sinks().state(),
             outbox: self.outbox(),
             is_endless: !self.request.input.is_finite(),
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
         })
     }
 
@@ -198,7 +198,7 @@ impl Job {
         }
         let tables = self.load_tables()?;
         let known = loader.feed(feeder, fed)?;
-        self.tally.count(Counter::RecipientsFed, known);
+        self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
         feeder.loaded();
         Ok(tables)
@@ -214,7 +214,7 @@ impl Job {
         let durable = self.request.sinks == SinkChoice::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
         let after = u32::try_from(plan.trouble_after.get()).unwrap_or(u32::MAX);
-        let looks = Looks::new(Arc::clone(&self.tally), Arc::clone(&self.board), after);
+        let looks = Looks::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
         let finite = self.request.input.is_finite();
         let looked = match tables.probe() {
             Ok(()) if finite || tables.is_new() => {

@@ -3,18 +3,18 @@
 use super::Job;
 use crate::error::Fatal;
 use crate::event::Millis;
+use crate::metrics::Counter;
 use crate::observe::summary::Summary;
 use crate::runtime::running::Tables;
 use crate::runtime::{outbox, report};
-use crate::settle::Lanes;
-use crate::sink::state::LoadKind;
-use crate::tally::Counter;
+use crate::settle::Partitions;
+use crate::state::LoadKind;
 
 impl Job {
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
     pub(super) fn conclude(
         mut self,
-        lanes: &Lanes,
+        partitions: &Partitions,
         tables: Tables,
         stopped: bool,
     ) -> Result<Summary, Fatal> {
@@ -38,10 +38,10 @@ impl Job {
         if let Some(fatal) = trouble.take() {
             return Err(fatal);
         }
-        let mut summary = Summary::of(self.name, &self.tally.snapshot(), ran);
+        let mut summary = Summary::of(self.name, &self.metrics.snapshot(), ran);
         summary.used(self.started.1, used);
         summary.notes = self.notes;
-        report::lanes(&mut summary, lanes, stopped);
+        report::partitions(&mut summary, partitions, stopped);
         match self.before.zip(after) {
             Some((before, after)) => report::dry_run(&mut summary, &before, &after),
             None => report::results(&mut summary, &self.request)?,
@@ -67,7 +67,7 @@ impl Job {
             .sinks()
             .state()
             .call_until_done(move |store| store.judge_deadlines(now))?;
-        self.tally.count(Counter::Completions, fired);
+        self.metrics.count(Counter::Completions, fired);
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ use super::{outbox, report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::Fatal;
+use crate::metrics::Metrics;
 use crate::observe::{
     Board, http,
     progress::{Progress, Unit},
@@ -29,25 +30,24 @@ use crate::observe::{
     usage::Usage,
     watchdog::Watchdog,
 };
-use crate::sink::state::view::Export;
 use crate::source::generator::Spent;
 use crate::source::guard::{AttemptStore, Unkept};
-use crate::tally::Tally;
+use crate::state::view::Export;
 
 /// Runs a job to its end.
 pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
     let stop = Stop::on_signals()?;
     let request = sample::resolve(request)?;
-    let tally = Tally::new(decode::providers());
+    let metrics = Metrics::new(decode::providers());
     let board = Board::new(
-        Arc::clone(&tally),
+        Arc::clone(&metrics),
         request.plan.in_flight.events_max.get() as u64,
     );
     let pages = request
         .metrics
         .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
     let pages = pages.transpose()?;
-    let summary = Job::start(request, tally, board)?.finish(&stop);
+    let summary = Job::start(request, metrics, board)?.finish(&stop);
     drop(pages);
     summary
 }
@@ -57,7 +57,7 @@ struct Job {
     request: JobRequest,
     name: String,
     clock: Arc<dyn Clock>,
-    tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
     board: Arc<Board>,
     writers: Writers,
     notes: Vec<String>,
@@ -77,11 +77,11 @@ struct Job {
 }
 
 impl Job {
-    fn start(request: JobRequest, tally: Arc<Tally>, board: Arc<Board>) -> Result<Self, Fatal> {
+    fn start(request: JobRequest, metrics: Arc<Metrics>, board: Arc<Board>) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
         let mut store = Store::open(&request)?;
         let scratch = std::mem::take(&mut store.scratch);
-        let writers = Writers::start(&request.plan, store, &clock, &tally)?;
+        let writers = Writers::start(&request.plan, store, &clock, &metrics)?;
         let dry = request.sinks == SinkChoice::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
@@ -97,7 +97,7 @@ impl Job {
             horizon: Horizon::new(request.plan.recipients.age_max),
             request,
             clock,
-            tally,
+            metrics,
             board,
             writers,
         })
@@ -112,8 +112,8 @@ impl Job {
         match self.supervise(&running, stop, brake) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (lanes, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&lanes, tables, stop.is_raised())
+                let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                self.conclude(&partitions, tables, stop.is_raised())
             }
             Err(fatal) => {
                 self.ends_by_itself();
@@ -158,7 +158,7 @@ impl Job {
         Sweeper {
             state: self.sinks().state(),
             log: self.sinks().log(),
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 
@@ -177,7 +177,7 @@ impl Job {
     fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
-            tally: Arc::clone(&self.tally),
+            metrics: Arc::clone(&self.metrics),
             board: Arc::clone(&self.board),
             progress: Progress::new(self.request.quiet, unit(&self.request.input)),
             watchdog: Watchdog::new(self.request.plan.watchdog_limit, self.clock.elapsed()),

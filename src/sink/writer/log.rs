@@ -4,7 +4,7 @@ use super::handle::WriterHandle;
 use super::job::{Job, Reply};
 use super::target::LogTarget;
 use crate::error::{Class, SinkError};
-use crate::sink::log::LogRow;
+use crate::log::LogRow;
 
 impl Job<LogTarget> {
     /// A job for the log.

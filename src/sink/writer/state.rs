@@ -7,8 +7,8 @@ use super::handle::WriterHandle;
 use super::target::{Bury, Target, reject};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
-use crate::sink::state::{Outcome, StateEvent, StateStore};
-use crate::tally::{Counter, Sink, Tally};
+use crate::metrics::{Counter, Metrics, Sink};
+use crate::state::{Outcome, StateEvent, StateStore};
 
 /// Where a state event came from: what its dead letter would be made from.
 #[derive(Clone, Debug)]
@@ -22,13 +22,13 @@ pub struct Carrier {
 /// A state store.
 pub struct StateTarget {
     store: Box<dyn StateStore>,
-    tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
 }
 
 impl StateTarget {
     /// Takes a store; what it does is counted.
-    pub const fn new(store: Box<dyn StateStore>, tally: Arc<Tally>) -> Self {
-        Self { store, tally }
+    pub const fn new(store: Box<dyn StateStore>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
     }
 }
 
@@ -40,7 +40,7 @@ impl Target for StateTarget {
     fn write(&mut self, rows: &[StateEvent]) -> Result<Vec<Outcome>, SinkError> {
         let started = Instant::now();
         let applied = self.store.apply(rows)?;
-        self.tally
+        self.metrics
             .wrote(Sink::State, rows.len() as u64, started.elapsed());
         let counted = [
             (Counter::LateTotalRefused, applied.late_total_refused),
@@ -48,7 +48,7 @@ impl Target for StateTarget {
             (Counter::RecipientsChanged, applied.recipients_changed),
         ];
         for (what, by) in counted {
-            self.tally.count(what, by);
+            self.metrics.count(what, by);
         }
         Ok(applied.outcomes)
     }
@@ -60,10 +60,10 @@ impl Target for StateTarget {
     fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         let started = Instant::now();
         self.store.bury(rejects)?;
-        self.tally
+        self.metrics
             .wrote(Sink::Reject, rejects.len() as u64, started.elapsed());
         for reject in rejects {
-            self.tally.reject(reject.reason.code, 1);
+            self.metrics.reject(reject.reason.code, 1);
             tracing::debug!(
                 delivery = %reject.origin,
                 index = reject.index,

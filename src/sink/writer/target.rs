@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::SinkError;
 use crate::event::{Delivery, Reason, ReasonCode, Reject, Stage};
-use crate::sink::log::{EventLog, LogRow};
-use crate::tally::{Sink, Tally};
+use crate::log::{EventLog, LogRow};
+use crate::metrics::{Metrics, Sink};
 
 /// A sink as its writer sees it. All calls come from one thread.
 pub trait Target: Send + Sized + 'static {
@@ -58,18 +58,18 @@ pub type Bury = Box<dyn FnMut(&[Reject]) -> Result<(), SinkError> + Send>;
 pub struct LogTarget {
     log: Box<dyn EventLog>,
     bury: Bury,
-    tally: Arc<Tally>,
+    metrics: Arc<Metrics>,
     #[cfg(feature = "faults")]
     known: Option<faults::Known>,
 }
 
 impl LogTarget {
     /// A log whose dead letters go to `bury`, for instance [`super::StateHandle::burier`].
-    pub fn new(log: Box<dyn EventLog>, bury: Bury, tally: Arc<Tally>) -> Self {
+    pub fn new(log: Box<dyn EventLog>, bury: Bury, metrics: Arc<Metrics>) -> Self {
         Self {
             log,
             bury,
-            tally,
+            metrics,
             #[cfg(feature = "faults")]
             known: None,
         }
@@ -88,7 +88,7 @@ impl LogTarget {
 #[cfg(feature = "faults")]
 pub mod faults {
     use super::{LogRow, LogTarget, SinkError};
-    use crate::edge::faults::{Wrong, wrong};
+    use crate::failpoint::faults::{Wrong, wrong};
     use crate::key::{Bucket, Identity};
 
     /// For each event, whether the state store holds it.
@@ -124,7 +124,7 @@ impl Target for LogTarget {
         faults::append(self, rows)?;
         #[cfg(not(feature = "faults"))]
         self.log.append(rows)?;
-        self.tally
+        self.metrics
             .wrote(Sink::Log, rows.len() as u64, started.elapsed());
         Ok(vec![(); rows.len()])
     }

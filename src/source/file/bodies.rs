@@ -1,7 +1,7 @@
 //! A folder of raw request bodies: each file is one delivery of the provider that was named.
 //!
 //! `_requests.json` (`{"file name": {"method": …, "url": …, "headers": {…}}}`), if it is there, gives each file's request;
-//! names that start with `_` are no bodies. Positions are numbers of files, in the order of their names. Such a lane is
+//! names that start with `_` are no bodies. Positions are numbers of files, in the order of their names. Such a partition is
 //! never resumed: it is read again, and everything in it that was seen is a duplicate.
 
 use std::collections::HashMap;
@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::inputs::sorted_files;
-use crate::edge::{self, Point, PointReader};
 use crate::event::{Delivery, Headers, Millis, Origin, Provider, User};
+use crate::failpoint::{self, Failpoint, PointReader};
 
 /// The bodies of one folder.
 #[derive(Debug)]
@@ -60,11 +60,11 @@ impl Bodies {
     }
 
     /// Reads the delivery at a place; none behind the last.
-    pub fn read(&self, lane: u32, at: usize) -> Option<io::Result<Delivery>> {
+    pub fn read(&self, partition: u32, at: usize) -> Option<io::Result<Delivery>> {
         let path = self.paths.get(at)?;
         let body = read_at_most(path, self.body_bytes_max.saturating_add(1));
         let origin = Origin {
-            lane,
+            partition,
             offset: at as u64,
         };
         Some(body.map(|body| self.delivery(origin, &file_name(path), body)))
@@ -97,9 +97,9 @@ fn file_name(path: &Path) -> String {
 }
 
 fn read_at_most(path: &Path, bytes_max: usize) -> io::Result<Bytes> {
-    let file = edge::open(Point::SourceOpen, path)?;
+    let file = failpoint::open(Failpoint::SourceOpen, path)?;
     let mut body = Vec::new();
-    PointReader::new(Point::SourceRead, file)
+    PointReader::new(Failpoint::SourceRead, file)
         .take(bytes_max as u64)
         .read_to_end(&mut body)?;
     Ok(body.into())

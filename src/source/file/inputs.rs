@@ -1,11 +1,11 @@
-//! From what was typed to what is read: paths, globs, folders and `-` become inputs, one lane each.
+//! From what was typed to what is read: paths, globs, folders and `-` become inputs, one partition each.
 //!
 //! Matches of a glob and files of a folder are taken in the order of their names. An input that cannot be read keeps
-//! its lane number and its name, and carries the sentence that says why; nothing is left out silently.
+//! its partition number and its name, and carries the sentence that says why; nothing is left out silently.
 
 use std::path::{Path, PathBuf};
 
-/// One lane to be.
+/// One partition to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A file of lines, maybe compressed.

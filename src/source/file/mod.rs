@@ -5,9 +5,9 @@
 //!
 //! * a position is a byte in the decompressed stream ([`lines`]); parcels hold up to 512 lines or about 256 KiB, and one
 //!   may hold no record at all (a stretch of blank lines), so that positions have no gaps;
-//! * an input that cannot be read (or not to its end) is told as [`Notice::Failed`] and reading goes on with the next;
-//! * a lane resumes only where its proof still holds ([`witness`]); where it does not, or the file is shorter now, it is
-//!   read from its start and [`Notice::Restarted`] says so. Standard input and folders of bodies never resume;
+//! * an input that cannot be read (or not to its end) is told as [`PartitionEvent::Failed`] and reading goes on with the next;
+//! * a partition resumes only where its proof still holds ([`witness`]); where it does not, or the file is shorter now, it is
+//!   read from its start and [`PartitionEvent::Restarted`] says so. Standard input and folders of bodies never resume;
 //! * memory is bounded by a few blocks and the longest line allowed;
 //! * a raised stop flag ends it at the next read. A read that blocks on standard input is not interrupted: such a
 //!   thread may be abandoned.
@@ -29,10 +29,10 @@ use self::inputs::Input;
 use self::lines::{Cutter, Limits, Run};
 use self::open::{Opened, Stoppable};
 use self::witness::{Proofs, Witness};
-use super::{EnvelopeDefaults, Feed, Notice, Parcel, Record, Stopped};
+use super::{EnvelopeDefaults, PartitionEvent, Record, RecordSender, Records, Stopped};
 use crate::event::Origin;
 
-/// Where a lane is read on, and the proof that it is still the same.
+/// Where a partition is read on, and the proof that it is still the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
     /// Everything before it is settled.
@@ -61,7 +61,7 @@ pub struct FileSource {
     proofs: Proofs,
 }
 
-/// Why a lane ends before its end.
+/// Why a partition ends before its end.
 enum Halt {
     Stopped,
     Failed(String),
@@ -80,7 +80,7 @@ impl From<io::Error> for Halt {
 }
 
 impl FileSource {
-    /// A source over paths, globs, folders and `-`; `resume` goes by lane name. Lanes are numbered from 0 in that order.
+    /// A source over paths, globs, folders and `-`; `resume` goes by partition name. Partitions are numbered from 0 in that order.
     pub fn new(specs: &[String], resume: HashMap<String, Resume>, options: FileOptions) -> Self {
         Self {
             inputs: inputs::expand(specs, options.defaults.provider.is_some()),
@@ -90,7 +90,7 @@ impl FileSource {
         }
     }
 
-    /// The lanes that it will read.
+    /// The partitions that it will read.
     pub fn inputs(&self) -> &[Input] {
         &self.inputs
     }
@@ -101,64 +101,64 @@ impl FileSource {
     }
 
     /// Reads everything; returns at the end of the last input, or when nobody takes parcels any more.
-    pub fn run(self, mut feed: Feed) -> Result<(), Stopped> {
-        for (lane, input) in (0..).zip(&self.inputs) {
+    pub fn run(self, mut feed: RecordSender) -> Result<(), Stopped> {
+        for (partition, input) in (0..).zip(&self.inputs) {
             let read = match input {
-                Input::Lines(path) => self.file(lane, path, &mut feed),
-                Input::Stdin => self.stdin(lane, &mut feed),
-                Input::Bodies(folder) => self.bodies(lane, folder, &mut feed),
+                Input::Lines(path) => self.file(partition, path, &mut feed),
+                Input::Stdin => self.stdin(partition, &mut feed),
+                Input::Bodies(folder) => self.bodies(partition, folder, &mut feed),
                 Input::Unreadable(_, why) => Err(Halt::Failed(why.clone())),
             };
-            self.conclude(lane, input, read, &feed)?;
+            self.conclude(partition, input, read, &feed)?;
         }
         Ok(())
     }
 
     fn conclude(
         &self,
-        lane: u32,
+        partition: u32,
         input: &Input,
         read: Result<u64, Halt>,
-        feed: &Feed,
+        feed: &RecordSender,
     ) -> Result<(), Stopped> {
         if self.options.stop.load(Ordering::Relaxed) {
             return Err(Stopped);
         }
         match read {
-            Ok(offset) => feed.tell(Notice::Ended { lane, offset }),
+            Ok(offset) => feed.tell(PartitionEvent::Ended { partition, offset }),
             Err(Halt::Stopped) => Err(Stopped),
-            Err(Halt::Failed(why)) => feed.tell(Notice::Failed {
-                lane,
+            Err(Halt::Failed(why)) => feed.tell(PartitionEvent::Failed {
+                partition,
                 reason: format!("{} cannot be read: {why}", input.name()),
             }),
         }
     }
 
-    fn file(&self, lane: u32, path: &Path, feed: &mut Feed) -> Result<u64, Halt> {
+    fn file(&self, partition: u32, path: &Path, feed: &mut RecordSender) -> Result<u64, Halt> {
         let name = path.display().to_string();
         let (opened, start, witness) = match self.resume.get(&name) {
-            Some(resume) => self.resumed(lane, path, resume, feed)?,
+            Some(resume) => self.resumed(partition, path, resume, feed)?,
             None => (open::file(path)?, 0, Witness::default()),
         };
         let mut limits = Limits::for_bodies(self.options.body_bytes_max);
         limits.eager = opened.seekable().is_none() && !path.is_file();
-        feed.tell(Notice::Begins {
-            lane,
+        feed.tell(PartitionEvent::Begins {
+            partition,
             name,
             offset: start,
             length: opened.length(),
         })?;
         let reader = Stoppable::new(opened.reader, Arc::clone(&self.options.stop));
-        self.lines(lane, Cutter::new(reader, limits, start, witness), feed)
+        self.lines(partition, Cutter::new(reader, limits, start, witness), feed)
     }
 
     /// Opens a file at the position to resume from, or at its start if it is not the file that was read.
     fn resumed(
         &self,
-        lane: u32,
+        partition: u32,
         path: &Path,
         resume: &Resume,
-        feed: &Feed,
+        feed: &RecordSender,
     ) -> Result<(Opened, u64, Witness), Halt> {
         let opened = open::file(path)?;
         let (opened, witness) = wind(opened, resume.offset, &self.options.stop)?;
@@ -169,16 +169,16 @@ impl FileSource {
             }
             Some(_) => "the file is not the one that was read",
         };
-        feed.tell(Notice::Restarted {
-            lane,
+        feed.tell(PartitionEvent::Restarted {
+            partition,
             reason: format!("{}: {reason}; it is read from its start", path.display()),
         })?;
         Ok((open::file(path)?, 0, Witness::default()))
     }
 
-    fn stdin(&self, lane: u32, feed: &mut Feed) -> Result<u64, Halt> {
-        feed.tell(Notice::Begins {
-            lane,
+    fn stdin(&self, partition: u32, feed: &mut RecordSender) -> Result<u64, Halt> {
+        feed.tell(PartitionEvent::Begins {
+            partition,
             name: "-".into(),
             offset: 0,
             length: None,
@@ -187,50 +187,56 @@ impl FileSource {
         let mut limits = Limits::for_bodies(self.options.body_bytes_max);
         limits.eager = true;
         let cutter = Cutter::new(reader, limits, 0, Witness::default());
-        self.lines(lane, cutter, feed)
+        self.lines(partition, cutter, feed)
     }
 
     fn lines(
         &self,
-        lane: u32,
+        partition: u32,
         mut cutter: Cutter<impl io::Read>,
-        feed: &mut Feed,
+        feed: &mut RecordSender,
     ) -> Result<u64, Halt> {
         while let Some(run) = cutter.next_run()? {
-            self.proofs.note(lane, run.end, run.proof);
-            feed.hand_out(parcel(lane, run))?;
+            self.proofs.note(partition, run.end, run.proof);
+            feed.hand_out(parcel(partition, run))?;
         }
         Ok(cutter.position())
     }
 
-    fn bodies(&self, lane: u32, folder: &Path, feed: &mut Feed) -> Result<u64, Halt> {
+    fn bodies(&self, partition: u32, folder: &Path, feed: &mut RecordSender) -> Result<u64, Halt> {
         let defaults = &self.options.defaults;
         let provider = defaults.provider.clone().unwrap_or_default();
         let bytes_max = self.options.body_bytes_max;
         let bodies = Bodies::list(folder, provider, defaults.user.clone(), bytes_max)?;
-        feed.tell(Notice::Begins {
-            lane,
+        feed.tell(PartitionEvent::Begins {
+            partition,
             name: folder.display().to_string(),
             offset: 0,
             length: Some(bodies.count() as u64),
         })?;
         for at in 0..bodies.count() {
-            self.body(lane, &bodies, at, feed)?;
+            self.body(partition, &bodies, at, feed)?;
         }
         Ok(bodies.count() as u64)
     }
 
-    fn body(&self, lane: u32, bodies: &Bodies, at: usize, feed: &mut Feed) -> Result<(), Halt> {
+    fn body(
+        &self,
+        partition: u32,
+        bodies: &Bodies,
+        at: usize,
+        feed: &mut RecordSender,
+    ) -> Result<(), Halt> {
         if self.options.stop.load(Ordering::Relaxed) {
             return Err(Halt::Stopped);
         }
-        let Some(read) = bodies.read(lane, at) else {
+        let Some(read) = bodies.read(partition, at) else {
             return Ok(());
         };
         let record = Record::Ready(Arc::new(read?));
-        feed.hand_out(Parcel {
+        feed.hand_out(Records {
             due: None,
-            lane,
+            partition,
             start: at as u64,
             end: at as u64 + 1,
             bytes: record.bytes(),
@@ -257,15 +263,15 @@ fn wind(
     Ok((opened, witness))
 }
 
-fn parcel(lane: u32, run: Run) -> Parcel {
+fn parcel(partition: u32, run: Run) -> Records {
     let records: Vec<Record> = run
         .lines
         .into_iter()
-        .map(|(offset, text)| Record::Line(Origin { lane, offset }, text))
+        .map(|(offset, text)| Record::Line(Origin { partition, offset }, text))
         .collect();
-    Parcel {
+    Records {
         due: None,
-        lane,
+        partition,
         start: run.start,
         end: run.end,
         bytes: records.iter().map(Record::bytes).sum(),

@@ -1,7 +1,7 @@
 //! Opening an input: what it is inside is told by its first bytes, never by its name.
 //!
 //! gzip (several members too) and zstd (several frames too) are decompressed as they are read; everything else is
-//! read as it is. Every read passes [`Point::SourceRead`].
+//! read as it is. Every read passes [`Failpoint::SourceRead`].
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::edge::{self, Point, PointReader};
+use crate::failpoint::{self, Failpoint, PointReader};
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -23,7 +23,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The file, if positions in it are positions in the lane.
+    /// The file, if positions in it are positions in the partition.
     pub fn seekable(&self) -> Option<&File> {
         self.plain.as_ref()
     }
@@ -31,12 +31,12 @@ impl Opened {
     /// Reads on from where the file stands now, without the bytes looked at when it was opened.
     pub fn restart_reader(&mut self) -> io::Result<()> {
         if let Some(file) = &self.plain {
-            self.reader = Box::new(PointReader::new(Point::SourceRead, file.try_clone()?));
+            self.reader = Box::new(PointReader::new(Failpoint::SourceRead, file.try_clone()?));
         }
         Ok(())
     }
 
-    /// How long the lane is, if that is known.
+    /// How long the partition is, if that is known.
     pub fn length(&self) -> Option<u64> {
         let meta = self.plain.as_ref()?.metadata().ok()?;
         Some(meta.len())
@@ -45,10 +45,10 @@ impl Opened {
 
 /// Opens a file.
 pub fn file(path: &Path) -> io::Result<Opened> {
-    let file = edge::open(Point::SourceOpen, path)?;
+    let file = failpoint::open(Failpoint::SourceOpen, path)?;
     let regular = file.metadata()?.is_file();
     let same = file.try_clone()?;
-    let (reader, plain) = decompress(PointReader::new(Point::SourceRead, file))?;
+    let (reader, plain) = decompress(PointReader::new(Failpoint::SourceRead, file))?;
     Ok(Opened {
         reader,
         plain: (plain && regular).then_some(same),
@@ -57,7 +57,7 @@ pub fn file(path: &Path) -> io::Result<Opened> {
 
 /// Opens standard input.
 pub fn stdin() -> io::Result<Opened> {
-    let (reader, _) = decompress(PointReader::new(Point::SourceRead, io::stdin()))?;
+    let (reader, _) = decompress(PointReader::new(Failpoint::SourceRead, io::stdin()))?;
     Ok(Opened {
         reader,
         plain: None,

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::open;
-use crate::edge::{Point, PointReader};
+use crate::failpoint::{Failpoint, PointReader};
 
 /// How many bytes each of the two hashes covers.
 const SPAN: usize = 64 << 10;
@@ -31,7 +31,7 @@ impl std::fmt::Display for Proof {
     }
 }
 
-/// Sees the bytes of a lane go by, in order.
+/// Sees the bytes of a partition go by, in order.
 #[derive(Debug, Default)]
 pub struct Witness {
     head: Vec<u8>,
@@ -41,7 +41,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// The next bytes of the lane.
+    /// The next bytes of the partition.
     pub fn see(&mut self, bytes: &[u8]) {
         let room = (SPAN - self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..room]);
@@ -73,10 +73,10 @@ impl Witness {
         let mut witness = Self::default();
         let span = offset.min(SPAN as u64);
         file.seek(SeekFrom::Start(0))?;
-        let reader = PointReader::new(Point::SourceRead, file.by_ref());
+        let reader = PointReader::new(Failpoint::SourceRead, file.by_ref());
         reader.take(span).read_to_end(&mut witness.head)?;
         file.seek(SeekFrom::Start(offset - span))?;
-        let reader = PointReader::new(Point::SourceRead, file);
+        let reader = PointReader::new(Failpoint::SourceRead, file);
         reader.take(span).read_to_end(&mut witness.tail)?;
         if witness.head.len() == SPAN {
             witness.head_hash = Some(short(&witness.head));
@@ -127,18 +127,21 @@ pub fn proof(path: &Path, offset: u64) -> io::Result<Option<String>> {
 pub struct Proofs(Arc<Mutex<HashMap<u32, BTreeMap<u64, Proof>>>>);
 
 impl Proofs {
-    /// A parcel of the lane ends here.
-    pub(super) fn note(&self, lane: u32, offset: u64, proof: Proof) {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry(lane).or_default().insert(offset, proof);
+    /// A parcel of the partition ends here.
+    pub(super) fn note(&self, partition: u32, offset: u64, proof: Proof) {
+        let mut partitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        partitions
+            .entry(partition)
+            .or_default()
+            .insert(offset, proof);
     }
 
-    /// The proof of a lane's settled floor; forgets those below it.
+    /// The proof of a partition's settled floor; forgets those below it.
     ///
-    /// None where no parcel ended there, and for lanes that cannot be resumed (standard input, folders of bodies).
-    pub fn at_floor(&self, lane: u32, floor: u64) -> Option<String> {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = lanes.get_mut(&lane)?;
+    /// None where no parcel ended there, and for partitions that cannot be resumed (standard input, folders of bodies).
+    pub fn at_floor(&self, partition: u32, floor: u64) -> Option<String> {
+        let mut partitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = partitions.get_mut(&partition)?;
         *ends = ends.split_off(&floor);
         ends.get(&floor).map(Proof::to_string)
     }

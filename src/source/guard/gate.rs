@@ -3,24 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Guard, LaneAttempt, Permit};
+use super::{Guard, PartitionAttempt, Permit};
 
 /// What a store answers, in the order of the questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The rows of all lanes of the job.
-    Kept(Vec<LaneAttempt>),
+    /// The rows of all partitions of the job.
+    Kept(Vec<PartitionAttempt>),
     /// The rows that were to be written are durable.
     Written,
 }
 
 /// Where attempts are kept. Calls return at once; a store that is out of order answers when it is well again.
 pub trait AttemptStore: Send + std::fmt::Debug {
-    /// Asks for the rows of all lanes, because these begin.
-    fn read(&mut self, lanes: Vec<String>);
+    /// Asks for the rows of all partitions, because these begin.
+    fn read(&mut self, partitions: Vec<String>);
 
     /// Asks that these rows be made durable.
-    fn write(&mut self, rows: Vec<LaneAttempt>);
+    fn write(&mut self, rows: Vec<PartitionAttempt>);
 
     /// The next answer; waits for it for a while.
     fn answer(&mut self, wait: Duration) -> Option<Answer>;
@@ -35,7 +35,7 @@ impl AttemptStore for Unkept {
         self.0.push_back(Answer::Kept(Vec::new()));
     }
 
-    fn write(&mut self, _rows: Vec<LaneAttempt>) {
+    fn write(&mut self, _rows: Vec<PartitionAttempt>) {
         self.0.push_back(Answer::Written);
     }
 
@@ -44,10 +44,10 @@ impl AttemptStore for Unkept {
     }
 }
 
-/// A lane that waits for what is kept of it.
+/// A partition that waits for what is kept of it.
 #[derive(Debug)]
 struct Beginning {
-    lane: u32,
+    partition: u32,
     name: String,
     floor: u64,
     /// The read that answers it was asked for.
@@ -60,7 +60,7 @@ pub struct Gate {
     store: Box<dyn AttemptStore>,
     beginning: Vec<Beginning>,
     writing: bool,
-    /// Lanes of which everything may be handed out without asking again.
+    /// Partitions of which everything may be handed out without asking again.
     trusted: BTreeSet<u32>,
 }
 
@@ -87,11 +87,11 @@ impl Gate {
         Self::new(Box::new(Unkept::default()))
     }
 
-    /// A lane begins at its settled floor. What is kept of it is read after this call, so that it holds what the member
-    /// that had the lane before wrote last.
-    pub fn begin(&mut self, lane: u32, name: &str, floor: u64) {
+    /// A partition begins at its settled floor. What is kept of it is read after this call, so that it holds what the member
+    /// that had the partition before wrote last.
+    pub fn begin(&mut self, partition: u32, name: &str, floor: u64) {
         self.beginning.push(Beginning {
-            lane,
+            partition,
             name: name.to_owned(),
             floor,
             asked: false,
@@ -108,10 +108,15 @@ impl Gate {
     }
 
     fn ask(&mut self) {
-        let reading = self.beginning.iter().any(|lane| lane.asked);
+        let reading = self.beginning.iter().any(|partition| partition.asked);
         if !reading && !self.beginning.is_empty() {
-            self.beginning.iter_mut().for_each(|lane| lane.asked = true);
-            let names = self.beginning.iter().map(|lane| lane.name.clone());
+            self.beginning
+                .iter_mut()
+                .for_each(|partition| partition.asked = true);
+            let names = self
+                .beginning
+                .iter()
+                .map(|partition| partition.name.clone());
             self.store.read(names.collect());
         }
         if !self.writing {
@@ -132,63 +137,69 @@ impl Gate {
             Answer::Kept(rows) => {
                 // One of them may be suspect, which concerns all.
                 self.trusted.clear();
-                let mut rows: BTreeMap<String, LaneAttempt> = rows
+                let mut rows: BTreeMap<String, PartitionAttempt> = rows
                     .into_iter()
-                    .map(|row| (row.lane.clone(), row))
+                    .map(|row| (row.partition.clone(), row))
                     .collect();
-                for begun in self.beginning.extract_if(.., |lane| lane.asked) {
+                for begun in self.beginning.extract_if(.., |partition| partition.asked) {
                     let kept = rows.remove(&begun.name);
-                    self.guard.begin(begun.lane, &begun.name, begun.floor, kept);
+                    self.guard
+                        .begin(begun.partition, &begun.name, begun.floor, kept);
                 }
             }
         }
     }
 
-    /// See [`Guard::permit`]. For a lane that is trusted already it costs a look into a set.
-    pub fn permit(&mut self, lane: u32, waiting: usize, position: impl Fn(usize) -> u64) -> Permit {
-        if self.trusted.contains(&lane) {
+    /// See [`Guard::permit`]. For a partition that is trusted already it costs a look into a set.
+    pub fn permit(
+        &mut self,
+        partition: u32,
+        waiting: usize,
+        position: impl Fn(usize) -> u64,
+    ) -> Permit {
+        if self.trusted.contains(&partition) {
             return Permit::Go(usize::MAX);
         }
         self.turn();
-        let mut permit = self.guard.permit(lane, waiting, &position);
+        let mut permit = self.guard.permit(partition, waiting, &position);
         if permit == Permit::Wait {
             self.turn();
-            permit = self.guard.permit(lane, waiting, position);
+            permit = self.guard.permit(partition, waiting, position);
         }
         if permit == Permit::Go(usize::MAX) {
-            self.trusted.insert(lane);
+            self.trusted.insert(partition);
         }
         permit
     }
 
     /// See [`Guard::handed_out`].
-    pub fn handed_out(&mut self, lane: u32, end: u64) {
-        self.guard.handed_out(lane, end);
+    pub fn handed_out(&mut self, partition: u32, end: u64) {
+        self.guard.handed_out(partition, end);
     }
 
     /// See [`Guard::settled`].
-    pub fn settled(&mut self, lane: u32, floor: u64) {
-        self.guard.settled(lane, floor);
+    pub fn settled(&mut self, partition: u32, floor: u64) {
+        self.guard.settled(partition, floor);
     }
 
     /// See [`Guard::goes_on_from`].
-    pub fn goes_on_from(&mut self, lane: u32, to: u64) {
-        self.guard.goes_on_from(lane, to);
+    pub fn goes_on_from(&mut self, partition: u32, to: u64) {
+        self.guard.goes_on_from(partition, to);
     }
 
     /// See [`Guard::pauses`].
-    pub fn pauses(&mut self, lane: u32) {
-        self.guard.pauses(lane);
+    pub fn pauses(&mut self, partition: u32) {
+        self.guard.pauses(partition);
     }
 
     /// See [`Guard::in_turn`].
-    pub fn in_turn(&self, lanes: impl Iterator<Item = u32>) -> Vec<u32> {
-        self.guard.in_turn(lanes)
+    pub fn in_turn(&self, partitions: impl Iterator<Item = u32>) -> Vec<u32> {
+        self.guard.in_turn(partitions)
     }
 
     /// See [`Guard::is_empty`].
-    pub fn is_empty(&mut self, lane: u32) {
-        self.guard.is_empty(lane);
+    pub fn is_empty(&mut self, partition: u32) {
+        self.guard.is_empty(partition);
     }
 
     /// Whether messages go one run at a time.
@@ -196,12 +207,12 @@ impl Gate {
         self.guard.is_suspicious()
     }
 
-    /// How many messages a suspect lane may hand out at once, at most.
+    /// How many messages a suspect partition may hand out at once, at most.
     pub fn width(&self) -> usize {
         self.guard.width()
     }
 
-    /// Whether it is not known yet what is kept of a lane.
+    /// Whether it is not known yet what is kept of a partition.
     pub const fn is_beginning(&self) -> bool {
         !self.beginning.is_empty()
     }
@@ -211,15 +222,18 @@ impl Gate {
         self.guard.is_writing()
     }
 
-    /// Lets lanes go: tells their end, which may take until `deadline`, and forgets them.
-    pub fn end(&mut self, lanes: &[u32], deadline: Instant) {
-        self.trusted.retain(|lane| !lanes.contains(lane));
-        lanes.iter().for_each(|lane| self.guard.end(*lane));
+    /// Lets partitions go: tells their end, which may take until `deadline`, and forgets them.
+    pub fn end(&mut self, partitions: &[u32], deadline: Instant) {
+        self.trusted
+            .retain(|partition| !partitions.contains(partition));
+        partitions
+            .iter()
+            .for_each(|partition| self.guard.end(*partition));
         self.finish(deadline);
-        self.forget(lanes);
+        self.forget(partitions);
     }
 
-    /// The process is to end: tells the end of all lanes as soon as the store takes it.
+    /// The process is to end: tells the end of all partitions as soon as the store takes it.
     pub fn end_all(&mut self) {
         self.beginning.clear();
         self.trusted.clear();
@@ -240,10 +254,14 @@ impl Gate {
         }
     }
 
-    /// Lanes that are somebody else's now: nothing is told of them.
-    pub fn forget(&mut self, lanes: &[u32]) {
-        self.beginning.retain(|begun| !lanes.contains(&begun.lane));
-        self.trusted.retain(|lane| !lanes.contains(lane));
-        lanes.iter().for_each(|lane| self.guard.forget(*lane));
+    /// Partitions that are somebody else's now: nothing is told of them.
+    pub fn forget(&mut self, partitions: &[u32]) {
+        self.beginning
+            .retain(|begun| !partitions.contains(&begun.partition));
+        self.trusted
+            .retain(|partition| !partitions.contains(partition));
+        partitions
+            .iter()
+            .for_each(|partition| self.guard.forget(*partition));
     }
 }

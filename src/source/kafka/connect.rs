@@ -11,9 +11,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::context::{Consumer, Context, Partition};
+use super::context::{Consumer, Context, TopicPartition};
 use super::settings::{Connection, Mechanism, Settings};
-use crate::source::trouble::Trouble;
+use crate::source::connect_error::ConnectError;
 
 /// How long one question to the brokers may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 const STATISTICS: Duration = Duration::from_secs(1);
 
 /// What every client is told.
-pub fn client(connection: &Connection) -> Result<ClientConfig, Trouble> {
+pub fn client(connection: &Connection) -> Result<ClientConfig, ConnectError> {
     built_for(connection, WITH_TLS)?;
     let mut config = ClientConfig::new();
     config
@@ -70,7 +70,7 @@ fn secure(config: &mut ClientConfig, connection: &Connection) {
 const WITH_TLS: bool = cfg!(feature = "kafka-tls");
 
 /// What was left out of a program that is built with or without TLS.
-fn built_for(connection: &Connection, with_tls: bool) -> Result<(), Trouble> {
+fn built_for(connection: &Connection, with_tls: bool) -> Result<(), ConnectError> {
     let scram = connection
         .login
         .as_ref()
@@ -81,28 +81,28 @@ fn built_for(connection: &Connection, with_tls: bool) -> Result<(), Trouble> {
         (false, Some(login)) => login.mechanism.name(),
         (false, None) => return Ok(()),
     };
-    Err(Trouble::Refused(format!(
+    Err(ConnectError::Permanent(format!(
         "this hookflow was built without {what} for Kafka: build it with `cargo build --release --features kafka-tls`"
     )))
 }
 
 /// A consumer that has not connected yet. It commits nothing by itself, and begins nowhere by itself.
-pub fn consumer(settings: &Settings) -> Result<Consumer, Trouble> {
+pub fn consumer(settings: &Settings) -> Result<Consumer, ConnectError> {
     made(&consuming(settings)?)
 }
 
 /// The same, for partitions that are read to their end; it says when it is there.
-pub fn replaying(settings: &Settings) -> Result<Consumer, Trouble> {
+pub fn replaying(settings: &Settings) -> Result<Consumer, ConnectError> {
     let mut config = consuming(settings)?;
     made(config.set("enable.partition.eof", "true"))
 }
 
-fn made(config: &ClientConfig) -> Result<Consumer, Trouble> {
+fn made(config: &ClientConfig) -> Result<Consumer, ConnectError> {
     let made = config.create_with_context(Context::default());
     made.map_err(|error| not_made(&error))
 }
 
-fn consuming(settings: &Settings) -> Result<ClientConfig, Trouble> {
+fn consuming(settings: &Settings) -> Result<ClientConfig, ConnectError> {
     let mut config = client(&settings.connection)?;
     let millis = |time: Duration| time.as_millis().to_string();
     let heartbeat = (settings.session_timeout / 10).min(Duration::from_secs(3));
@@ -129,12 +129,12 @@ fn consuming(settings: &Settings) -> Result<ClientConfig, Trouble> {
 }
 
 /// What the driver says of settings that it does not take; its text names the setting, and a path at most.
-pub fn not_made(error: &KafkaError) -> Trouble {
+pub fn not_made(error: &KafkaError) -> ConnectError {
     match error {
-        KafkaError::ClientConfig(_, _, setting, _) => Trouble::Refused(format!(
+        KafkaError::ClientConfig(_, _, setting, _) => ConnectError::Permanent(format!(
             "the Kafka client refuses what is set under [kafka] for {setting}"
         )),
-        _ => Trouble::Refused(
+        _ => ConnectError::Permanent(
             "no Kafka client can be made of what is set under [kafka]: see kafka.brokers, and whether the files of \
              certificates can be read (kafka.tls_ca_file, kafka.tls_certificate_file, kafka.tls_key_file)"
                 .into(),
@@ -143,19 +143,22 @@ pub fn not_made(error: &KafkaError) -> Trouble {
 }
 
 /// The partitions of every topic that is read.
-pub fn partitions(consumer: &Consumer, settings: &Settings) -> Result<Vec<Partition>, Trouble> {
+pub fn partitions(
+    consumer: &Consumer,
+    settings: &Settings,
+) -> Result<Vec<TopicPartition>, ConnectError> {
     let mut all = Vec::new();
     for topic in &settings.topics {
         let found = of_topic(consumer, &topic.name)?;
         let highest = settings.partitions.as_ref().and_then(|set| set.highest());
         if highest.is_some_and(|highest| usize::try_from(highest).is_ok_and(|at| at >= found)) {
-            return Err(Trouble::Refused(format!(
+            return Err(ConnectError::Permanent(format!(
                 "kafka.partitions names a partition that the topic {} does not have: it has {found}",
                 topic.name
             )));
         }
         let number = i32::try_from(found).unwrap_or(i32::MAX);
-        all.extend((0..number).map(|number| Partition {
+        all.extend((0..number).map(|number| TopicPartition {
             topic: topic.name.clone(),
             number,
         }));
@@ -164,7 +167,7 @@ pub fn partitions(consumer: &Consumer, settings: &Settings) -> Result<Vec<Partit
 }
 
 /// How many partitions a topic has; none if there is no such topic.
-pub fn find(consumer: &Consumer, name: &str) -> Result<Option<usize>, Trouble> {
+pub fn find(consumer: &Consumer, name: &str) -> Result<Option<usize>, ConnectError> {
     let metadata = consumer
         .fetch_metadata(Some(name), PATIENCE)
         .map_err(|error| why(consumer, &error))?;
@@ -174,16 +177,16 @@ pub fn find(consumer: &Consumer, name: &str) -> Result<Option<usize>, Trouble> {
         (Some(topic), None) if !topic.partitions().is_empty() => Ok(Some(topic.partitions().len())),
         (_, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => Ok(None),
         (_, Some(error)) => Err(meaning(error)),
-        (_, None) => Err(Trouble::Passing(format!(
+        (_, None) => Err(ConnectError::Transient(format!(
             "Kafka does not know the topic {name} yet"
         ))),
     }
 }
 
 /// How many partitions a topic has that must be there.
-pub fn of_topic(consumer: &Consumer, name: &str) -> Result<usize, Trouble> {
+pub fn of_topic(consumer: &Consumer, name: &str) -> Result<usize, ConnectError> {
     find(consumer, name)?.ok_or_else(|| {
-        Trouble::Refused(format!(
+        ConnectError::Permanent(format!(
             "there is no topic {name}: create it with `hookflow setup`, or set kafka.topics"
         ))
     })
@@ -191,18 +194,20 @@ pub fn of_topic(consumer: &Consumer, name: &str) -> Result<usize, Trouble> {
 
 /// What an error means; what the client was told meanwhile says more than the error itself, which is often only that time
 /// was up.
-pub fn why(consumer: &Consumer, error: &KafkaError) -> Trouble {
+pub fn why(consumer: &Consumer, error: &KafkaError) -> ConnectError {
     let until = Instant::now() + Duration::from_millis(200);
     while Instant::now() < until {
         drop(consumer.poll(Duration::from_millis(20)));
         let told = consumer.context().errors();
         let mut meant = told.into_iter().map(meaning);
-        if let Some(refused) = meant.find(|trouble| matches!(trouble, Trouble::Refused(_))) {
+        if let Some(refused) = meant.find(|trouble| matches!(trouble, ConnectError::Permanent(_))) {
             return refused;
         }
     }
     match meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)) {
-        Trouble::Passing(_) if consumer.context().hung_up() => Trouble::Passing(HUNG_UP.into()),
+        ConnectError::Transient(_) if consumer.context().hung_up() => {
+            ConnectError::Transient(HUNG_UP.into())
+        }
         meant => meant,
     }
 }
@@ -212,8 +217,8 @@ pub const HUNG_UP: &str = "Kafka cannot be reached: a broker hangs up. It may be
                            a login (kafka.user), or offers no TLS";
 
 /// What an error of the driver means. The one place that decides it.
-pub fn meaning(code: Code) -> Trouble {
-    let refused = |text: &str| Trouble::Refused(text.to_owned());
+pub fn meaning(code: Code) -> ConnectError {
+    let refused = |text: &str| ConnectError::Permanent(text.to_owned());
     match code {
         Code::Authentication | Code::SaslAuthenticationFailed | Code::IllegalSASLState => refused(
             "Kafka refuses the user or password: see kafka.user, kafka.password (HOOKFLOW_KAFKA_PASSWORD) and kafka.mechanism",
@@ -242,7 +247,7 @@ pub fn meaning(code: Code) -> Trouble {
         Code::FencedInstanceId => refused(
             "another process has the same name in the group: give each its own source.member",
         ),
-        code => Trouble::Passing(format!(
+        code => ConnectError::Transient(format!(
             "Kafka cannot be reached, or is not ready ({code:?})"
         )),
     }

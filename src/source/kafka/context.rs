@@ -21,14 +21,14 @@ pub type Consumer = BaseConsumer<Context>;
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Partition {
+pub struct TopicPartition {
     /// The topic.
     pub topic: String,
     /// Its number.
     pub number: i32,
 }
 
-impl std::fmt::Display for Partition {
+impl std::fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.topic, self.number)
     }
@@ -38,9 +38,9 @@ impl std::fmt::Display for Partition {
 #[derive(Debug)]
 pub enum Event {
     /// The group gives these partitions to us.
-    Assigned(Vec<Partition>),
+    Assigned(Vec<TopicPartition>),
     /// The group takes these partitions away.
-    Revoked(Vec<Partition>),
+    Revoked(Vec<TopicPartition>),
     /// Something is wrong with the client as a whole.
     Error(RDKafkaErrorCode),
     /// What the client knows of the brokers.
@@ -53,7 +53,7 @@ pub struct Known {
     /// Whether any broker can be reached.
     pub reachable: bool,
     /// Where each partition ends.
-    pub ends: HashMap<Partition, u64>,
+    pub ends: HashMap<TopicPartition, u64>,
 }
 
 /// The client's callbacks.
@@ -170,34 +170,36 @@ fn is_hang_up(text: &str) -> bool {
 }
 
 /// The partitions of a list.
-pub fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
-    list.elements().iter().map(partition).collect()
+pub fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements().iter().map(topic_partition).collect()
 }
 
 /// The partition of an element of a list.
-pub fn partition(element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> Partition {
-    Partition {
+pub fn topic_partition(
+    element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
+) -> TopicPartition {
+    TopicPartition {
         topic: element.topic().to_owned(),
         number: element.partition(),
     }
 }
 
 /// The offsets of a list; partitions that have none, or an error, are left out.
-pub fn offsets(list: &TopicPartitionList) -> HashMap<Partition, u64> {
+pub fn offsets(list: &TopicPartitionList) -> HashMap<TopicPartition, u64> {
     let elements = list.elements();
     let offset = elements.iter().filter_map(|element| {
         element.error().ok()?;
         let Offset::Offset(offset) = element.offset() else {
             return None;
         };
-        Some((partition(element), u64::try_from(offset).ok()?))
+        Some((topic_partition(element), u64::try_from(offset).ok()?))
     });
     offset.collect()
 }
 
 /// A list of partitions, each with an offset if it has one.
 pub fn list<'a>(
-    partitions: impl IntoIterator<Item = (&'a Partition, Option<u64>)>,
+    partitions: impl IntoIterator<Item = (&'a TopicPartition, Option<u64>)>,
 ) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (partition, offset) in partitions {
@@ -247,7 +249,7 @@ impl Statistics {
                 // One that is not known is negative, and so is the partition that stands for none.
                 if let Ok(end) = u64::try_from(partition.hi_offset) {
                     let topic = topic.clone();
-                    known.ends.insert(Partition { topic, number }, end);
+                    known.ends.insert(TopicPartition { topic, number }, end);
                 }
             }
         }
@@ -313,7 +315,7 @@ mod tests {
             panic!("nothing is known");
         };
         assert!(known.reachable);
-        let partition = Partition {
+        let partition = TopicPartition {
             topic: "t".into(),
             number: 0,
         };

@@ -2,7 +2,7 @@
 //!
 //! * [`settings`], [`partitions`]: what is set, and which partitions a member reads;
 //! * [`connect`], `context`: a client, what it tells, and why there is none;
-//! * [`begin`], [`lane`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
+//! * [`begin`], [`assigned`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
 //! * `reader`: moves messages to the job and commits back;
 //! * [`replay`]: the past; `setup`, [`publisher`]: topics, and the other direction.
 //!
@@ -18,11 +18,11 @@
 //! handed out a second time while their first copies are still open. That is safe: the copy's position settles only when the frontier
 //! behind all sinks has passed it, and so the first copy.
 
+pub mod assigned;
 pub mod begin;
 pub mod connect;
 mod context;
 mod headers;
-pub mod lane;
 pub mod partitions;
 pub mod publisher;
 mod reader;
@@ -33,7 +33,7 @@ mod setup;
 pub use settings::Settings;
 pub use setup::setup;
 
-use super::broker::{BrokerSource, Ends};
+use super::broker::{BrokerSource, SourceContext};
 use crate::error::Fatal;
 
 /// The live source: reads its partitions for ever.
@@ -50,7 +50,7 @@ impl KafkaSource {
 }
 
 impl BrokerSource for KafkaSource {
-    fn run(self: Box<Self>, ends: Ends) {
+    fn run(self: Box<Self>, ends: SourceContext) {
         let condition = ends.condition.clone();
         if let Err(fatal) = reader::run(self.settings, ends) {
             condition.fail(fatal);

@@ -18,9 +18,9 @@ use super::connect::{client, consumer, meaning, not_made, of_topic};
 use super::settings::Settings;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
+use crate::source::connect_error::ConnectError;
 use crate::source::message::publish::{headers, key};
 use crate::source::pace::Pace;
-use crate::source::trouble::Trouble;
 
 /// How long a message may take until it is confirmed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,7 +88,7 @@ impl ClientContext for Confirmations {
 
     fn error(&self, error: KafkaError, _reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        if let Trouble::Refused(_) = meaning(code) {
+        if let ConnectError::Permanent(_) = meaning(code) {
             self.failed(code);
         }
     }

@@ -1,7 +1,7 @@
 //! The past of the topics, as a finite source: everything from a moment on, up to what each partition holds when it begins.
 //!
 //! It joins no group and commits nothing, so live readers do not notice it. Topics are read one after the other, the partitions of one
-//! side by side; each partition is a lane, and its offsets are the positions.
+//! side by side; each partition is a partition, and its offsets are the positions.
 //!
 //! A replay that is stopped starts again from its beginning; what it applied already is recognised as duplicates.
 
@@ -15,17 +15,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::Offset;
 
+use super::assigned::AssignedPartition;
 use super::connect::{PATIENCE, of_topic, replaying, why};
-use super::context::{Consumer, Partition, list, partition};
-use super::lane::Lane;
+use super::context::{Consumer, TopicPartition, list, topic_partition};
 use super::reader::record;
 use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::source::broker::{BrokerSource, Ends};
+use crate::source::broker::{BrokerSource, SourceContext};
+use crate::source::connect_error::{ConnectError, End};
 use crate::source::message::FieldsWriter;
-use crate::source::trouble::{End, Trouble};
-use crate::source::{Notice, Stopped};
+use crate::source::{PartitionEvent, Stopped};
 
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -50,10 +50,10 @@ impl KafkaReplay {
 }
 
 impl BrokerSource for KafkaReplay {
-    fn run(self: Box<Self>, mut ends: Ends) {
-        let mut lanes = 0;
+    fn run(self: Box<Self>, mut ends: SourceContext) {
+        let mut numbers = 0;
         for topic in &self.settings.topics {
-            match self.read(topic, &mut lanes, &mut ends) {
+            match self.read(topic, &mut numbers, &mut ends) {
                 Ok(()) => {}
                 Err(End::Stopped) => break,
                 Err(End::Failed(fatal)) => return ends.condition.fail(fatal),
@@ -67,8 +67,8 @@ impl BrokerSource for KafkaReplay {
 }
 
 impl KafkaReplay {
-    /// Reads one topic; `lanes` is how many lanes there were before it.
-    fn read(&self, topic: &Topic, lanes: &mut u32, ends: &mut Ends) -> Result<(), End> {
+    /// Reads one topic; `numbers` is how many numbers there were before it.
+    fn read(&self, topic: &Topic, numbers: &mut u32, ends: &mut SourceContext) -> Result<(), End> {
         let consumer = replaying(&self.settings)?;
         let spans = self.spans(&consumer, topic)?;
         let begins = spans.iter().map(|(one, span)| (one, Some(span.0)));
@@ -80,12 +80,12 @@ impl KafkaReplay {
             topic,
             ends,
             fields: FieldsWriter::default(),
-            lanes: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             started: Instant::now(),
         };
-        for (partition, (start, end)) in spans {
-            reading.begin(*lanes, &partition, start, end)?;
-            *lanes += 1;
+        for (topic_partition, (start, end)) in spans {
+            reading.begin(*numbers, &topic_partition, start, end)?;
+            *numbers += 1;
         }
         reading.all(&consumer)
     }
@@ -95,13 +95,13 @@ impl KafkaReplay {
         &self,
         consumer: &Consumer,
         topic: &Topic,
-    ) -> Result<BTreeMap<Partition, (u64, u64)>, Trouble> {
+    ) -> Result<BTreeMap<TopicPartition, (u64, u64)>, ConnectError> {
         let count = i32::try_from(of_topic(consumer, &topic.name)?).unwrap_or(i32::MAX);
-        let all = (0..count).map(|number| Partition {
+        let all = (0..count).map(|number| TopicPartition {
             topic: topic.name.clone(),
             number,
         });
-        let all: Vec<Partition> = all.collect();
+        let all: Vec<TopicPartition> = all.collect();
         let (since, until) = (
             at_time(consumer, &all, self.since)?,
             at_time(consumer, &all, self.until)?,
@@ -129,9 +129,9 @@ impl KafkaReplay {
 /// The first message of each partition of that time or later, where there is one.
 fn at_time(
     consumer: &Consumer,
-    all: &[Partition],
+    all: &[TopicPartition],
     time: Option<Millis>,
-) -> Result<BTreeMap<Partition, u64>, Trouble> {
+) -> Result<BTreeMap<TopicPartition, u64>, ConnectError> {
     let Some(time) = time.and_then(|time| u64::try_from(time.0).ok()) else {
         return Ok(BTreeMap::new());
     };
@@ -142,17 +142,17 @@ fn at_time(
         let Offset::Offset(offset) = element.offset() else {
             return None;
         };
-        Some((partition(&element), u64::try_from(offset).ok()?))
+        Some((topic_partition(&element), u64::try_from(offset).ok()?))
     });
     Ok(found.collect())
 }
 
-/// One topic while it is read; its lanes by the number of their partition.
+/// One topic while it is read; its numbers by the number of their partition.
 struct Reading<'a> {
     topic: &'a Topic,
-    ends: &'a mut Ends,
+    ends: &'a mut SourceContext,
     fields: FieldsWriter,
-    lanes: BTreeMap<i32, (Lane, u64)>,
+    numbers: BTreeMap<i32, (AssignedPartition, u64)>,
     started: Instant,
 }
 
@@ -160,30 +160,31 @@ impl Reading<'_> {
     fn begin(
         &mut self,
         number: u32,
-        partition: &Partition,
+        topic_partition: &TopicPartition,
         start: u64,
         end: u64,
     ) -> Result<(), Stopped> {
-        self.ends.feed.tell(Notice::Begins {
-            lane: number,
-            name: format!("{partition} from {start} to {end}"),
+        self.ends.feed.tell(PartitionEvent::Begins {
+            partition: number,
+            name: format!("{topic_partition} from {start} to {end}"),
             offset: start,
             length: None,
         })?;
         if start >= end {
-            return self.ends.feed.tell(Notice::Ended {
-                lane: number,
+            return self.ends.feed.tell(PartitionEvent::Ended {
+                partition: number,
                 offset: start,
             });
         }
-        let lane = Lane::new(number, start, Some(start));
-        self.lanes.insert(partition.number, (lane, end));
+        let partition = AssignedPartition::new(number, start, Some(start));
+        self.numbers
+            .insert(topic_partition.number, (partition, end));
         Ok(())
     }
 
     fn all(&mut self, consumer: &Consumer) -> Result<(), End> {
         let mut heard = Instant::now();
-        while !self.lanes.is_empty() {
+        while !self.numbers.is_empty() {
             match consumer.poll(Duration::from_millis(20)) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
@@ -204,9 +205,10 @@ impl Reading<'_> {
 
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
         let number = message.partition();
-        let (Some((lane, end)), Ok(offset)) =
-            (self.lanes.get_mut(&number), u64::try_from(message.offset()))
-        else {
+        let (Some((partition, end)), Ok(offset)) = (
+            self.numbers.get_mut(&number),
+            u64::try_from(message.offset()),
+        ) else {
             return Ok(());
         };
         if offset < *end {
@@ -216,12 +218,12 @@ impl Reading<'_> {
                 offset,
                 self.topic.provider.as_ref(),
             );
-            lane.arrived(offset, record, self.started.elapsed());
+            partition.arrived(offset, record, self.started.elapsed());
         }
         if offset + 1 >= *end {
             return self.end(number);
         }
-        if lane.is_due(self.started.elapsed(), false) {
+        if partition.is_due(self.started.elapsed(), false) {
             self.hand_out(number)?;
         }
         Ok(())
@@ -229,7 +231,7 @@ impl Reading<'_> {
 
     /// Hands out what waits, however little.
     fn idle(&mut self) -> Result<(), End> {
-        let numbers: Vec<i32> = self.lanes.keys().copied().collect();
+        let numbers: Vec<i32> = self.numbers.keys().copied().collect();
         numbers
             .into_iter()
             .try_for_each(|number| self.hand_out(number))
@@ -238,21 +240,21 @@ impl Reading<'_> {
     /// A partition was read to its end.
     fn end(&mut self, number: i32) -> Result<(), End> {
         self.hand_out(number)?;
-        let Some((lane, _)) = self.lanes.remove(&number) else {
+        let Some((partition, _)) = self.numbers.remove(&number) else {
             return Ok(());
         };
-        Ok(self.ends.feed.tell(Notice::Ended {
-            lane: lane.number(),
-            offset: lane.next(),
+        Ok(self.ends.feed.tell(PartitionEvent::Ended {
+            partition: partition.number(),
+            offset: partition.next(),
         })?)
     }
 
     /// Hands out what waits of a partition, when there is room.
     fn hand_out(&mut self, number: i32) -> Result<(), End> {
         while let Some(mut parcel) = self
-            .lanes
+            .numbers
             .get_mut(&number)
-            .and_then(|(lane, _)| lane.cut(usize::MAX))
+            .and_then(|(partition, _)| partition.cut(usize::MAX))
         {
             while let Some(back) = self.ends.feed.try_hand_out(parcel)? {
                 parcel = back;

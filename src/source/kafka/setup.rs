@@ -7,7 +7,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::connect::{PATIENCE, client, consumer, find, meaning, not_made, of_topic};
 use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
-use crate::source::trouble::Trouble;
+use crate::source::connect_error::ConnectError;
 
 /// Creates topics that are missing. Answers what it did, a sentence each.
 pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
@@ -37,7 +37,7 @@ fn ready(name: &str, partitions: usize, wanted: usize) -> String {
 }
 
 /// A topic that was just made is not known everywhere at once.
-fn until_known(asking: &super::context::Consumer, name: &str) -> Result<usize, Trouble> {
+fn until_known(asking: &super::context::Consumer, name: &str) -> Result<usize, ConnectError> {
     let mut found = of_topic(asking, name);
     for _ in 0..20 {
         if found.is_ok() {
@@ -82,13 +82,13 @@ fn create(settings: &Settings, topic: &Topic) -> Result<(), Fatal> {
     }
 }
 
-fn not_created(settings: &Settings, topic: &Topic, code: Code) -> Trouble {
+fn not_created(settings: &Settings, topic: &Topic, code: Code) -> ConnectError {
     match (code, meaning(code)) {
-        (Code::InvalidReplicationFactor, _) => Trouble::Refused(format!(
+        (Code::InvalidReplicationFactor, _) => ConnectError::Permanent(format!(
             "there are fewer brokers than kafka.replicas ({})",
             settings.storage.replicas
         )),
-        (_, Trouble::Passing(_)) => Trouble::Refused(format!(
+        (_, ConnectError::Transient(_)) => ConnectError::Permanent(format!(
             "Kafka refuses to create the topic {} ({code:?})",
             topic.name
         )),

@@ -197,7 +197,7 @@ impl FieldsWriter {
         }
     }
 
-    /// Ends the message at hand.
+    /// SourceContext the message at hand.
     pub fn take(&mut self) -> Fields {
         Fields::Packed(self.0.split().freeze())
     }

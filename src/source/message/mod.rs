@@ -44,7 +44,7 @@ pub enum Address {
     Subject {
         /// The whole subject.
         subject: Bytes,
-        /// How many tokens stand before the provider (the prefix, and the lane on a stream that has lanes).
+        /// How many tokens stand before the provider (the prefix, and the partition on a stream that has partitions).
         skip: usize,
     },
     /// A topic.

@@ -25,7 +25,10 @@ fn fields(headers: &[(&str, &str)]) -> Fields {
 
 fn on_subject(subject: &str, headers: &[(&str, &str)], body: &str) -> Message {
     Message {
-        origin: Origin { lane: 3, offset: 5 },
+        origin: Origin {
+            partition: 3,
+            offset: 5,
+        },
         address: Address::Subject {
             subject: Bytes::copy_from_slice(subject.as_bytes()),
             skip: 2,
@@ -200,7 +203,10 @@ fn delivery() -> impl Strategy<Value = Delivery> {
                 let encoding = encoding.iter().map(|text| ("Content-Encoding", &**text));
                 let pairs: Vec<_> = headers.chain(encoding).collect();
                 Delivery {
-                    origin: Origin { lane: 3, offset: 5 },
+                    origin: Origin {
+                        partition: 3,
+                        offset: 5,
+                    },
                     provider: Provider::new(provider),
                     user: User::new(user),
                     method: method.into(),

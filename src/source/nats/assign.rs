@@ -1,24 +1,24 @@
-//! Which lanes a member reads.
+//! Which partitions a member reads.
 //!
 //! Written as `all`, as numbers and ranges (`0-15`, `3,5,7-9`), or as `i/n`: member i of n, counted from 1. The members
-//! `1/n` to `n/n` cover every lane exactly once, in runs of nearly equal length.
+//! `1/n` to `n/n` cover every partition exactly once, in runs of nearly equal length.
 //!
-//! `whole` is for a job of one member: one consumer reads the stream as it is, all lanes at once. The server then looks at each
-//! message once; for 32 consumers that pick their lane out of one stream it looks at each message 32 times.
+//! `whole` is for a job of one member: one consumer reads the stream as it is, all partitions at once. The server then looks at each
+//! message once; for 32 consumers that pick their partition out of one stream it looks at each message 32 times.
 
 use std::collections::BTreeSet;
 
-/// How many lanes a stream has. Part of its subjects, so it is the same for ever.
+/// How many partitions a stream has. Part of its subjects, so it is the same for ever.
 pub const LANES: u32 = 32;
 
-/// The number of the consumer that reads the whole stream, behind those of all lanes.
+/// The number of the consumer that reads the whole stream, behind those of all partitions.
 pub const WHOLE: u32 = LANES;
 
-/// A choice of lanes, at least one.
+/// A choice of partitions, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lanes(BTreeSet<u32>);
+pub struct Partitions(BTreeSet<u32>);
 
-impl Lanes {
+impl Partitions {
     /// All of them.
     pub fn all() -> Self {
         Self((0..LANES).collect())
@@ -50,7 +50,7 @@ impl Lanes {
         }
     }
 
-    /// Reads a choice; none if it names a lane that does not exist, none at all, or is not understood.
+    /// Reads a choice; none if it names a partition that does not exist, none at all, or is not understood.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "all" {
@@ -74,7 +74,7 @@ impl Lanes {
         Some(Self((from..LANES * member / members).collect()))
     }
 
-    /// The lanes, in order.
+    /// The partitions, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied()
     }
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn lanes(text: &str) -> Vec<u32> {
-        Lanes::parse(text).unwrap().iter().collect()
+    fn partitions(text: &str) -> Vec<u32> {
+        Partitions::parse(text).unwrap().iter().collect()
     }
 
     proptest! {
         #[test]
         fn the_members_cover_every_lane_exactly_once(members in 1..=LANES) {
-            let shares = (1..=members).map(|member| lanes(&format!("{member}/{members}")));
+            let shares = (1..=members).map(|member| partitions(&format!("{member}/{members}")));
             let shares: Vec<Vec<u32>> = shares.collect();
             prop_assert_eq!(shares.concat(), (0..LANES).collect::<Vec<_>>());
             let lengths = shares.iter().map(Vec::len);
@@ -118,35 +118,35 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "[0-9,/ al-]{0,12}") {
-            Lanes::parse(&text);
+            Partitions::parse(&text);
         }
     }
 
     #[test]
     fn lanes_are_written_as_documented() {
-        assert_eq!(lanes("all").len(), 32);
-        assert_eq!(lanes("0-15"), (0..16).collect::<Vec<_>>());
-        assert_eq!(lanes("3, 5,7-9,8"), [3, 5, 7, 8, 9]);
-        assert_eq!(lanes("1/4"), lanes("0-7"));
+        assert_eq!(partitions("all").len(), 32);
+        assert_eq!(partitions("0-15"), (0..16).collect::<Vec<_>>());
+        assert_eq!(partitions("3, 5,7-9,8"), [3, 5, 7, 8, 9]);
+        assert_eq!(partitions("1/4"), partitions("0-7"));
         for bad in [
             "", "32", "5-3", "0/4", "5/4", "1/33", "x", "-1", "1/", "+1", "1,,2",
         ] {
-            assert_eq!(Lanes::parse(bad), None, "{bad}");
+            assert_eq!(Partitions::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn the_whole_stream_is_no_lane() {
-        assert_eq!(lanes("whole"), [WHOLE]);
-        assert_eq!(Lanes::parse("32"), None);
-        let (whole, some) = (Lanes::whole(), Lanes::parse("3,5").unwrap());
+        assert_eq!(partitions("whole"), [WHOLE]);
+        assert_eq!(Partitions::parse("32"), None);
+        let (whole, some) = (Partitions::whole(), Partitions::parse("3,5").unwrap());
         assert_eq!(
             (whole.everything(), whole.instead()),
-            (Lanes::whole(), Lanes::all())
+            (Partitions::whole(), Partitions::all())
         );
         assert_eq!(
             (some.everything(), some.instead()),
-            (Lanes::all(), Lanes::whole())
+            (Partitions::all(), Partitions::whole())
         );
     }
 }

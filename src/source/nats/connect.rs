@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
 use super::settings::{Connection, Login, Secret};
+use crate::source::connect_error::ConnectError;
 use crate::source::message::subject::token_text;
-use crate::source::trouble::Trouble;
 
 /// The oldest server that knows subject transforms, and the way in which consumers are created.
 const OLDEST: (u32, u32) = (2, 10);
@@ -22,7 +22,7 @@ const OLDEST: (u32, u32) = (2, 10);
 pub async fn connect(
     connection: &Connection,
     told: impl Fn(Event) + Send + Sync + 'static,
-) -> Result<Client, Trouble> {
+) -> Result<Client, ConnectError> {
     let servers = addresses(connection)?;
     let options = options(connection, &servers).await?;
     let options = options.event_callback(move |event| {
@@ -36,16 +36,16 @@ pub async fn connect(
     new_enough(&client.server_info().version)?;
     match client.server_info().jetstream {
         true => Ok(client),
-        false => Err(Trouble::Refused(
+        false => Err(ConnectError::Permanent(
             "the NATS server runs without JetStream: start it with -js, or `jetstream {}` in its configuration".into(),
         )),
     }
 }
 
-pub(super) fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, Trouble> {
+pub(super) fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, ConnectError> {
     let texts = connection.servers.reveal().split(',');
     let addresses: Result<Vec<ServerAddr>, _> = texts.map(|text| text.trim().parse()).collect();
-    addresses.map_err(|_| Trouble::Refused(NO_ADDRESS.into()))
+    addresses.map_err(|_| ConnectError::Permanent(NO_ADDRESS.into()))
 }
 
 const NO_ADDRESS: &str = "nats.servers is no list of addresses such as nats://host:4222";
@@ -53,7 +53,7 @@ const NO_ADDRESS: &str = "nats.servers is no list of addresses such as nats://ho
 async fn options(
     connection: &Connection,
     servers: &[ServerAddr],
-) -> Result<ConnectOptions, Trouble> {
+) -> Result<ConnectOptions, ConnectError> {
     let options = ConnectOptions::new()
         .name("hookflow")
         .connection_timeout(Duration::from_secs(5))
@@ -82,7 +82,7 @@ async fn login(
     options: ConnectOptions,
     login: &Login,
     servers: &[ServerAddr],
-) -> Result<ConnectOptions, Trouble> {
+) -> Result<ConnectOptions, ConnectError> {
     let by_address = named_by_address(servers);
     let login = if matches!(login, Login::None) {
         &by_address
@@ -126,15 +126,15 @@ pub(super) fn read(file: &Path) -> io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-pub(super) fn unreadable(setting: &str, error: &io::Error) -> Trouble {
-    Trouble::Refused(format!(
+pub(super) fn unreadable(setting: &str, error: &io::Error) -> ConnectError {
+    ConnectError::Permanent(format!(
         "the file that {setting} names cannot be read: {error}"
     ))
 }
 
 /// What an error of the driver means.
-fn why(error: &async_nats::ConnectError) -> Trouble {
-    let refused = |text: &str| Trouble::Refused(text.to_owned());
+fn why(error: &async_nats::ConnectError) -> ConnectError {
+    let refused = |text: &str| ConnectError::Permanent(text.to_owned());
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation => refused(
             "the NATS server refuses the user, password or token: see the login settings under [nats]",
@@ -145,7 +145,7 @@ fn why(error: &async_nats::ConnectError) -> Trouble {
         ConnectErrorKind::ServerParse => refused(NO_ADDRESS),
         ConnectErrorKind::Tls => refused(TLS),
         _ if of_tls(error) => refused(TLS),
-        kind => Trouble::Passing(format!("NATS cannot be reached ({kind})")),
+        kind => ConnectError::Transient(format!("NATS cannot be reached ({kind})")),
     }
 }
 
@@ -167,16 +167,16 @@ fn of_tls(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn new_enough(version: &str) -> Result<(), Trouble> {
+fn new_enough(version: &str) -> Result<(), ConnectError> {
     let mut parts = version
         .split(['.', '-'])
         .map(|part| part.parse::<u32>().ok());
     let known = parts.next().flatten().zip(parts.next().flatten());
     match known {
         Some(version) if version >= OLDEST => Ok(()),
-        _ => Err(Trouble::Refused(format!(
+        _ => Err(ConnectError::Permanent(format!(
             "the NATS server has version {version}, and hookflow needs 2.10 or newer: older ones ignore what spreads a stream \
-             over lanes"
+             over partitions"
         ))),
     }
 }

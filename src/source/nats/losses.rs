@@ -14,7 +14,7 @@ use async_nats::jetstream::consumer::Info;
 use super::settings::Settings;
 use super::stream::Found;
 
-/// What was last seen of each lane.
+/// What was last seen of each partition.
 #[derive(Debug, Default)]
 pub struct Losses(HashMap<u32, Seen>);
 
@@ -26,37 +26,42 @@ struct Seen {
 }
 
 impl Losses {
-    /// How many messages of a lane were dropped since the last look.
-    pub fn since_last(&mut self, lane: u32, info: &Info) -> u64 {
+    /// How many messages of a partition were dropped since the last look.
+    pub fn since_last(&mut self, partition: u32, info: &Info) -> u64 {
         let deliveries = info.delivered.consumer_sequence;
-        self.compare(lane, info.created.to_string(), deliveries, info.num_pending)
+        self.compare(
+            partition,
+            info.created.to_string(),
+            deliveries,
+            info.num_pending,
+        )
     }
 
-    fn compare(&mut self, lane: u32, created: String, deliveries: u64, pending: u64) -> u64 {
+    fn compare(&mut self, partition: u32, created: String, deliveries: u64, pending: u64) -> u64 {
         let now = Seen {
             created,
             deliveries,
             sum: deliveries + pending,
         };
-        let lost = match self.0.get(&lane) {
+        let lost = match self.0.get(&partition) {
             Some(before) if before.created == now.created && before.deliveries <= deliveries => {
                 before.sum.saturating_sub(now.sum)
             }
             // Another consumer, or one that was set back by a crash of its server: nothing to compare with.
             _ => 0,
         };
-        self.0.insert(lane, now);
+        self.0.insert(partition, now);
         lost
     }
 }
 
-/// Whether the last message that the stream dropped was sent to no consumer. (Where it was, earlier ones of lanes that stood still may
-/// have been dropped all the same: that cannot be told from lanes without messages.)
+/// Whether the last message that the stream dropped was sent to no consumer. (Where it was, earlier ones of partitions that stood still may
+/// have been dropped all the same: that cannot be told from partitions without messages.)
 pub fn dropped_unread(found: &Found, settings: &Settings) -> bool {
-    let everything = settings.lanes.everything();
+    let everything = settings.partitions.everything();
     let consumers = everything
         .iter()
-        .filter_map(|lane| found.consumer(settings, lane));
+        .filter_map(|partition| found.consumer(settings, partition));
     let sent = consumers.map(|info| info.delivered.stream_sequence).max();
     let state = &found.stream.state;
     sent.is_some_and(|sent| state.first_sequence > sent + 1)

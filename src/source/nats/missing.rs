@@ -1,6 +1,6 @@
-//! What the server waits for of a lane and is not here: how much of it is still to come.
+//! What the server waits for of a partition and is not here: how much of it is still to come.
 //!
-//! While a lane is suspect no more of it is asked for than is missing, for what is new would only wait. But a server hands out anew what
+//! While a partition is suspect no more of it is asked for than is missing, for what is new would only wait. But a server hands out anew what
 //! nobody has renewed in time before anything else (its queue of redeliveries: `getNextMsg` in nats-server's `consumer.go`), and one that
 //! was killed may do so with most of what is open, here too. What it has forgotten comes behind that, as if it had never been delivered, and
 //! before it whatever was acknowledged of that.

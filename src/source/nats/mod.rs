@@ -1,8 +1,8 @@
-//! NATS JetStream: a stream spread over lanes, one durable pull consumer a lane.
+//! NATS JetStream: a stream spread over partitions, one durable pull consumer a partition.
 //!
-//! * [`settings`], [`assign`]: what is set, and which lanes a member reads;
+//! * [`settings`], [`assign`]: what is set, and which partitions a member reads;
 //! * [`connect`], [`stream`]: reaching a server, making and checking the stream and its consumers;
-//! * [`lane`], [`pull`], [`missing`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
+//! * [`partition`], [`pull`], [`missing`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
 //! * `wire`: the connection over which messages come, apart from the driver's;
 //! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
@@ -14,10 +14,10 @@
 
 pub mod assign;
 pub mod connect;
-pub mod lane;
 mod link;
 pub mod losses;
 pub mod missing;
+pub mod partition;
 pub mod publisher;
 pub mod pull;
 mod reader;
@@ -31,10 +31,10 @@ mod wire;
 
 pub use settings::Settings;
 
-use super::broker::{BrokerSource, Ends};
+use super::broker::{BrokerSource, SourceContext};
 use crate::error::{Exit, Fatal};
 
-/// The live source: reads its lanes for ever.
+/// The live source: reads its partitions for ever.
 #[derive(Debug)]
 pub struct NatsSource {
     settings: Settings,
@@ -48,7 +48,7 @@ impl NatsSource {
 }
 
 impl BrokerSource for NatsSource {
-    fn run(self: Box<Self>, ends: Ends) {
+    fn run(self: Box<Self>, ends: SourceContext) {
         let condition = ends.condition.clone();
         let ended = runtime().and_then(|runtime| runtime.block_on(start::run(self.settings, ends)));
         if let Err(fatal) = ended {
@@ -65,7 +65,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     runtime.map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for NATS: {error}")))
 }
 
-/// Whether a job could begin: the server, our login, the stream and the consumers of our lanes.
+/// Whether a job could begin: the server, our login, the stream and the consumers of our partitions.
 pub fn check(settings: &Settings) -> Result<(), Fatal> {
     runtime()?.block_on(async {
         let client = connect::connect(&settings.connection, |_| {}).await?;
@@ -80,9 +80,9 @@ pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
         let client = connect::connect(&settings.connection, |_| {}).await?;
         let context = async_nats::jetstream::new(client);
         let mut done = stream::setup(&context, settings).await?;
-        let ready = match settings.lanes.is_whole() {
+        let ready = match settings.partitions.is_whole() {
             true => "ready to be read as a whole, by one member".to_owned(),
-            false => format!("{} lanes ready", assign::LANES),
+            false => format!("{} partitions ready", assign::LANES),
         };
         done.push(format!(
             "stream {}: {ready}; publish to {}.<provider>.<user>",

@@ -16,9 +16,9 @@ use super::reader::next_batch;
 use super::settings::Connection;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
+use crate::source::connect_error::ConnectError;
 use crate::source::message::publish::{headers, subject};
 use crate::source::pace::Pace;
-use crate::source::trouble::Trouble;
 
 /// Messages under way.
 const WINDOW: usize = 8 * 1024;
@@ -218,7 +218,9 @@ impl Publisher {
         }
         let text = String::from_utf8_lossy(&message.payload);
         if text.contains("\"error\"") {
-            return Err(Trouble::Refused(format!("the stream refuses a message: {text}")).into());
+            return Err(
+                ConnectError::Permanent(format!("the stream refuses a message: {text}")).into(),
+            );
         }
         if slot.take().is_some() {
             self.published.messages += 1;
@@ -232,8 +234,8 @@ impl Publisher {
     }
 }
 
-fn silent() -> Trouble {
-    Trouble::Passing(
+fn silent() -> ConnectError {
+    ConnectError::Transient(
         "the stream does not confirm what is published: does it exist (`hookflow setup`), and is its server up?"
             .into(),
     )

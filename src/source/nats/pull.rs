@@ -1,15 +1,15 @@
-//! How many messages of a lane have been asked for and have not come.
+//! How many messages of a partition have been asked for and have not come.
 //!
-//! The next request goes out before the last is answered, so that the lane never stands idle for a round trip. What is asked for
+//! The next request goes out before the last is answered, so that the partition never stands idle for a round trip. What is asked for
 //! is bounded; what the server will not answer any more (it said so, the connection is another one, or its time
-//! is over) is taken off again, or the lane would starve.
+//! is over) is taken off again, or the partition would starve.
 
 use std::time::Duration;
 
 /// How long after a request's end its answer may still be under way.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The requests of one lane that are under way. Pure; `now` is any clock that only goes forward.
+/// The requests of one partition that are under way. Pure; `now` is any clock that only goes forward.
 #[derive(Debug, Default)]
 pub struct Pull {
     outstanding: usize,

@@ -1,7 +1,7 @@
 //! The stream's past, as a finite source: everything from a moment on, up to what the stream holds when it begins.
 //!
 //! It reads with a consumer of its own that acknowledges nothing and disappears by itself, so live readers do not notice it. All
-//! lanes are one: positions are the stream's own sequences, in order. The server counts what it sends without gaps; where one is
+//! partitions are one: positions are the stream's own sequences, in order. The server counts what it sends without gaps; where one is
 //! missing (the connection broke), reading begins again behind the last message that came.
 //!
 //! A replay that is stopped starts again from its beginning; what it applied already is recognised as duplicates.
@@ -21,10 +21,10 @@ use super::stream::find;
 use super::token::Token;
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::source::broker::{BrokerSource, Ends};
+use crate::source::broker::{BrokerSource, SourceContext};
+use crate::source::connect_error::End;
 use crate::source::message::FieldsWriter;
-use crate::source::trouble::End;
-use crate::source::{Notice, Parcel, Record};
+use crate::source::{PartitionEvent, Record, Records};
 
 /// Most messages of one parcel.
 const PARCEL: usize = 512;
@@ -63,7 +63,7 @@ impl NatsReplay {
 }
 
 impl BrokerSource for NatsReplay {
-    fn run(self: Box<Self>, ends: Ends) {
+    fn run(self: Box<Self>, ends: SourceContext) {
         let condition = ends.condition.clone();
         let settled = ends.settled.clone();
         let ended = super::runtime().and_then(|runtime| runtime.block_on(self.read(ends)));
@@ -78,7 +78,7 @@ impl BrokerSource for NatsReplay {
 /// What is read, and how far it is.
 struct Reading<'a> {
     replay: &'a NatsReplay,
-    ends: Ends,
+    ends: SourceContext,
     fields: FieldsWriter,
     records: Vec<Record>,
     bytes: usize,
@@ -93,7 +93,7 @@ struct Reading<'a> {
 }
 
 impl NatsReplay {
-    async fn read(&self, ends: Ends) -> Result<(), Fatal> {
+    async fn read(&self, ends: SourceContext) -> Result<(), Fatal> {
         let client = connect(&self.settings.connection, |_| {}).await?;
         let context = jetstream::new(client);
         let state = find(&context, &self.settings).await?.stream.state;
@@ -148,8 +148,8 @@ enum Then {
 impl Reading<'_> {
     async fn all(&mut self, context: &Context) -> Result<(), End> {
         let (name, offset) = (&self.replay.settings.stream, self.start);
-        self.ends.feed.tell(Notice::Begins {
-            lane: 0,
+        self.ends.feed.tell(PartitionEvent::Begins {
+            partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
             length: None,
@@ -164,8 +164,8 @@ impl Reading<'_> {
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.ends.feed.tell(Notice::Ended {
-            lane: 0,
+        Ok(self.ends.feed.tell(PartitionEvent::Ended {
+            partition: 0,
             offset: self.start,
         })?)
     }
@@ -207,7 +207,10 @@ impl Reading<'_> {
         if token.sequence > self.last || late {
             return Ok(Then::Done);
         }
-        let token_of_lane = Token { lane: 0, ..token };
+        let token_of_lane = Token {
+            partition: 0,
+            ..token
+        };
         let skip = self.replay.settings.tokens_before_provider();
         let record = record(
             &mut self.fields,
@@ -231,8 +234,8 @@ impl Reading<'_> {
         if self.records.is_empty() {
             return Ok(());
         }
-        let mut parcel = Parcel {
-            lane: 0,
+        let mut parcel = Records {
+            partition: 0,
             start: std::mem::replace(&mut self.start, self.next),
             end: self.next,
             records: std::mem::take(&mut self.records),

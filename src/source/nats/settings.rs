@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::assign::Lanes;
+use super::assign::Partitions;
 pub use crate::source::secret::Secret;
 
 /// How to reach the servers, which stream is read, and how.
@@ -15,33 +15,33 @@ pub struct Settings {
     pub stream: String,
     /// What people publish to: `<subject>.<provider>.<user>`. One or more tokens.
     pub subject: String,
-    /// The consumers are called `<consumer>-<lane>`.
+    /// The consumers are called `<consumer>-<partition>`.
     pub consumer: String,
-    /// The lanes that this member reads.
-    pub lanes: Lanes,
+    /// The partitions that this member reads.
+    pub partitions: Partitions,
     /// How messages are acknowledged.
     pub acknowledge: Acknowledge,
     /// How long the server waits for an acknowledgement before it delivers a message again.
     pub ack_wait: Duration,
-    /// How many messages of one lane may be delivered and not acknowledged: no less than the job may hold open.
+    /// How many messages of one partition may be delivered and not acknowledged: no less than the job may hold open.
     pub ack_pending_max: usize,
     /// Most messages that one request asks for.
     pub batch_messages: usize,
     /// Most bytes that one request asks for.
     pub batch_bytes: usize,
-    /// How long a lane in which messages wait may stay silent before it is asked for them in another way.
+    /// How long a partition in which messages wait may stay silent before it is asked for them in another way.
     pub stall_limit: Duration,
     /// How `setup` makes the stream.
     pub storage: Storage,
 }
 
 impl Settings {
-    /// The name of a lane's consumer.
-    pub fn consumer_of(&self, lane: u32) -> String {
-        format!("{}-{lane}", self.consumer)
+    /// The name of a partition's consumer.
+    pub fn consumer_of(&self, partition: u32) -> String {
+        format!("{}-{partition}", self.consumer)
     }
 
-    /// How many tokens of a stored subject stand before the provider: those of the prefix, and the lane.
+    /// How many tokens of a stored subject stand before the provider: those of the prefix, and the partition.
     pub fn tokens_before_provider(&self) -> usize {
         self.subject.split('.').count() + 1
     }
@@ -52,7 +52,7 @@ impl Settings {
 pub enum Acknowledge {
     /// Each by itself.
     Each,
-    /// All of a lane up to one message. Only where a lane has one reader.
+    /// All of a partition up to one message. Only where a partition has one reader.
     UpTo,
 }
 

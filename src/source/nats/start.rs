@@ -10,22 +10,22 @@ use super::link::{Link, jetstream};
 use super::reader::Reader;
 use super::settings::Settings;
 use super::stream::{Found, check, find};
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
-use crate::source::broker::Ends;
-use crate::source::trouble::Trouble;
+use crate::failpoint::{self, Failpoint};
+use crate::source::broker::SourceContext;
+use crate::source::connect_error::ConnectError;
 
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// The whole life of a source.
-pub async fn run(settings: Settings, ends: Ends) -> Result<(), Fatal> {
+pub async fn run(settings: Settings, ends: SourceContext) -> Result<(), Fatal> {
     let Some((client, link, found)) = reached(&settings, &ends).await? else {
         return Ok(());
     };
     tracing::info!(
         stream = settings.stream,
-        lanes = settings.lanes.count(),
+        partitions = settings.partitions.count(),
         messages = found.stream.state.messages,
         "reading from NATS"
     );
@@ -36,16 +36,19 @@ pub async fn run(settings: Settings, ends: Ends) -> Result<(), Fatal> {
 }
 
 /// Connects and checks, however long it takes; none if the job stopped before.
-async fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Client, Link, Found)>, Fatal> {
+async fn reached(
+    settings: &Settings,
+    ends: &SourceContext,
+) -> Result<Option<(Client, Link, Found)>, Fatal> {
     let mut wait = Duration::from_millis(100);
     while !ends.stop.load(Ordering::Relaxed) {
         match attempt(settings).await {
             Ok(reached) => {
-                ends.condition.well("broker");
+                ends.condition.recovered("broker");
                 return Ok(Some(reached));
             }
-            Err(Trouble::Refused(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(Trouble::Passing(why)) => ends.condition.trouble("broker", why),
+            Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
+            Err(ConnectError::Transient(why)) => ends.condition.degraded("broker", why),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST);
@@ -53,11 +56,11 @@ async fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Client, Lin
     Ok(None)
 }
 
-async fn attempt(settings: &Settings) -> Result<(Client, Link, Found), Trouble> {
+async fn attempt(settings: &Settings) -> Result<(Client, Link, Found), ConnectError> {
     let link = Link::default();
     let told = link.clone();
-    let client = edge::pass_async(
-        Point::SourceConnect,
+    let client = failpoint::run_async(
+        Failpoint::SourceConnect,
         connect(&settings.connection, move |event| told.told(&event)),
     )
     .await?;

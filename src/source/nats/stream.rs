@@ -1,7 +1,7 @@
 //! The stream and its consumers: how `setup` makes them, and what a reader insists on.
 //!
-//! People publish to `<subject>.<provider>.<user>` and know nothing of lanes: the stream itself maps what it takes to
-//! `<subject>.<lane>.<provider>.<user>`, the lane by a stable hash of provider and user. One durable consumer reads each lane.
+//! People publish to `<subject>.<provider>.<user>` and know nothing of partitions: the stream itself maps what it takes to
+//! `<subject>.<partition>.<provider>.<user>`, the partition by a stable hash of provider and user. One durable consumer reads each partition.
 //!
 //! Or one consumer reads the stream as a whole. Consumers that setup makes begin where those of the other way have come to.
 //!
@@ -17,9 +17,9 @@ use futures_util::TryStreamExt;
 
 use super::assign::{LANES, WHOLE};
 use super::settings::{Acknowledge, Settings};
-use crate::source::trouble::Trouble;
+use crate::source::connect_error::ConnectError;
 
-/// What people publish to: two tokens, so that what fits no lane is refused and not lost.
+/// What people publish to: two tokens, so that what fits no partition is refused and not lost.
 fn subjects(settings: &Settings) -> String {
     format!("{}.*.*", settings.subject)
 }
@@ -35,10 +35,10 @@ fn transform(settings: &Settings) -> SubjectTransform {
 }
 
 /// None for the whole stream: any filter, even one that fits everything, would be held against each message.
-fn filter(settings: &Settings, lane: u32) -> String {
-    match lane {
+fn filter(settings: &Settings, partition: u32) -> String {
+    match partition {
         WHOLE => String::new(),
-        lane => format!("{}.{lane}.*.*", settings.subject),
+        partition => format!("{}.{partition}.*.*", settings.subject),
     }
 }
 
@@ -58,13 +58,13 @@ fn wanted_stream(settings: &Settings) -> Config {
         max_age: settings.storage.max_age,
         num_replicas: settings.storage.replicas,
         duplicate_window: settings.storage.duplicate_window,
-        description: Some("webhooks, spread over lanes by provider and user".into()),
+        description: Some("webhooks, spread over partitions by provider and user".into()),
         ..Config::default()
     }
 }
 
-fn wanted_consumer(settings: &Settings, lane: u32) -> pull::Config {
-    let name = settings.consumer_of(lane);
+fn wanted_consumer(settings: &Settings, partition: u32) -> pull::Config {
+    let name = settings.consumer_of(partition);
     pull::Config {
         durable_name: Some(name.clone()),
         name: Some(name),
@@ -72,14 +72,14 @@ fn wanted_consumer(settings: &Settings, lane: u32) -> pull::Config {
         ack_policy: policy(settings.acknowledge),
         ack_wait: settings.ack_wait,
         max_deliver: -1,
-        filter_subject: filter(settings, lane),
+        filter_subject: filter(settings, partition),
         max_ack_pending: i64::try_from(settings.ack_pending_max).unwrap_or(i64::MAX),
         ..pull::Config::default()
     }
 }
 
 /// Creates what is missing; answers a sentence for each thing that it made.
-pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>, Trouble> {
+pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>, ConnectError> {
     let mut made = Vec::new();
     if made_stream(context, settings).await? {
         made.push(format!("stream {} created", settings.stream));
@@ -88,11 +88,13 @@ pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>
     let mut differences = stream_differences(&found.stream.config, settings);
     let mut created = 0;
     let begin = begin(&found, settings);
-    for lane in settings.lanes.everything().iter() {
-        match found.consumer(settings, lane) {
-            Some(there) => differences.extend(consumer_differences(&there.config, settings, lane)),
+    for partition in settings.partitions.everything().iter() {
+        match found.consumer(settings, partition) {
+            Some(there) => {
+                differences.extend(consumer_differences(&there.config, settings, partition))
+            }
             None => {
-                create_consumer(context, settings, lane, begin).await?;
+                create_consumer(context, settings, partition, begin).await?;
                 created += 1;
             }
         }
@@ -107,14 +109,14 @@ pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>
 }
 
 /// Whether it was made; one that is there already is left as it is.
-async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, Trouble> {
+async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, ConnectError> {
     match context.get_stream(&settings.stream).await {
         Ok(_) => return Ok(false),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(error)
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
             kind => {
-                return Err(Trouble::Passing(format!(
+                return Err(ConnectError::Transient(format!(
                     "the stream cannot be looked at: {kind}"
                 )));
             }
@@ -128,11 +130,11 @@ async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, Tro
             {
                 Ok(false)
             }
-            CreateStreamErrorKind::JetStream(error) => Err(Trouble::Refused(format!(
+            CreateStreamErrorKind::JetStream(error) => Err(ConnectError::Permanent(format!(
                 "the stream {} cannot be created: {error}",
                 settings.stream
             ))),
-            kind => Err(Trouble::Passing(format!(
+            kind => Err(ConnectError::Transient(format!(
                 "the stream cannot be created: {kind}"
             ))),
         },
@@ -142,9 +144,9 @@ async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, Tro
 /// Where new consumers begin: where all of the other way have come to, else at the stream's beginning. Of a consumer for which nothing
 /// waits that is the end of the stream, which was looked at before it.
 fn begin(found: &Found, settings: &Settings) -> DeliverPolicy {
-    let others = settings.lanes.instead();
-    let come_to = others.iter().map(|lane| {
-        found.consumer(settings, lane).map_or(0, |other| {
+    let others = settings.partitions.instead();
+    let come_to = others.iter().map(|partition| {
+        found.consumer(settings, partition).map_or(0, |other| {
             match other.num_pending == 0 && other.num_ack_pending == 0 {
                 true => found.stream.state.last_sequence,
                 false => other.ack_floor.stream_sequence,
@@ -162,23 +164,25 @@ fn begin(found: &Found, settings: &Settings) -> DeliverPolicy {
 async fn create_consumer(
     context: &Context,
     settings: &Settings,
-    lane: u32,
+    partition: u32,
     begin: DeliverPolicy,
-) -> Result<(), Trouble> {
+) -> Result<(), ConnectError> {
     let wanted = pull::Config {
         deliver_policy: begin,
-        ..wanted_consumer(settings, lane)
+        ..wanted_consumer(settings, partition)
     };
     let created = context
         .create_consumer_strict_on_stream(wanted, &settings.stream)
         .await;
     match created.map_err(|error| error.kind()) {
         Ok(_) | Err(ConsumerCreateStrictErrorKind::AlreadyExists) => Ok(()),
-        Err(ConsumerCreateStrictErrorKind::JetStream(error)) => Err(Trouble::Refused(format!(
-            "the consumer {} cannot be created: {error}",
-            settings.consumer_of(lane)
-        ))),
-        Err(kind) => Err(Trouble::Passing(format!(
+        Err(ConsumerCreateStrictErrorKind::JetStream(error)) => {
+            Err(ConnectError::Permanent(format!(
+                "the consumer {} cannot be created: {error}",
+                settings.consumer_of(partition)
+            )))
+        }
+        Err(kind) => Err(ConnectError::Transient(format!(
             "a consumer cannot be created: {kind}"
         ))),
     }
@@ -194,15 +198,15 @@ pub struct Found {
 }
 
 impl Found {
-    /// The consumer of a lane.
-    pub fn consumer(&self, settings: &Settings, lane: u32) -> Option<&consumer::Info> {
-        let name = settings.consumer_of(lane);
+    /// The consumer of a partition.
+    pub fn consumer(&self, settings: &Settings, partition: u32) -> Option<&consumer::Info> {
+        let name = settings.consumer_of(partition);
         self.consumers.iter().find(|one| one.name == name)
     }
 }
 
 /// Looks at the stream and all its consumers.
-pub async fn find(context: &Context, settings: &Settings) -> Result<Found, Trouble> {
+pub async fn find(context: &Context, settings: &Settings) -> Result<Found, ConnectError> {
     let found = context.get_stream(&settings.stream).await;
     let stream = found.map_err(|error| match error.kind() {
         GetStreamErrorKind::JetStream(error)
@@ -210,11 +214,11 @@ pub async fn find(context: &Context, settings: &Settings) -> Result<Found, Troub
         {
             missing(&format!("the stream {} does not exist", settings.stream))
         }
-        kind => Trouble::Passing(format!("the stream cannot be looked at: {kind}")),
+        kind => ConnectError::Transient(format!("the stream cannot be looked at: {kind}")),
     })?;
     let consumers = stream.consumers().try_collect().await;
     let consumers = consumers.map_err(|error| {
-        Trouble::Passing(format!("the stream's consumers cannot be listed: {error}"))
+        ConnectError::Transient(format!("the stream's consumers cannot be listed: {error}"))
     })?;
     Ok(Found {
         stream: stream.cached_info().clone(),
@@ -222,14 +226,16 @@ pub async fn find(context: &Context, settings: &Settings) -> Result<Found, Troub
     })
 }
 
-/// Whether the stream and the consumers of our lanes are what a reader needs.
-pub fn check(found: &Found, settings: &Settings) -> Result<(), Trouble> {
+/// Whether the stream and the consumers of our partitions are what a reader needs.
+pub fn check(found: &Found, settings: &Settings) -> Result<(), ConnectError> {
     let mut differences = stream_differences(&found.stream.config, settings);
-    for lane in settings.lanes.iter() {
-        match found.consumer(settings, lane) {
-            Some(there) => differences.extend(consumer_differences(&there.config, settings, lane)),
+    for partition in settings.partitions.iter() {
+        match found.consumer(settings, partition) {
+            Some(there) => {
+                differences.extend(consumer_differences(&there.config, settings, partition))
+            }
             None => {
-                let name = settings.consumer_of(lane);
+                let name = settings.consumer_of(partition);
                 return Err(missing(&format!("the consumer {name} does not exist")));
             }
         }
@@ -240,12 +246,12 @@ pub fn check(found: &Found, settings: &Settings) -> Result<(), Trouble> {
     }
 }
 
-fn missing(what: &str) -> Trouble {
-    Trouble::Refused(format!("{what}: create it with `hookflow setup`"))
+fn missing(what: &str) -> ConnectError {
+    ConnectError::Permanent(format!("{what}: create it with `hookflow setup`"))
 }
 
-fn differs(differences: &[String]) -> Trouble {
-    Trouble::Refused(format!(
+fn differs(differences: &[String]) -> ConnectError {
+    ConnectError::Permanent(format!(
         "what is there is not what the settings under [nats] ask for, and hookflow does not change it: {}. Change the settings, \
          or delete it and run `hookflow setup`",
         differences.join("; ")
@@ -279,9 +285,13 @@ fn stream_differences(there: &Config, settings: &Settings) -> Vec<String> {
     differences
 }
 
-fn consumer_differences(there: &consumer::Config, settings: &Settings, lane: u32) -> Vec<String> {
-    let wanted = wanted_consumer(settings, lane);
-    let name = settings.consumer_of(lane);
+fn consumer_differences(
+    there: &consumer::Config,
+    settings: &Settings,
+    partition: u32,
+) -> Vec<String> {
+    let wanted = wanted_consumer(settings, partition);
+    let name = settings.consumer_of(partition);
     let mut differences = Vec::new();
     let mut expect = |holds: bool, text: String| {
         if !holds {

@@ -9,7 +9,7 @@ use crate::event::Millis;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The number behind the consumer's last hyphen.
-    pub lane: u32,
+    pub partition: u32,
     /// How often the message has been delivered, this time included.
     pub deliveries: u64,
     /// Its sequence in the stream: what it is, for ever.
@@ -33,7 +33,7 @@ impl Token {
         let consumer = tokens.nth(1)?;
         let mut number = || tokens.next()?.parse::<u64>().ok();
         Some(Token {
-            lane: consumer.rsplit_once('-')?.1.parse().ok()?,
+            partition: consumer.rsplit_once('-')?.1.parse().ok()?,
             deliveries: number()?,
             sequence: number()?,
             delivery: number()?,
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     const EXPECTED: Token = Token {
-        lane: 7,
+        partition: 7,
         deliveries: 2,
         sequence: 30,
         delivery: 41,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::settings::Settings;
 use super::stream::find;
-use crate::source::trouble::Trouble;
+use crate::source::connect_error::ConnectError;
 
 /// What a look found.
 #[derive(Debug)]
@@ -16,16 +16,16 @@ pub struct Look {
     /// When the question was asked.
     pub asked: Instant,
     /// What the server said.
-    pub said: Result<Said, Trouble>,
+    pub said: Result<Said, ConnectError>,
 }
 
-/// The stream and the consumers of our lanes; a consumer that is gone is missing.
+/// The stream and the consumers of our partitions; a consumer that is gone is missing.
 #[derive(Debug)]
 pub struct Said {
     /// The stream.
     pub stream: stream::Info,
-    /// Lane by lane.
-    pub lanes: Vec<(u32, Option<consumer::Info>)>,
+    /// Partition by partition.
+    pub partitions: Vec<(u32, Option<consumer::Info>)>,
 }
 
 /// Looks until nobody listens any more.
@@ -47,12 +47,13 @@ pub async fn watch(
     }
 }
 
-async fn look(context: &Context, settings: &Settings) -> Result<Said, Trouble> {
+async fn look(context: &Context, settings: &Settings) -> Result<Said, ConnectError> {
     let found = find(context, settings).await?;
-    let lanes = settings.lanes.iter();
-    let lanes = lanes.map(|lane| (lane, found.consumer(settings, lane).cloned()));
+    let partitions = settings.partitions.iter();
+    let partitions =
+        partitions.map(|partition| (partition, found.consumer(settings, partition).cloned()));
     Ok(Said {
-        lanes: lanes.collect(),
+        partitions: partitions.collect(),
         stream: found.stream,
     })
 }

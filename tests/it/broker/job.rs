@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
-use hookflow::source::broker::{BrokerSource, Condition, Ends, Settled};
+use hookflow::metrics::{Counter, Metrics};
+use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
 use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
-use hookflow::source::{Feed, Notice, Parcel, Record, kafka, nats};
-use hookflow::tally::{Counter, Tally};
+use hookflow::source::{PartitionEvent, Record, RecordSender, Records, kafka, nats};
 
 use super::wait::{LIMIT, until};
 
@@ -36,14 +36,14 @@ impl Live for kafka::Settings {
 
 /// A running source.
 pub struct Job {
-    parcels: Receiver<Parcel>,
-    notices: Receiver<Notice>,
-    settled: Sender<Vec<Settled>>,
+    parcels: Receiver<Records>,
+    partition_events: Receiver<PartitionEvent>,
+    settled: Sender<Vec<Commit>>,
     stop: Arc<AtomicBool>,
-    pub condition: Condition,
-    pub tally: Arc<Tally>,
+    pub condition: SourceHealth,
+    pub metrics: Arc<Metrics>,
     thread: JoinHandle<()>,
-    /// Where the last parcel of each lane ended.
+    /// Where the last parcel of each partition ended.
     ends: BTreeMap<u32, u64>,
 }
 
@@ -64,45 +64,45 @@ impl Job {
     }
 
     fn over(source: Box<dyn BrokerSource>, depth: usize, attempts: Box<dyn AttemptStore>) -> Self {
-        let (feed, taps) = Feed::channels(1, depth);
+        let (feed, taps) = RecordSender::channels(1, depth);
         let (settled, floors) = crossbeam_channel::unbounded();
-        let (stop, condition) = (Arc::new(AtomicBool::new(false)), Condition::default());
-        let tally = Tally::new([]);
-        let ends = Ends {
+        let (stop, condition) = (Arc::new(AtomicBool::new(false)), SourceHealth::default());
+        let metrics = Metrics::new([]);
+        let ends = SourceContext {
             feed,
             settled: floors,
             stop: Arc::clone(&stop),
             condition: condition.clone(),
-            tally: Arc::clone(&tally),
+            metrics: Arc::clone(&metrics),
             attempts,
         };
         Self {
             parcels: taps.workers.into_iter().next().unwrap(),
-            notices: taps.notices,
+            partition_events: taps.partition_events,
             settled,
             stop,
             condition,
-            tally,
+            metrics,
             thread: std::thread::spawn(move || source.run(ends)),
             ends: BTreeMap::new(),
         }
     }
 
-    /// The next parcel, which must begin where the lane's last one ended; none if none comes within that time.
-    pub fn next(&mut self, time: Duration) -> Option<Parcel> {
+    /// The next parcel, which must begin where the partition's last one ended; none if none comes within that time.
+    pub fn next(&mut self, time: Duration) -> Option<Records> {
         let parcel = self.parcels.recv_timeout(time).ok()?;
-        if let Some(end) = self.ends.insert(parcel.lane, parcel.end) {
+        if let Some(end) = self.ends.insert(parcel.partition, parcel.end) {
             assert_eq!(
                 parcel.start, end,
-                "lane {} has a gap, or goes back",
-                parcel.lane
+                "partition {} has a gap, or goes back",
+                parcel.partition
             );
         }
         Some(parcel)
     }
 
-    /// Parcels until so many messages came.
-    pub fn take(&mut self, messages: usize) -> Vec<Parcel> {
+    /// Records until so many messages came.
+    pub fn take(&mut self, messages: usize) -> Vec<Records> {
         let (mut parcels, mut count) = (Vec::new(), 0);
         let begun = Instant::now();
         while count < messages {
@@ -126,36 +126,36 @@ impl Job {
         );
     }
 
-    /// Everything of a lane before `upto` is durable.
-    pub fn settle(&self, lane: u32, upto: u64) {
-        self.settled.send(vec![Settled { lane, upto }]).unwrap();
+    /// Everything of a partition before `upto` is durable.
+    pub fn settle(&self, partition: u32, upto: u64) {
+        self.settled.send(vec![Commit { partition, upto }]).unwrap();
     }
 
     /// Everything in these parcels is durable.
-    pub fn settle_all(&self, parcels: &[Parcel]) {
+    pub fn settle_all(&self, parcels: &[Records]) {
         parcels
             .iter()
-            .for_each(|parcel| self.settle(parcel.lane, parcel.end));
+            .for_each(|parcel| self.settle(parcel.partition, parcel.end));
     }
 
     pub fn count(&self, what: Counter) -> u64 {
-        self.tally.get(what)
+        self.metrics.get(what)
     }
 
-    /// The source's notices so far.
-    pub fn notices(&self) -> Vec<Notice> {
-        self.notices.try_iter().collect()
+    /// The source's partition_events so far.
+    pub fn partition_events(&self) -> Vec<PartitionEvent> {
+        self.partition_events.try_iter().collect()
     }
 
     fn says(&self) -> (Vec<String>, Option<Fatal>) {
-        (self.condition.troubles(), self.condition.take_failure())
+        (self.condition.problems(), self.condition.take_failure())
     }
 
     /// Waits until it says what is wrong in such words.
     pub fn says_in_time(&self, words: &str) -> String {
         let mut said = None;
         until(&format!("the source says {words:?}"), || {
-            let troubles = self.condition.troubles();
+            let troubles = self.condition.problems();
             said = troubles.into_iter().find(|trouble| trouble.contains(words));
             said.is_some()
         });
@@ -165,7 +165,7 @@ impl Job {
     /// Waits until nothing is wrong.
     pub fn is_well_in_time(&self) {
         until("the source is well again", || {
-            self.condition.troubles().is_empty()
+            self.condition.problems().is_empty()
         });
     }
 
@@ -189,7 +189,7 @@ impl Job {
 }
 
 /// The numbers that stand in the messages of parcels, in order.
-pub fn numbers<'a>(parcels: impl IntoIterator<Item = &'a Parcel>) -> Vec<u64> {
+pub fn numbers<'a>(parcels: impl IntoIterator<Item = &'a Records>) -> Vec<u64> {
     let records = parcels.into_iter().flat_map(|parcel| &parcel.records);
     records.map(number).collect()
 }
@@ -202,7 +202,7 @@ fn number(record: &Record) -> u64 {
 }
 
 /// The same, each once and sorted; a number that came twice is an error.
-pub fn distinct<'a>(parcels: impl IntoIterator<Item = &'a Parcel>) -> Vec<u64> {
+pub fn distinct<'a>(parcels: impl IntoIterator<Item = &'a Records>) -> Vec<u64> {
     let mut all = numbers(parcels);
     let count = all.len();
     all.sort_unstable();

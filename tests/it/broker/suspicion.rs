@@ -1,26 +1,26 @@
-//! A store that says that processes died over lanes.
+//! A store that says that processes died over partitions.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookflow::source::attempt::LaneAttempt;
+use hookflow::source::attempt::PartitionAttempt;
 use hookflow::source::guard::{Answer, AttemptStore};
 
 /// The rows that were to be written, oldest first.
-pub type Written = Arc<Mutex<Vec<LaneAttempt>>>;
+pub type Written = Arc<Mutex<Vec<PartitionAttempt>>>;
 
-/// Knows one row, of all lanes whose name holds a text.
+/// Knows one row, of all partitions whose name holds a text.
 #[derive(Debug)]
 pub struct Suspicion {
     of: String,
-    row: LaneAttempt,
+    row: PartitionAttempt,
     answers: VecDeque<Answer>,
     written: Written,
 }
 
 impl Suspicion {
-    pub fn new(of: String, row: LaneAttempt, written: &Written) -> Box<Self> {
+    pub fn new(of: String, row: PartitionAttempt, written: &Written) -> Box<Self> {
         Box::new(Self {
             of,
             row,
@@ -31,16 +31,18 @@ impl Suspicion {
 }
 
 impl AttemptStore for Suspicion {
-    fn read(&mut self, lanes: Vec<String>) {
-        let names = lanes.into_iter().filter(|name| name.contains(&self.of));
-        let rows = names.map(|lane| LaneAttempt {
-            lane,
+    fn read(&mut self, partitions: Vec<String>) {
+        let names = partitions
+            .into_iter()
+            .filter(|name| name.contains(&self.of));
+        let rows = names.map(|partition| PartitionAttempt {
+            partition,
             ..self.row.clone()
         });
         self.answers.push_back(Answer::Kept(rows.collect()));
     }
 
-    fn write(&mut self, rows: Vec<LaneAttempt>) {
+    fn write(&mut self, rows: Vec<PartitionAttempt>) {
         self.written.lock().unwrap().extend(rows);
         self.answers.push_back(Answer::Written);
     }
@@ -50,10 +52,10 @@ impl AttemptStore for Suspicion {
     }
 }
 
-/// A row of a lane whose messages go singly.
-pub fn singly() -> LaneAttempt {
-    LaneAttempt {
-        lane: String::new(),
+/// A row of a partition whose messages go singly.
+pub fn singly() -> PartitionAttempt {
+    PartitionAttempt {
+        partition: String::new(),
         floor: 1,
         deaths: 5,
         running: false,

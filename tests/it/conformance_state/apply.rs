@@ -3,7 +3,7 @@
 use hookflow::error::Class;
 use hookflow::event::Kind;
 use hookflow::key::Bucket;
-use hookflow::sink::state::{Effect, Outcome, RowId};
+use hookflow::state::{Effect, Outcome, RowId};
 
 use super::world::*;
 

@@ -1,7 +1,7 @@
 //! Seals, generations, deadlines and the outbox.
 
 use hookflow::event::Kind;
-use hookflow::sink::state::{LoadKind, RowId, StateStore};
+use hookflow::state::{LoadKind, RowId, StateStore};
 
 use super::world::*;
 

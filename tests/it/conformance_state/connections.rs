@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::sink::state::postgres::Settings;
-use hookflow::sink::state::{Outcome, StateStore as _};
+use hookflow::state::postgres::Settings;
+use hookflow::state::{Outcome, StateStore as _};
 use tokio_postgres::Client;
 
 use super::database::{Database, connect, run, runtime};
 use super::world::*;
 
-/// Ends every other connection of the schema's store.
+/// SourceContext every other connection of the schema's store.
 fn terminate(database: &Database, application: &str) {
     let words = format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{application}'"
@@ -40,7 +40,7 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
         }
     }
     assert!(lost > 0, "no connection was lost");
-    let mut alone = hookflow::sink::state::memory::MemoryStore::new();
+    let mut alone = hookflow::state::memory::MemoryStore::new();
     let rows = full(&mut alone, "b", 20);
     alone.apply(&many(&rows, 2_000, 3)).unwrap();
     let (one, two) = (batch(&mut store, "b"), batch(&mut alone, "b"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hookflow::sink::state::postgres::{PostgresStore, Settings, migrate};
+use hookflow::state::postgres::{PostgresStore, Settings, migrate};
 use tokio_postgres::NoTls;
 
 use crate::skip::skipped_server;

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use hookflow::error::{Class, Exit};
 use hookflow::event::Kind;
-use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::{StateReader, diff};
-use hookflow::sink::state::{LoadKind, MappingCursor, Outcome, StateStore};
+use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::view::{StateReader, diff};
+use hookflow::state::{LoadKind, MappingCursor, Outcome, StateStore};
 
 use super::world::*;
 

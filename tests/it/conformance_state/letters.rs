@@ -1,11 +1,11 @@
 //! Dead letters, checkpoints and attempts.
 
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
-use hookflow::sink::state::memory::MemoryStore;
-use hookflow::sink::state::postgres;
-use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::StateReader;
-use hookflow::sink::state::{Checkpoint, LaneAttempt, Prune, StateStore};
+use hookflow::state::memory::MemoryStore;
+use hookflow::state::postgres;
+use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::view::StateReader;
+use hookflow::state::{Checkpoint, PartitionAttempt, Prune, StateStore};
 
 use super::database::Database;
 use super::world::*;
@@ -40,7 +40,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
             .unwrap();
         let last = Reject {
             origin: Origin {
-                lane: 3,
+                partition: 3,
                 offset: 77,
             },
             ..reject(1, 9)
@@ -90,20 +90,24 @@ fn old_dead_letters_are_pruned() {
 #[test]
 fn a_checkpoint_replaces_that_of_its_lane() {
     on_every_store(|store| {
-        let lane = |job: &str, lane: &str, offset| Checkpoint {
+        let partition = |job: &str, partition: &str, offset| Checkpoint {
             job: job.into(),
-            lane: lane.into(),
+            partition: partition.into(),
             offset,
             proof: "abc".into(),
             finished: offset > 5,
         };
         store
-            .checkpoint(&[lane("j", "a", 1), lane("j", "b", 2), lane("k", "a", 3)])
+            .checkpoint(&[
+                partition("j", "a", 1),
+                partition("j", "b", 2),
+                partition("k", "a", 3),
+            ])
             .unwrap();
-        store.checkpoint(&[lane("j", "a", 9)]).unwrap();
+        store.checkpoint(&[partition("j", "a", 9)]).unwrap();
         assert_eq!(
             store.checkpoints("j").unwrap(),
-            [lane("j", "a", 9), lane("j", "b", 2)]
+            [partition("j", "a", 9), partition("j", "b", 2)]
         );
         assert!(store.checkpoints("none").unwrap().is_empty());
     });
@@ -112,8 +116,8 @@ fn a_checkpoint_replaces_that_of_its_lane() {
 #[test]
 fn what_is_kept_of_a_lane_replaces_what_was() {
     on_every_store(|store| {
-        let lane = |lane: &str, deaths| LaneAttempt {
-            lane: lane.into(),
+        let partition = |partition: &str, deaths| PartitionAttempt {
+            partition: partition.into(),
             floor: 1 << 40,
             deaths,
             running: deaths > 0,
@@ -123,11 +127,14 @@ fn what_is_kept_of_a_lane_replaces_what_was() {
         };
         assert!(store.attempts("j").unwrap().is_empty());
         store
-            .note_attempts("j", &[lane("b", 3), lane("a", 1)])
+            .note_attempts("j", &[partition("b", 3), partition("a", 1)])
             .unwrap();
-        store.note_attempts("k", &[lane("a", 0)]).unwrap();
-        store.note_attempts("j", &[lane("a", 2)]).unwrap();
-        assert_eq!(store.attempts("j").unwrap(), [lane("a", 2), lane("b", 3)]);
-        assert_eq!(store.attempts("k").unwrap(), [lane("a", 0)]);
+        store.note_attempts("k", &[partition("a", 0)]).unwrap();
+        store.note_attempts("j", &[partition("a", 2)]).unwrap();
+        assert_eq!(
+            store.attempts("j").unwrap(),
+            [partition("a", 2), partition("b", 3)]
+        );
+        assert_eq!(store.attempts("k").unwrap(), [partition("a", 0)]);
     });
 }

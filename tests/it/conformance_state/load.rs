@@ -1,7 +1,7 @@
 //! Loads: mappings, contradictions, chunks.
 
 use hookflow::event::Kind;
-use hookflow::sink::state::{LoadKind, Loaded, MappingCursor, Outcome};
+use hookflow::state::{LoadKind, Loaded, MappingCursor, Outcome};
 
 use super::world::*;
 

@@ -2,7 +2,7 @@
 
 use hookflow::event::Kind;
 use hookflow::key::Identity;
-use hookflow::sink::state::{Effect, LoadKind, MappingCursor, Outcome};
+use hookflow::state::{Effect, LoadKind, MappingCursor, Outcome};
 
 use super::world::*;
 

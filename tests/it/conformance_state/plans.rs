@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::sink::state::{LoadKind, Prune, RowId, StateEvent, StateStore};
+use hookflow::state::{LoadKind, Prune, RowId, StateEvent, StateStore};
 
 use super::database::{Database, connect, runtime};
 use super::world::*;

@@ -2,7 +2,7 @@
 
 use hookflow::event::{Kind, Millis};
 use hookflow::key::Bucket;
-use hookflow::sink::state::{Outcome, Prune, StateStore};
+use hookflow::state::{Outcome, Prune, StateStore};
 
 use super::world::*;
 

@@ -5,13 +5,11 @@ use std::rc::Rc;
 
 use hookflow::event::{BounceClass, Event, Kind, Millis};
 use hookflow::key::Bucket;
-use hookflow::sink::state::fold::{Flag, Status, flag_of};
-use hookflow::sink::state::memory::MemoryStore;
-use hookflow::sink::state::sqlite::SqliteStore;
-use hookflow::sink::state::view::Export;
-use hookflow::sink::state::{
-    Effect, LoadKind, Outcome, RecipientRow, RowId, StateEvent, StateStore,
-};
+use hookflow::state::fold::{Flag, Status, flag_of};
+use hookflow::state::memory::MemoryStore;
+use hookflow::state::sqlite::SqliteStore;
+use hookflow::state::view::Export;
+use hookflow::state::{Effect, LoadKind, Outcome, RecipientRow, RowId, StateEvent, StateStore};
 use proptest::prelude::*;
 
 use super::database::Database;
@@ -199,11 +197,11 @@ fn check(export: &Export, facts: &[Fact]) {
     assert_eq!(export.completions.len(), complete.count());
 }
 
-fn names(row: &hookflow::sink::state::view::RecipientView) -> (&str, &str) {
+fn names(row: &hookflow::state::view::RecipientView) -> (&str, &str) {
     (&row.batch_id, &row.recipient_id)
 }
 
-fn check_row(row: &hookflow::sink::state::view::RecipientView, flags: &Naive) {
+fn check_row(row: &hookflow::state::view::RecipientView, flags: &Naive) {
     let rank = |flag: &Flag| {
         Status::ALL
             .iter()

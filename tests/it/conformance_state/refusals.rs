@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hookflow::error::{Class, Exit};
-use hookflow::sink::state::StateStore as _;
-use hookflow::sink::state::postgres::{PostgresStore, Reader, Settings, Tls, VERSION, migrate};
+use hookflow::state::StateStore as _;
+use hookflow::state::postgres::{PostgresStore, Reader, Settings, Tls, VERSION, migrate};
 
 use super::database::Database;
 use crate::skip::{skipped, skipped_server};

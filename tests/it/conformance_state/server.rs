@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::sink::state::postgres::{PostgresStore, Reader, VERSION, migrate};
-use hookflow::sink::state::view::{StateReader, diff};
-use hookflow::sink::state::{LoadKind, MappingCursor, Outcome, Prune, RowId, StateStore};
+use hookflow::state::postgres::{PostgresStore, Reader, VERSION, migrate};
+use hookflow::state::view::{StateReader, diff};
+use hookflow::state::{LoadKind, MappingCursor, Outcome, Prune, RowId, StateStore};
 
 use super::database::{Database, server};
 use super::world::*;
@@ -17,7 +17,7 @@ fn members_that_apply_the_same_events_at_once_end_where_one_ends() {
     let Some(database) = Database::new("members at once") else {
         return;
     };
-    let mut alone = hookflow::sink::state::memory::MemoryStore::new();
+    let mut alone = hookflow::state::memory::MemoryStore::new();
     let ids = full(&mut alone, "b", 50);
     let mut first = database.open();
     let served = full(&mut first, "b", 50);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use hookflow::event::{BounceClass, Delivery, Event, Kind, Millis, PayloadIds, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, RowKey, Shard};
-use hookflow::sink::state::memory::MemoryStore;
-use hookflow::sink::state::sqlite::SqliteStore;
-use hookflow::sink::state::view::{BatchView, RecipientView};
-use hookflow::sink::state::{
+use hookflow::state::memory::MemoryStore;
+use hookflow::state::sqlite::SqliteStore;
+use hookflow::state::view::{BatchView, RecipientView};
+use hookflow::state::{
     BatchRow, Effect, LateMatch, LoadKind, LoadSummary, Loaded, Mapping, Outcome, RecipientRow,
     RowId, StateEvent, StateStore,
 };

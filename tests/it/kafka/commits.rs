@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use hookflow::metrics::Counter;
+use hookflow::source::commit_tracker::CommitTracker;
 use hookflow::source::kafka::settings::Topic;
-use hookflow::source::low_water::LowWater;
-use hookflow::tally::Counter;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
@@ -29,11 +29,11 @@ fn nothing_above_the_settled_prefix_is_committed() {
     }
     assert!(parcels.len() >= 20);
     parcels.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
-    let lane = parcels[0].lane;
-    let mut settled = LowWater::default();
+    let partition = parcels[0].partition;
+    let mut settled = CommitTracker::default();
     for parcel in &parcels {
         if settled.settle(parcel.start, parcel.end) {
-            job.settle(lane, settled.floor());
+            job.settle(partition, settled.floor());
         }
         until("the settled prefix is committed", || {
             let there = world.committed().get(&0).copied().unwrap_or(0);
@@ -60,7 +60,7 @@ fn a_restart_goes_on_with_exactly_what_was_not_settled() {
     let (settled, open): (Vec<_>, Vec<_>) = job
         .take(3_000)
         .into_iter()
-        .partition(|parcel| parcel.lane % 2 == 0);
+        .partition(|parcel| parcel.partition % 2 == 0);
     assert!(!settled.is_empty() && !open.is_empty());
     job.settle_all(&settled);
     // What is settled last is committed before it ends.

@@ -71,7 +71,7 @@ fn a_member_that_is_taken_for_another_after_its_broker_was_away_joins_anew_and_l
     let mut one = Job::start(&settings);
     begins_in_time(&one, 2);
     let parcels = one.take(200);
-    let (settled, open): (Vec<_>, Vec<_>) = parcels.into_iter().partition(|one| one.lane == 0);
+    let (settled, open): (Vec<_>, Vec<_>) = parcels.into_iter().partition(|one| one.partition == 0);
     one.settle_all(&settled);
     broker.does("kill");
     one.says_in_time("Kafka cannot be reached");
@@ -90,7 +90,7 @@ fn a_member_that_is_taken_for_another_after_its_broker_was_away_joins_anew_and_l
     let again = one.take(100);
     assert_eq!(numbers(&again), numbers(&open), "what was open comes again");
     one.settle_all(&again);
-    // What settles of the lanes of before means nothing any more.
+    // What settles of the partitions of before means nothing any more.
     one.settle_all(&open);
     world.publish_to(0, 100..200, None);
     let last = one.take(100);

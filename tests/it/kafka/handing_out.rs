@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hookflow::event::{Delivery, Headers, Millis, Origin, Provider, User};
+use hookflow::metrics::Counter;
 use hookflow::source::kafka::partitions::Partitions;
 use hookflow::source::kafka::publisher::{Outgoing, publish};
 use hookflow::source::kafka::settings::Topic;
 use hookflow::source::message::parse;
 use hookflow::source::pace::Pace;
 use hookflow::source::{EnvelopeDefaults, Record};
-use hookflow::tally::Counter;
 
 use super::job::{Job, distinct, numbers};
 use super::wait::until;
@@ -26,25 +26,31 @@ fn every_message_comes_once_in_the_order_of_its_partition_and_all_is_committed_i
     let mut job = Job::start(&world.settings);
     let parcels = job.take(5_000);
     assert_eq!(distinct(&parcels), (0..5_000).collect::<Vec<_>>());
-    let mut lanes: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    let mut partitions: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
     for parcel in &parcels {
-        let lane = lanes.entry(parcel.lane).or_default();
-        lane.extend(numbers([parcel]));
+        let partition = partitions.entry(parcel.partition).or_default();
+        partition.extend(numbers([parcel]));
     }
-    assert!(lanes.len() > 4, "a hundred tenants fall into {lanes:?}");
-    assert!(lanes.values().all(|lane| lane.is_sorted()));
+    assert!(
+        partitions.len() > 4,
+        "a hundred tenants fall into {partitions:?}"
+    );
+    assert!(partitions.values().all(|partition| partition.is_sorted()));
     let begun = begins_in_time(&job, 8);
-    let partition: BTreeMap<u32, i32> = begun.iter().map(|(lane, at, _)| (*lane, *at)).collect();
+    let partition: BTreeMap<u32, i32> = begun
+        .iter()
+        .map(|(partition, at, _)| (*partition, *at))
+        .collect();
     for parcel in &parcels {
         for (place, record) in (parcel.start..).zip(&parcel.records) {
-            let lane = u32::try_from(partition[&parcel.lane]).unwrap();
+            let partition = u32::try_from(partition[&parcel.partition]).unwrap();
             let Record::Message(message) = record else {
                 panic!("{record:?}")
             };
             assert_eq!(
                 message.origin,
                 Origin {
-                    lane,
+                    partition,
                     offset: place
                 }
             );

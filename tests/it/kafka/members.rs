@@ -94,16 +94,19 @@ fn what_is_open_past_the_deadline_comes_again_and_what_its_old_holder_settles_la
     world.publish_to(1, 100..200, None);
     let mut one = Job::start(&world.settings);
     let parcels = one.take(200);
-    let lanes = begins_in_time(&one, 2);
+    let partitions = begins_in_time(&one, 2);
     let mut other = Job::start(&world.settings);
     let begun = begins_in_time(&other, 1);
     let (_, moved, offset) = begun[0];
     assert_eq!(offset, 0);
     let again = other.take(100);
     // The old holder's copy settles, after the partition has gone.
-    let (old, ..) = *lanes.iter().find(|(_, at, _)| *at == moved).unwrap();
-    let (kept, stays, _) = *lanes.iter().find(|(_, at, _)| *at != moved).unwrap();
-    let of_old: Vec<_> = parcels.iter().filter(|parcel| parcel.lane == old).collect();
+    let (old, ..) = *partitions.iter().find(|(_, at, _)| *at == moved).unwrap();
+    let (kept, stays, _) = *partitions.iter().find(|(_, at, _)| *at != moved).unwrap();
+    let of_old: Vec<_> = parcels
+        .iter()
+        .filter(|parcel| parcel.partition == old)
+        .collect();
     assert_eq!(distinct(of_old.iter().copied()), distinct(&again));
     one.settle(old, 100);
     one.settle(kept, 100);

@@ -4,12 +4,12 @@
 use std::os::unix::process::ExitStatusExt;
 
 use hookflow::event::{Delivery, Provider, User};
-use hookflow::sink::log::Filter;
-use hookflow::sink::log::clickhouse;
-use hookflow::sink::state::postgres::Reader;
-use hookflow::sink::state::view::StateReader;
+use hookflow::log::Filter;
+use hookflow::log::clickhouse;
 use hookflow::source::kafka::publisher::{Outgoing, publish};
 use hookflow::source::pace::Pace;
+use hookflow::state::postgres::Reader;
+use hookflow::state::view::StateReader;
 
 use super::program::{body, recipients, settings, tenant};
 use super::world::{World, brokers};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use hookflow::metrics::{Counter, Gauge};
 use hookflow::source::kafka::KafkaSource;
-use hookflow::tally::{Counter, Gauge};
 
 use super::job::{Job, distinct};
 use super::wait::{throughout, until};
@@ -25,11 +25,13 @@ fn a_member_whose_job_takes_nothing_stays_in_its_group_and_loses_nothing() {
     world.publish(0..60_000);
     let mut job = Job::with(Box::new(KafkaSource::new(world.settings.clone())), 1);
     begins_in_time(&job, 4);
-    until("it is full", || job.tally.gauge(Gauge::SourceLag) > 10_000);
+    until("it is full", || {
+        job.metrics.gauge(Gauge::SourceLag) > 10_000
+    });
     throughout(3 * POLL_INTERVAL, "it left its group", || {
         begun(&job).is_empty() && world.group() == (1, "Stable".into())
     });
-    assert_eq!(job.condition.troubles(), [""; 0]);
+    assert_eq!(job.condition.problems(), [""; 0]);
     let parcels = job.take(60_000);
     assert_eq!(distinct(&parcels), (0..60_000).collect::<Vec<_>>());
     job.settle_all(&parcels);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::sqlite::SqliteStore;
-use hookflow::sink::state::view::Export;
+use hookflow::state::StateStore;
+use hookflow::state::sqlite::SqliteStore;
+use hookflow::state::view::Export;
 
 use super::wait::until;
 use super::world::{World, brokers};

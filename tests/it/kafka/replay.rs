@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use hookflow::event::Millis;
 use hookflow::source::kafka::replay::KafkaReplay;
-use hookflow::source::{Notice, Parcel};
+use hookflow::source::{PartitionEvent, Records};
 
 use super::job::{Job, distinct};
 use super::wait::until;
 use super::world::World;
 
 /// Everything that a replay hands out until it has ended.
-fn rest(world: &World, mut job: Job, mut parcels: Vec<Parcel>) -> Vec<u64> {
+fn rest(world: &World, mut job: Job, mut parcels: Vec<Records>) -> Vec<u64> {
     let mut ended = 0;
     until("the replay has ended", || {
         parcels.extend(std::iter::from_fn(|| job.next(Duration::ZERO)));
-        let notices = job.notices();
-        let ends = notices
+        let partition_events = job.partition_events();
+        let ends = partition_events
             .iter()
-            .filter(|notice| matches!(notice, Notice::Ended { .. }));
+            .filter(|notice| matches!(notice, PartitionEvent::Ended { .. }));
         ended += ends.count();
         ended == world.settings.storage.partitions
     });

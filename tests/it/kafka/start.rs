@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hookflow::error::Exit;
 use hookflow::event::Millis;
+use hookflow::metrics::Counter;
 use hookflow::source::kafka::partitions::Partitions;
 use hookflow::source::kafka::settings::{OnLost, Start};
 use hookflow::source::kafka::{KafkaSource, check, setup};
-use hookflow::tally::Counter;
 
 use super::job::{Job, distinct};
 use super::wait::until;
@@ -71,7 +71,7 @@ fn a_commit_whose_messages_are_gone_is_no_silent_beginning() {
     world.publish_to(0, 0..100, None);
     let mut job = Job::start(&world.settings);
     let parcels = job.take(100);
-    job.settle(parcels[0].lane, 10);
+    job.settle(parcels[0].partition, 10);
     until("ten are committed", || {
         world.committed().get(&0) == Some(&10)
     });

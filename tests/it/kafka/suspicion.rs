@@ -24,15 +24,18 @@ fn suspect_partitions_go_singly_and_in_turn() {
     // By then the messages of both have come.
     job.is_quiet(MOMENT);
     job.settle_all(&first);
-    let mut lanes = vec![first[0].lane];
+    let mut partitions = vec![first[0].partition];
     for _ in 1..18 {
         let parcels = job.take(1);
         assert_eq!(parcels[0].records.len(), 1);
-        lanes.push(parcels[0].lane);
+        partitions.push(parcels[0].partition);
         job.settle_all(&parcels);
     }
-    let turns = lanes.windows(2).filter(|two| two[0] != two[1]).count();
-    assert!(turns > 8, "one was given more than its turn: {lanes:?}");
+    let turns = partitions.windows(2).filter(|two| two[0] != two[1]).count();
+    assert!(
+        turns > 8,
+        "one was given more than its turn: {partitions:?}"
+    );
     until("all is committed", || world.is_committed());
     assert!(job.end().is_none());
 }

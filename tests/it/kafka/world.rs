@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookflow::error::{Exit, Fatal};
 use hookflow::event::{Delivery, Provider, User};
-use hookflow::source::Notice;
+use hookflow::source::PartitionEvent;
 use hookflow::source::kafka::publisher::{Outgoing, publish};
 use hookflow::source::kafka::settings::{
     Connection, OnLost, Secret, Settings, Start, Storage, Topic,
@@ -275,17 +275,23 @@ pub fn message(number: u64) -> Outgoing {
     })
 }
 
-/// Partitions that a job began with since it was asked last: lane, number and offset.
+/// Partitions that a job began with since it was asked last: partition, number and offset.
 pub fn begun(job: &Job) -> Vec<(u32, i32, u64)> {
-    let begun = job.notices().into_iter().filter_map(|notice| match notice {
-        Notice::Begins {
-            lane, name, offset, ..
-        } => {
-            let (_, number) = name.rsplit_once('/').unwrap();
-            Some((lane, number.parse().unwrap(), offset))
-        }
-        _ => None,
-    });
+    let begun = job
+        .partition_events()
+        .into_iter()
+        .filter_map(|notice| match notice {
+            PartitionEvent::Begins {
+                partition,
+                name,
+                offset,
+                ..
+            } => {
+                let (_, number) = name.rsplit_once('/').unwrap();
+                Some((partition, number.parse().unwrap(), offset))
+            }
+            _ => None,
+        });
     begun.collect()
 }
 

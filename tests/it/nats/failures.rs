@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hookflow::error::Exit;
+use hookflow::metrics::{Counter, Gauge};
 use hookflow::source::nats::NatsSource;
 use hookflow::source::nats::settings::Acknowledge;
-use hookflow::tally::{Counter, Gauge};
 
 use super::job::{Job, distinct, numbers};
 use super::server::Server;
@@ -18,12 +18,12 @@ fn a_consumer_that_is_deleted_is_said_and_read_again_when_it_is_made_anew() {
         return;
     };
     let world = world.set_up();
-    let lane = world.publish_to_one_lane(0..10);
+    let partition = world.publish_to_one_lane(0..10);
     let mut job = Job::start(&world.settings);
     let parcels = job.take(10);
     job.settle_all(&parcels);
     until("all is acknowledged", || world.is_acknowledged());
-    world.delete_consumer(lane);
+    world.delete_consumer(partition);
     let said = job.says_in_time("1 consumers of the stream are gone");
     assert!(said.contains("hookflow setup"), "{said}");
     hookflow::source::nats::setup(&world.settings).unwrap();
@@ -49,9 +49,13 @@ fn messages_that_are_purged_before_they_were_read_are_said_and_counted() {
     let mut job = Job::with(Box::new(NatsSource::new(world.settings.clone())), 1);
     job.take(1);
     until("it is seen that messages wait", || {
-        job.tally.gauge(Gauge::SourceLag) > 900
+        job.metrics.gauge(Gauge::SourceLag) > 900
     });
-    let waits: u64 = world.consumers().iter().map(|lane| lane.num_pending).sum();
+    let waits: u64 = world
+        .consumers()
+        .iter()
+        .map(|partition| partition.num_pending)
+        .sum();
     world.wait(async {
         let stream = world.stream().await;
         stream.purge().await.unwrap();
@@ -76,9 +80,9 @@ fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     job.settle_all(&rest);
     assert!(job.end().is_none());
     let job = Job::start(&world.settings);
-    until("it begins", || !job.notices().is_empty());
+    until("it begins", || !job.partition_events().is_empty());
     assert_eq!(
-        job.condition.troubles(),
+        job.condition.problems(),
         [""; 0],
         "all that is there was read"
     );
@@ -120,14 +124,14 @@ fn a_consumer_made_anew_under_open_messages_ends_the_job() {
         };
         let world = world.set_up_with(acknowledge, Duration::from_secs(30));
         let begun = Instant::now();
-        let lane = world.publish_to_one_lane(0..10);
+        let partition = world.publish_to_one_lane(0..10);
         let mut job = Job::start(&world.settings);
         job.take(10);
         until(
             "the old consumer is old enough to be told from the new one",
             || begun.elapsed() > Duration::from_millis(200),
         );
-        world.delete_consumer(lane);
+        world.delete_consumer(partition);
         hookflow::source::nats::setup(&world.settings).unwrap();
         let failure = job.fails_in_time();
         assert_eq!(failure.exit, Exit::Watchdog);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hookflow::source::low_water::LowWater;
+use hookflow::metrics::Counter;
+use hookflow::source::commit_tracker::CommitTracker;
 use hookflow::source::nats::settings::Acknowledge;
-use hookflow::tally::Counter;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
@@ -23,12 +23,12 @@ fn what_is_open_is_handed_out_once_however_often_it_is_delivered() {
             return;
         };
         let world = world.set_up_with(acknowledge, LONG);
-        let lane = world.publish_to_one_lane(0..500);
+        let partition = world.publish_to_one_lane(0..500);
         let mut job = Job::start(&world.settings);
         let parcels = job.take(500);
         assert_eq!(numbers(&parcels), (0..500).collect::<Vec<_>>());
         for delivery in 1..=500 {
-            world.answer(lane, delivery, delivery, "-NAK");
+            world.answer(partition, delivery, delivery, "-NAK");
         }
         until("everything is delivered again", || {
             job.count(Counter::Redelivered) == 500
@@ -52,19 +52,19 @@ fn every_message_comes_once_in_the_order_of_its_tenant_and_all_is_acknowledged_i
         let mut job = Job::start(&world.settings);
         let parcels = job.take(5_000);
         assert_eq!(distinct(&parcels), (0..5_000).collect::<Vec<_>>());
-        let mut lanes: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        let mut partitions: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         for parcel in &parcels {
-            lanes
-                .entry(parcel.lane)
+            partitions
+                .entry(parcel.partition)
                 .or_default()
                 .extend(numbers([parcel]));
         }
         assert!(
-            lanes.len() > 10,
-            "a hundred tenants fall into {} lanes",
-            lanes.len()
+            partitions.len() > 10,
+            "a hundred tenants fall into {} partitions",
+            partitions.len()
         );
-        assert!(lanes.values().all(|lane| lane.is_sorted()));
+        assert!(partitions.values().all(|partition| partition.is_sorted()));
         job.settle_all(&parcels);
         until("all is acknowledged", || world.is_acknowledged());
         until("it is counted", || {
@@ -74,7 +74,7 @@ fn every_message_comes_once_in_the_order_of_its_tenant_and_all_is_acknowledged_i
     }
 }
 
-/// Settles the parcels of one lane in random order, and compares what the server holds acknowledged with the settled prefix.
+/// Settles the parcels of one partition in random order, and compares what the server holds acknowledged with the settled prefix.
 #[test]
 fn nothing_above_the_settled_prefix_is_acknowledged() {
     for acknowledge in BOTH {
@@ -85,26 +85,26 @@ fn nothing_above_the_settled_prefix_is_acknowledged() {
         };
         world.settings.batch_messages = 40;
         let world = world.set_up_with(acknowledge, LONG);
-        let lane = world.publish_to_one_lane(0..800);
+        let partition = world.publish_to_one_lane(0..800);
         let mut job = Job::start(&world.settings);
         let mut parcels = job.take(800);
         parcels.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
-        let mut settled = LowWater::default();
+        let mut settled = CommitTracker::default();
         for parcel in &parcels {
             if settled.settle(parcel.start, parcel.end) {
-                job.settle(lane, settled.floor());
+                job.settle(partition, settled.floor());
             }
-            // One lane, one publisher: ordinal n is sequence n + 1.
+            // One partition, one publisher: ordinal n is sequence n + 1.
             let floor = settled.floor();
             until("the settled prefix is acknowledged", || {
-                let there = world.consumer(lane).ack_floor.stream_sequence;
+                let there = world.consumer(partition).ack_floor.stream_sequence;
                 assert!(
                     there <= floor,
                     "{there} is acknowledged, and only {floor} are settled"
                 );
                 there == floor
             });
-            let open = world.consumer(lane).num_ack_pending as u64;
+            let open = world.consumer(partition).num_ack_pending as u64;
             assert_eq!(open, 800 - floor, "acknowledged above the settled prefix");
         }
         assert!(job.end().is_none());
@@ -152,7 +152,10 @@ fn what_was_read_and_not_handed_out_goes_back_at_once() {
     let mut job = Job::with(Box::new(source), 1);
     let first = job.take(1);
     until("all is delivered", || {
-        world.consumers().iter().all(|lane| lane.num_pending == 0)
+        world
+            .consumers()
+            .iter()
+            .all(|partition| partition.num_pending == 0)
     });
     job.settle_all(&first);
     assert!(job.end().is_none());

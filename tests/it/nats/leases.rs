@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt;
+use hookflow::metrics::Counter;
 use hookflow::source::nats::settings::Acknowledge;
-use hookflow::tally::Counter;
 
 use super::job::Job;
 use super::world::{World, throughout, until};
@@ -31,7 +31,7 @@ fn what_is_held_is_not_delivered_again() {
                     && world
                         .consumers()
                         .iter()
-                        .all(|lane| lane.num_redelivered == 0)
+                        .all(|partition| partition.num_redelivered == 0)
             },
         );
         job.settle_all(&parcels);
@@ -47,10 +47,10 @@ fn without_signs_of_work_it_is_delivered_again() {
         return;
     };
     let world = world.set_up_with(Acknowledge::Each, ACK_WAIT);
-    let lane = world.publish_to_one_lane(0..10);
+    let partition = world.publish_to_one_lane(0..10);
     let redelivered = world.wait(async {
         let stream = world.stream().await;
-        let name = world.settings.consumer_of(lane);
+        let name = world.settings.consumer_of(partition);
         let consumer: PullConsumer = stream.get_consumer(&name).await.unwrap();
         let ask = || consumer.fetch().max_messages(10).messages();
         assert_eq!(ask().await.unwrap().count().await, 10);
@@ -75,14 +75,14 @@ fn what_a_dead_reader_held_is_delivered_again_and_acknowledged_by_the_next() {
     };
     // So long that the others are delivered before.
     let world = world.set_up_with(Acknowledge::UpTo, 5 * ACK_WAIT);
-    let lane = world.publish_to_one_lane(0..10);
-    world.died_over(lane, 5);
+    let partition = world.publish_to_one_lane(0..10);
+    world.died_over(partition, 5);
     let mut job = Job::start(&world.settings);
     let later = job.take(5);
     job.settle_all(&later);
     // Acknowledging up to the tenth would acknowledge the five that a reader holds of which nothing is known.
     throughout(ACK_WAIT / 2, "what nobody settled was acknowledged", || {
-        world.consumer(lane).ack_floor.stream_sequence == 0
+        world.consumer(partition).ack_floor.stream_sequence == 0
     });
     let first = job.take(5);
     job.settle_all(&first);

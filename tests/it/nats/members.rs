@@ -1,16 +1,16 @@
-//! Members that share a stream's lanes.
+//! Members that share a stream's partitions.
 
 use std::time::Duration;
 
-use hookflow::source::nats::assign::Lanes;
+use hookflow::source::nats::assign::Partitions;
 use hookflow::source::nats::settings::{Acknowledge, Settings};
 
 use super::job::{Job, distinct};
 use super::world::{World, until};
 
-fn member(world: &World, lanes: &str) -> Settings {
+fn member(world: &World, partitions: &str) -> Settings {
     Settings {
-        lanes: Lanes::parse(lanes).unwrap(),
+        partitions: Partitions::parse(partitions).unwrap(),
         ..world.settings.clone()
     }
 }
@@ -24,11 +24,11 @@ fn two_members_have_every_message_between_them_once() {
     world.publish(0..4_000);
     let (first, second) = (member(&world, "1/2"), member(&world, "2/2"));
     let waits = |settings: &Settings| {
-        let lanes = settings
-            .lanes
+        let partitions = settings
+            .partitions
             .iter()
-            .map(|lane| world.consumer(lane).num_pending);
-        usize::try_from(lanes.sum::<u64>()).unwrap()
+            .map(|partition| world.consumer(partition).num_pending);
+        usize::try_from(partitions.sum::<u64>()).unwrap()
     };
     let (of_first, of_second) = (waits(&first), waits(&second));
     assert!(
@@ -41,16 +41,16 @@ fn two_members_have_every_message_between_them_once() {
         distinct(of_one.iter().chain(&of_other)),
         (0..4_000).collect::<Vec<_>>()
     );
-    assert!(of_one.iter().all(|parcel| parcel.lane < 16));
-    assert!(of_other.iter().all(|parcel| parcel.lane >= 16));
+    assert!(of_one.iter().all(|parcel| parcel.partition < 16));
+    assert!(of_other.iter().all(|parcel| parcel.partition >= 16));
 
     // One that stands still does not hold up the other.
     other.settle_all(&of_other);
-    until("the second member's lanes are acknowledged", || {
+    until("the second member's partitions are acknowledged", || {
         second
-            .lanes
+            .partitions
             .iter()
-            .all(|lane| world.consumer(lane).num_ack_pending == 0)
+            .all(|partition| world.consumer(partition).num_ack_pending == 0)
     });
     one.settle_all(&of_one);
     until("all is acknowledged", || world.is_acknowledged());
@@ -59,23 +59,23 @@ fn two_members_have_every_message_between_them_once() {
 
 #[test]
 fn two_readers_of_one_lane_are_told_of_and_acknowledge_nothing_that_the_other_holds() {
-    let Some(world) = World::new("overlapping lanes") else {
+    let Some(world) = World::new("overlapping partitions") else {
         return;
     };
     let world = world.set_up_with(Acknowledge::UpTo, Duration::from_secs(1));
-    let lane = world.publish_to_one_lane(0..20);
+    let partition = world.publish_to_one_lane(0..20);
     let mut one = Job::start(&world.settings);
     let held = one.take(20);
     let mut other = Job::start(&member(&world, "16-31,0-15"));
     until("the second one reads too", || {
-        world.consumer(lane).num_waiting > 1
+        world.consumer(partition).num_waiting > 1
     });
     world.publish_to_one_lane(20..2_000);
     let more = other.take(1);
     other.settle_all(&more);
-    other.says_in_time("give each lane to one member");
+    other.says_in_time("give each partition to one member");
     assert_eq!(
-        world.consumer(lane).ack_floor.stream_sequence,
+        world.consumer(partition).ack_floor.stream_sequence,
         0,
         "what the first holds was acknowledged"
     );

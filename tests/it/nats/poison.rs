@@ -6,10 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::postgres::Reader;
-use hookflow::sink::state::view::{DeadLetterView, StateReader};
-use hookflow::source::attempt::LaneAttempt;
+use hookflow::source::attempt::PartitionAttempt;
+use hookflow::state::StateStore;
+use hookflow::state::postgres::Reader;
+use hookflow::state::view::{DeadLetterView, StateReader};
 use tempfile::TempDir;
 
 use super::world::{LIMIT, World, until_or_say};
@@ -146,8 +146,8 @@ impl Place {
         ended
     }
 
-    /// What is kept of the lanes.
-    fn rows(&self) -> Vec<LaneAttempt> {
+    /// What is kept of the partitions.
+    fn rows(&self) -> Vec<PartitionAttempt> {
         self.postgres.open().attempts(JOB).unwrap()
     }
 

@@ -2,24 +2,24 @@
 
 use hookflow::event::Millis;
 use hookflow::source::nats::replay::{NatsReplay, Since};
-use hookflow::source::{Notice, Parcel};
+use hookflow::source::{PartitionEvent, Records};
 
 use super::job::{Job, numbers};
 use super::server::Server;
 use super::world::{World, until};
 
 /// Everything that a replay hands out, in order.
-fn replayed(world: &World, since: Since, until: Option<Millis>) -> Vec<Parcel> {
+fn replayed(world: &World, since: Since, until: Option<Millis>) -> Vec<Records> {
     let replay = NatsReplay::new(world.settings.clone(), since, until);
     rest(Job::with(Box::new(replay), 256), Vec::new())
 }
 
-fn rest(mut job: Job, mut parcels: Vec<Parcel>) -> Vec<Parcel> {
-    let mut notices = job.notices();
+fn rest(mut job: Job, mut parcels: Vec<Records>) -> Vec<Records> {
+    let mut partition_events = job.partition_events();
     until("the replay has ended", || {
         parcels.extend(std::iter::from_fn(|| job.next(std::time::Duration::ZERO)));
-        notices.extend(job.notices());
-        matches!(notices.last(), Some(Notice::Ended { .. }))
+        partition_events.extend(job.partition_events());
+        matches!(partition_events.last(), Some(PartitionEvent::Ended { .. }))
     });
     parcels.extend(std::iter::from_fn(|| job.next(std::time::Duration::ZERO)));
     assert!(job.end().is_none());
@@ -60,10 +60,9 @@ fn the_past_is_read_from_a_sequence_or_a_time_up_to_another() {
     assert_eq!(all(Since::Time(Millis(0)), Some(second)), range(0..1_000));
     assert_eq!(all(Since::Time(second), Some(second)), range(0..0));
     assert!(
-        world
-            .consumers()
-            .iter()
-            .all(|lane| lane.num_pending > 0 || lane.delivered.consumer_sequence == 0),
+        world.consumers().iter().all(
+            |partition| partition.num_pending > 0 || partition.delivered.consumer_sequence == 0
+        ),
         "live readers notice nothing"
     );
 }

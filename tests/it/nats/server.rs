@@ -61,7 +61,7 @@ impl Server {
         self.port
     }
 
-    /// Ends it as a crash does.
+    /// SourceContext it as a crash does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -45,25 +45,25 @@ impl World {
         self.wait(self.context.create_stream(config)).unwrap();
     }
 
-    /// Makes a lane's consumer anew with something changed.
-    fn with_consumer(&self, lane: u32, change: impl FnOnce(&mut pull::Config)) {
-        let mut config = self.consumer_config(lane);
+    /// Makes a partition's consumer anew with something changed.
+    fn with_consumer(&self, partition: u32, change: impl FnOnce(&mut pull::Config)) {
+        let mut config = self.consumer_config(partition);
         change(&mut config);
-        self.delete_consumer(lane);
+        self.delete_consumer(partition);
         let created = self
             .context
             .create_consumer_on_stream(config, &self.settings.stream);
         self.wait(created).unwrap();
     }
 
-    fn consumer_config(&self, lane: u32) -> pull::Config {
+    fn consumer_config(&self, partition: u32) -> pull::Config {
         self.wait(async {
             let stream = self
                 .context
                 .get_stream(&self.settings.stream)
                 .await
                 .unwrap();
-            let name = self.settings.consumer_of(lane);
+            let name = self.settings.consumer_of(partition);
             let consumer: async_nats::jetstream::consumer::PullConsumer =
                 stream.get_consumer(&name).await.unwrap();
             use async_nats::jetstream::consumer::FromConsumer;

@@ -1,12 +1,12 @@
-//! A lane over which processes died: one message at a time, in the order of the stream, whoever held them.
+//! A partition over which processes died: one message at a time, in the order of the stream, whoever held them.
 
 use std::path::Path;
 use std::time::Duration;
 
-use hookflow::source::attempt::LaneAttempt;
+use hookflow::metrics::Counter;
+use hookflow::source::attempt::PartitionAttempt;
 use hookflow::source::nats::settings::Acknowledge;
-use hookflow::source::{Parcel, Record};
-use hookflow::tally::Counter;
+use hookflow::source::{Record, Records};
 
 use super::job::Job;
 use super::server::Server;
@@ -15,8 +15,8 @@ use crate::broker::suspicion::{Suspicion, Written, singly};
 
 const ACK_WAIT: Duration = Duration::from_secs(1);
 
-fn suspicion(lane: u32, row: LaneAttempt, written: &Written) -> Box<Suspicion> {
-    Suspicion::new(format!(" lane {lane} of "), row, written)
+fn suspicion(partition: u32, row: PartitionAttempt, written: &Written) -> Box<Suspicion> {
+    Suspicion::new(format!(" partition {partition} of "), row, written)
 }
 
 /// The number in a message, and whether it is condemned.
@@ -39,15 +39,15 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
             return;
         };
         let world = world.set_up_with(acknowledge, ACK_WAIT);
-        let lane = world.publish_to_one_lane(0..9);
-        world.died_over(lane, 5);
+        let partition = world.publish_to_one_lane(0..9);
+        world.died_over(partition, 5);
         let written = Written::default();
-        let row = LaneAttempt {
+        let row = PartitionAttempt {
             running: true,
             named: Some((3, 4)),
             ..singly()
         };
-        let mut job = Job::guarded(&world.settings, suspicion(lane, row, &written));
+        let mut job = Job::guarded(&world.settings, suspicion(partition, row, &written));
         // What settled before the third was named goes first, then that alone, then one after the other.
         let mut expected = vec![vec![(0, false), (1, false)], vec![(2, true)]];
         expected.extend((3..9).map(|number| vec![(number, false)]));
@@ -65,12 +65,12 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
             job.settle_all(&parcels);
         }
         until("all is acknowledged", || world.is_acknowledged());
-        until("the lane is trusted", || {
-            let rows: Vec<LaneAttempt> = written.lock().unwrap().clone();
-            let last = rows
-                .iter()
-                .rev()
-                .find(|row| row.lane.contains(&format!(" lane {lane} of ")));
+        until("the partition is trusted", || {
+            let rows: Vec<PartitionAttempt> = written.lock().unwrap().clone();
+            let last = rows.iter().rev().find(|row| {
+                row.partition
+                    .contains(&format!(" partition {partition} of "))
+            });
             last.is_some_and(|row| row.deaths == 0 && row.condemned.is_none())
         });
         assert!(job.end().is_none());
@@ -78,7 +78,7 @@ fn messages_of_a_suspect_lane_go_singly_and_in_order_whoever_held_them() {
 }
 
 /// One message, and nothing else before it is settled.
-fn one(job: &mut Job) -> (u64, Parcel) {
+fn one(job: &mut Job) -> (u64, Records) {
     let mut parcels = job.take(1);
     let parcel = parcels.pop().unwrap();
     assert_eq!(parcel.records.len(), 1);
@@ -92,20 +92,20 @@ fn what_the_dead_gave_back_first_is_acknowledged_though_it_was_delivered_before(
         return;
     };
     let world = world.set_up_with(Acknowledge::UpTo, ACK_WAIT);
-    let lane = world.publish_to_one_lane(0..4);
-    world.died_over(lane, 4);
+    let partition = world.publish_to_one_lane(0..4);
+    world.died_over(partition, 4);
     // So these are delivered again at once, and the first two when the server's patience is over.
     for delivery in [3, 4] {
-        world.answer(lane, delivery, delivery, "-NAK");
+        world.answer(partition, delivery, delivery, "-NAK");
     }
     let written = Written::default();
-    let mut job = Job::guarded(&world.settings, suspicion(lane, singly(), &written));
+    let mut job = Job::guarded(&world.settings, suspicion(partition, singly(), &written));
     for number in 0..4 {
         let (came, parcel) = one(&mut job);
         assert_eq!(came, number);
         job.settle_all(&[parcel]);
         until("it is acknowledged", || {
-            let info = world.consumer(lane);
+            let info = world.consumer(partition);
             info.ack_floor.stream_sequence == number + 1
                 && info.num_ack_pending as u64 == 3 - number
         });
@@ -133,7 +133,7 @@ fn kept(state: &[u8]) -> Option<(u64, u64)> {
     Some((numbers[1], numbers[3]))
 }
 
-/// The state of a lane's consumer, once that is what is written down.
+/// The state of a partition's consumer, once that is what is written down.
 fn state_at(path: &Path, expected: (u64, u64)) -> Vec<u8> {
     let mut state = Vec::new();
     until("the deliveries are written down", || {
@@ -151,12 +151,15 @@ fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
             return;
         };
         let world = World::on(&server.url()).set_up_with(acknowledge, ACK_WAIT);
-        let lane = world.publish_to_one_lane(0..4);
+        let partition = world.publish_to_one_lane(0..4);
         let written = Written::default();
-        let mut job = Job::guarded(&world.settings, suspicion(lane, singly(), &written));
+        let mut job = Job::guarded(&world.settings, suspicion(partition, singly(), &written));
         let (came, first) = one(&mut job);
         assert_eq!(came, 0);
-        let (stream, consumer) = (&world.settings.stream, world.settings.consumer_of(lane));
+        let (stream, consumer) = (
+            &world.settings.stream,
+            world.settings.consumer_of(partition),
+        );
         let path = server.state_of(stream, &consumer);
         let state = state_at(&path, (0, 4));
         job.settle_all(&[first]);
@@ -165,9 +168,9 @@ fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
         server.kill();
         std::fs::write(&path, state).unwrap();
         server.start_again();
-        assert_eq!(world.consumer(lane).ack_floor.stream_sequence, 0);
+        assert_eq!(world.consumer(partition).ack_floor.stream_sequence, 0);
         let says = || {
-            let (troubles, failure) = (job.condition.troubles(), job.condition.take_failure());
+            let (troubles, failure) = (job.condition.problems(), job.condition.take_failure());
             format!("the first is delivered again: {troubles:?}, {failure:?}")
         };
         until_or_say(says, || job.count(Counter::Redelivered) > 0);
@@ -192,18 +195,24 @@ fn what_the_server_has_forgotten_comes_though_much_was_open() {
     let world = World::on(&server.url()).set_up_with(Acknowledge::UpTo, ACK_WAIT);
     // However little is in work, the reader asks for so many.
     let (many, more) = (256, 3);
-    let lane = world.publish_to_one_lane(0..many);
-    let once = LaneAttempt {
+    let partition = world.publish_to_one_lane(0..many);
+    let once = PartitionAttempt {
         deaths: 1,
         ..singly()
     };
-    let mut job = Job::guarded(&world.settings, suspicion(lane, once, &Written::default()));
+    let mut job = Job::guarded(
+        &world.settings,
+        suspicion(partition, once, &Written::default()),
+    );
     let first = job.take(1);
-    let path = server.state_of(&world.settings.stream, &world.settings.consumer_of(lane));
+    let path = server.state_of(
+        &world.settings.stream,
+        &world.settings.consumer_of(partition),
+    );
     let state = state_at(&path, (0, many));
     world.publish_to_one_lane(many..many + more);
     until("all is delivered", || {
-        world.consumer(lane).delivered.stream_sequence == many + more
+        world.consumer(partition).delivered.stream_sequence == many + more
     });
     // And has come, of which nothing is seen: the first are in work, alone.
     job.is_quiet(ACK_WAIT / 2);
@@ -237,21 +246,24 @@ fn a_suspect_lane_with_much_waiting_leaves_others_their_turn() {
     let suspect = world.publish_as("one", 0..9);
     let tenants = (2..).map(|number| format!("tenant {number}"));
     let published = tenants.map(|tenant| world.publish_as(&tenant, 100..101));
-    let other = published.take(50).find(|lane| *lane > suspect);
-    assert!(other.is_some(), "no tenant is of a later lane");
+    let other = published.take(50).find(|partition| *partition > suspect);
+    assert!(other.is_some(), "no tenant is of a later partition");
     let written = Written::default();
     let mut job = Job::guarded(&world.settings, suspicion(suspect, singly(), &written));
     let first = job.take(1);
     // By then the messages of all have come.
     job.is_quiet(ACK_WAIT);
     job.settle_all(&first);
-    let mut lanes = vec![first[0].lane];
+    let mut partitions = vec![first[0].partition];
     for _ in 0..2 {
         let parcels = job.take(1);
-        lanes.push(parcels[0].lane);
+        partitions.push(parcels[0].partition);
         job.settle_all(&parcels);
     }
-    assert!(lanes.contains(&suspect), "{lanes:?}");
-    assert!(lanes.iter().any(|lane| *lane != suspect), "{lanes:?}");
+    assert!(partitions.contains(&suspect), "{partitions:?}");
+    assert!(
+        partitions.iter().any(|partition| *partition != suspect),
+        "{partitions:?}"
+    );
     assert!(job.end().is_none());
 }

@@ -7,7 +7,7 @@ use hookflow::event::{Delivery, Provider, User};
 use hookflow::source::message::subject::push_token;
 use hookflow::source::nats::publisher::{Outgoing, Published, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
-use hookflow::source::nats::{assign::Lanes, setup};
+use hookflow::source::nats::{assign::Partitions, setup};
 use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
 
@@ -33,7 +33,7 @@ pub fn settings(connection: Connection) -> Settings {
         stream: name.clone(),
         subject: name.clone(),
         consumer: name,
-        lanes: Lanes::all(),
+        partitions: Partitions::all(),
         acknowledge: Acknowledge::UpTo,
         ack_wait: Duration::from_secs(30),
         ack_pending_max: 20_000,
@@ -107,7 +107,7 @@ impl World {
         publish(&self.settings.connection, messages, Pace::default()).unwrap()
     }
 
-    /// Publishes them all as one tenant's, so that they are of one lane, whose number is answered.
+    /// Publishes them all as one tenant's, so that they are of one partition, whose number is answered.
     pub fn publish_to_one_lane(&self, numbers: std::ops::Range<u64>) -> u32 {
         self.publish_as("one", numbers)
     }
@@ -132,11 +132,11 @@ impl World {
         subject.split('.').nth(1).unwrap().parse().unwrap()
     }
 
-    /// A reader took so many messages of a lane, and died.
-    pub fn died_over(&self, lane: u32, messages: usize) {
+    /// A reader took so many messages of a partition, and died.
+    pub fn died_over(&self, partition: u32, messages: usize) {
         self.wait(async {
             use futures_util::StreamExt;
-            let name = self.settings.consumer_of(lane);
+            let name = self.settings.consumer_of(partition);
             let consumer: consumer::PullConsumer =
                 self.stream().await.get_consumer(&name).await.unwrap();
             let taken = consumer.fetch().max_messages(messages).messages();
@@ -157,20 +157,20 @@ impl World {
         self.wait(async { self.stream().await.cached_info().state.clone() })
     }
 
-    /// What the server says of a lane's consumer.
-    pub fn consumer(&self, lane: u32) -> consumer::Info {
+    /// What the server says of a partition's consumer.
+    pub fn consumer(&self, partition: u32) -> consumer::Info {
         self.wait(async {
-            let name = self.settings.consumer_of(lane);
+            let name = self.settings.consumer_of(partition);
             self.stream().await.consumer_info(name).await.unwrap()
         })
     }
 
-    /// What the server says of all lanes' consumers.
+    /// What the server says of all partitions' consumers.
     pub fn consumers(&self) -> Vec<consumer::Info> {
         self.settings
-            .lanes
+            .partitions
             .iter()
-            .map(|lane| self.consumer(lane))
+            .map(|partition| self.consumer(partition))
             .collect()
     }
 
@@ -180,9 +180,9 @@ impl World {
         self.consumers().iter().all(done)
     }
 
-    /// Deletes a lane's consumer.
-    pub fn delete_consumer(&self, lane: u32) {
-        let name = self.settings.consumer_of(lane);
+    /// Deletes a partition's consumer.
+    pub fn delete_consumer(&self, partition: u32) {
+        let name = self.settings.consumer_of(partition);
         let deleted = self
             .context
             .delete_consumer_from_stream(name, &self.settings.stream);
@@ -196,8 +196,8 @@ impl World {
     }
 
     /// Sends an answer to a delivery, as if we were its reader.
-    pub fn answer(&self, lane: u32, sequence: u64, delivery: u64, what: &'static str) {
-        let (stream, consumer) = (&self.settings.stream, self.settings.consumer_of(lane));
+    pub fn answer(&self, partition: u32, sequence: u64, delivery: u64, what: &'static str) {
+        let (stream, consumer) = (&self.settings.stream, self.settings.consumer_of(partition));
         let subject = format!("$JS.ACK.{stream}.{consumer}.1.{sequence}.{delivery}.0.0");
         let client = self.context.client();
         self.wait(async {

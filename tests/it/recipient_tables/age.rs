@@ -1,8 +1,8 @@
 //! The limit of age: what was sent long ago is not loaded, and not held in memory where it was loaded before.
 
 use hookflow::event::Millis;
-use hookflow::sink::state::sqlite::Reader;
-use hookflow::sink::state::view::StateReader;
+use hookflow::state::sqlite::Reader;
+use hookflow::state::view::StateReader;
 
 use super::member::{Member, Settings, hookflow};
 use super::place::{self, User, sent};

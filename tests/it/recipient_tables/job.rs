@@ -1,9 +1,9 @@
 //! Events first, rows later: the real program ends where it would have ended had it known all rows from the start.
 
 use hookflow::enrich::tables::Server;
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::StateReader;
+use hookflow::state::StateStore;
+use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::view::StateReader;
 
 use super::age::delivered;
 use super::member::{Member, Settings};

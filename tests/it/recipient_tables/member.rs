@@ -169,7 +169,7 @@ impl Member {
         std::fs::read_to_string(&self.errors).unwrap_or_default()
     }
 
-    /// Ends it as an outage of power would.
+    /// SourceContext it as an outage of power would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use hookflow::enrich::tables::Server;
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::postgres::Reader;
-use hookflow::sink::state::view::StateReader;
+use hookflow::state::StateStore;
+use hookflow::state::postgres::Reader;
+use hookflow::state::view::StateReader;
 use serde_json::Value;
 
 use super::member::{Member, Settings, hookflow};

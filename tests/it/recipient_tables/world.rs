@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use hookflow::enrich::snapshot::GivenRow;
 use hookflow::event::Millis;
+use hookflow::log::{Filter, parquet};
 use hookflow::recipient::RecipientRow;
-use hookflow::sink::log::{Filter, parquet};
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::sqlite::{Reader, SqliteStore};
-use hookflow::sink::state::view::{Export, StateReader};
+use hookflow::state::StateStore;
+use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::view::{Export, StateReader};
 use serde_json::Value;
 use tempfile::TempDir;
 

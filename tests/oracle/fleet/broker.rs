@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::stack::Stack;
 
-/// How far a broker's lanes are acknowledged.
+/// How far a broker's partitions are acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// By lane: every message of a lower position is acknowledged.
+    /// By partition: every message of a lower position is acknowledged.
     pub floors: BTreeMap<u32, u64>,
     /// Messages that are not acknowledged.
     pub open: u64,
@@ -26,7 +26,7 @@ impl Standing {
 /// A message that a broker holds.
 #[derive(Clone, Debug)]
 pub struct Message {
-    pub lane: u32,
+    pub partition: u32,
     pub position: u64,
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use hookflow::event::Millis;
-use hookflow::sink::log::LoggedEvent;
-use hookflow::sink::state::view::Export;
+use hookflow::log::LoggedEvent;
+use hookflow::state::view::Export;
 
 /// By state row: the kinds of its events that bear no time of their own. Any copy's time of receipt is right for those.
 type Timeless = BTreeMap<[String; 3], BTreeSet<String>>;

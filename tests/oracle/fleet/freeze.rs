@@ -93,20 +93,20 @@ fn judge(
     for message in fleet.messages() {
         let content = contents.content(&message);
         let [state, log] = [in_state(content, durable), in_log(content, durable)];
-        if message.position >= standing.floors[&message.lane] {
+        if message.position >= standing.floors[&message.partition] {
             found.open += 1;
             found.halves += usize::from(state != log);
             continue;
         }
         found.acknowledged += 1;
         if !(state && log) {
-            early.insert((message.lane, message.position, state, log));
+            early.insert((message.partition, message.position, state, log));
         }
     }
     match early.first() {
         None => Ok(found),
-        Some((lane, position, state, log)) => Err(format!(
-            "{} of {} acknowledged messages were not durable when it froze, first {position} of lane {lane} (in the state \
+        Some((partition, position, state, log)) => Err(format!(
+            "{} of {} acknowledged messages were not durable when it froze, first {position} of partition {partition} (in the state \
              store: {state}, in the log: {log})",
             early.len(),
             found.acknowledged

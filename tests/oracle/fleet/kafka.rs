@@ -51,7 +51,7 @@ fn taken(message: &BorrowedMessage<'_>) -> Message {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
     Message {
-        lane: message.partition().unsigned_abs(),
+        partition: message.partition().unsigned_abs(),
         position: number(message.offset()),
         headers: headers
             .map(|header| (header.key.to_owned(), text(header.value)))
@@ -101,16 +101,16 @@ impl Broker for Kafka {
         // Looked at after what is committed, so that they are behind it; a broker that has just started may not know that yet.
         let ends = ends(&consumer, name)?;
         let mut standing = Standing::default();
-        for partition in committed.ok()?.elements() {
-            partition.error().ok()?;
-            let lane = partition.partition().unsigned_abs();
-            let floor = match partition.offset() {
+        for element in committed.ok()?.elements() {
+            element.error().ok()?;
+            let partition = element.partition().unsigned_abs();
+            let floor = match element.offset() {
                 Offset::Offset(offset) => number(offset),
                 _ => 0,
             };
-            standing.floors.insert(lane, floor);
+            standing.floors.insert(partition, floor);
             standing.acknowledged += floor;
-            standing.open += ends[&lane].checked_sub(floor)?;
+            standing.open += ends[&partition].checked_sub(floor)?;
         }
         Some(standing)
     }
@@ -125,7 +125,9 @@ impl Broker for Kafka {
             // Errors pass: the client mends its connections by itself.
             let next = || taken(&consumer.poll(PATIENCE)?.ok()?).into();
             let message: Message = until("the next message comes", next);
-            left.retain(|lane, end| *lane != message.lane || message.position + 1 < *end);
+            left.retain(|partition, end| {
+                *partition != message.partition || message.position + 1 < *end
+            });
             messages.push(message);
         }
         messages

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hookflow::sink::log::clickhouse;
-use hookflow::sink::log::{Filter, LoggedEvent};
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::postgres::{self, PostgresStore};
-use hookflow::sink::state::view::Export;
+use hookflow::log::clickhouse;
+use hookflow::log::{Filter, LoggedEvent};
+use hookflow::state::StateStore;
+use hookflow::state::postgres::{self, PostgresStore};
+use hookflow::state::view::Export;
 
 use super::broker::{Broker, Message, Standing};
 use super::durable::{State, logged};

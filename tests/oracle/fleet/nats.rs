@@ -1,4 +1,4 @@
-//! NATS: each member has half of the lanes, and the consumer of a lane knows up to where it is acknowledged.
+//! NATS: each member has half of the partitions, and the consumer of a partition knows up to where it is acknowledged.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn settings(stack: &Stack, name: &str) -> nats::Settings {
         stream: name.to_owned(),
         subject: name.to_owned(),
         consumer: name.to_owned(),
-        lanes: nats::assign::Lanes::all(),
+        partitions: nats::assign::Partitions::all(),
         acknowledge: Acknowledge::UpTo,
         ack_wait: ACK_WAIT,
         ack_pending_max: 1,
@@ -44,8 +44,8 @@ fn settings(stack: &Stack, name: &str) -> nats::Settings {
     }
 }
 
-/// The lane of a subject, which stands behind the name.
-fn lane(subject: &str) -> u32 {
+/// The partition of a subject, which stands behind the name.
+fn partition(subject: &str) -> u32 {
     subject.split('.').nth(1).unwrap().parse().unwrap()
 }
 
@@ -53,7 +53,7 @@ fn taken(message: &async_nats::jetstream::Message) -> Message {
     let headers = message.headers.iter().flat_map(|headers| headers.iter());
     let text = |values: &[async_nats::HeaderValue]| values[0].as_str().to_owned();
     Message {
-        lane: lane(&message.subject),
+        partition: partition(&message.subject),
         position: message.info().unwrap().stream_sequence,
         headers: headers
             .map(|(name, values)| (name.to_string(), text(values)))
@@ -95,10 +95,10 @@ impl Broker for Nats {
             nats::stream::find(&context, &settings).await.ok()
         })?;
         let mut standing = Standing::default();
-        for lane in settings.lanes.iter() {
-            let consumer = found.consumer(&settings, lane)?;
+        for partition in settings.partitions.iter() {
+            let consumer = found.consumer(&settings, partition)?;
             let floor = consumer.ack_floor.stream_sequence + 1;
-            standing.floors.insert(lane, floor);
+            standing.floors.insert(partition, floor);
             standing.open += consumer.num_pending + consumer.num_ack_pending as u64;
         }
         // Looked at before the consumers were: at least so many.

@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hookflow::edge::Point;
+use hookflow::failpoint::Failpoint;
 
 use super::broker::Broker;
 use super::kafka::Kafka;
@@ -19,33 +19,33 @@ use crate::process;
 use crate::seeds::each;
 
 /// Edges that the state store's server has in common with the embedded store: passed here once more, towards the server.
-const STORE: [Point; 10] = [
-    Point::StoreOpen,
-    Point::StoreMigrate,
-    Point::StoreApply,
-    Point::StoreBury,
-    Point::StoreLoadBegin,
-    Point::StoreLoad,
-    Point::StoreLoadEnd,
-    Point::StoreDeadline,
-    Point::StoreRelay,
-    Point::SourceSettle,
+const STORE: [Failpoint; 10] = [
+    Failpoint::StoreOpen,
+    Failpoint::StoreMigrate,
+    Failpoint::StoreApply,
+    Failpoint::StoreBury,
+    Failpoint::StoreLoadBegin,
+    Failpoint::StoreLoad,
+    Failpoint::StoreLoadEnd,
+    Failpoint::StoreDeadline,
+    Failpoint::StoreRelay,
+    Failpoint::SourceSettle,
 ];
 
 /// Edges that are other ones, or lie elsewhere in time, with another broker.
-const BROKER: [Point; 6] = [
-    Point::SourceConnect,
-    Point::SourceFetch,
-    Point::SourceAcknowledge,
-    Point::SourceSettle,
-    Point::StoreAttempts,
-    Point::LogInsert,
+const BROKER: [Failpoint; 6] = [
+    Failpoint::SourceConnect,
+    Failpoint::SourceFetch,
+    Failpoint::SourceAcknowledge,
+    Failpoint::SourceSettle,
+    Failpoint::StoreAttempts,
+    Failpoint::LogInsert,
 ];
 
 /// One death.
 struct Case<'a> {
     fleet: Fleet<'a>,
-    point: Point,
+    point: Failpoint,
     moment: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl Case<'_> {
     fn make(&mut self) -> Result<bool, String> {
         let mut command = self.fleet.hookflow();
         command.arg("migrate").env("HOOKFLOW_POINTS", self.passed());
-        let dies = matches!(self.point, Point::LogMigrate | Point::StoreMigrate);
+        let dies = matches!(self.point, Failpoint::LogMigrate | Failpoint::StoreMigrate);
         let has_died = match dies {
             true => died(process::run(self.crashing(command), "migrate")?)?,
             false => false,
@@ -133,9 +133,9 @@ fn ends(member: Child) -> Result<bool, String> {
 }
 
 /// What is to be seen of a point: towards each broker, if it is an edge towards brokers.
-fn name(broker: &dyn Broker, point: Point) -> String {
+fn name(broker: &dyn Broker, point: Failpoint) -> String {
     match point {
-        Point::SourceConnect | Point::SourceFetch | Point::SourceAcknowledge => {
+        Failpoint::SourceConnect | Failpoint::SourceFetch | Failpoint::SourceAcknowledge => {
             format!("{} of {}", point.name(), broker.service())
         }
         _ => point.name().to_owned(),
@@ -150,7 +150,7 @@ struct Seen {
 }
 
 /// The edges of the first broker's members, and those of the other one's that are not the same.
-fn cases(brokers: [&dyn Broker; 2]) -> Vec<(&dyn Broker, Point, &'static str)> {
+fn cases(brokers: [&dyn Broker; 2]) -> Vec<(&dyn Broker, Failpoint, &'static str)> {
     let first = SERVERS.iter().chain(&STORE);
     let first = first.map(|point| (brokers[0], *point));
     let second = BROKER.iter().map(|point| (brokers[1], *point));

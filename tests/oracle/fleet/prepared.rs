@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use hookflow::sink::log::{Filter, LoggedEvent, parquet};
-use hookflow::sink::state::StateStore;
-use hookflow::sink::state::sqlite::SqliteStore;
-use hookflow::sink::state::view::Export;
+use hookflow::log::{Filter, LoggedEvent, parquet};
+use hookflow::state::StateStore;
+use hookflow::state::sqlite::SqliteStore;
+use hookflow::state::view::Export;
 
 use super::contents::Contents;
 use crate::judge::judge;

@@ -6,15 +6,15 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::event::{Event, Kind, Millis, ReasonCode};
 use crate::key::{Bucket, Identity, JoinKey, Shard};
-use crate::sink::log::memory::{MemoryLog, Rows};
-use crate::sink::log::{LogRow, Version};
-use crate::sink::state::view::Export;
-use crate::sink::state::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LaneAttempt, LatePage, LoadId, LoadKind,
-    LoadSummary, Loaded, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+use crate::log::memory::{MemoryLog, Rows};
+use crate::log::{LogRow, Version};
+use crate::metrics::{Counter, Metrics};
+use crate::state::view::Export;
+use crate::state::{
+    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadSummary,
+    Loaded, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
+    StateEvent, StateStore,
 };
-use crate::tally::{Counter, Tally};
 
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
 #[derive(Default)]
@@ -82,10 +82,10 @@ impl StateStore for Stub {
     fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
         Err(error(Class::Bug))
     }
-    fn attempts(&mut self, _: &str) -> Result<Vec<LaneAttempt>, SinkError> {
+    fn attempts(&mut self, _: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
         Err(error(Class::Bug))
     }
-    fn note_attempts(&mut self, _: &str, _: &[LaneAttempt]) -> Result<(), SinkError> {
+    fn note_attempts(&mut self, _: &str, _: &[PartitionAttempt]) -> Result<(), SinkError> {
         Err(error(Class::Bug))
     }
     fn relay(&mut self, _: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
@@ -102,7 +102,7 @@ fn state_writer(buried: &Shared<Reject>) -> WriterThread<StateTarget> {
         buried: Arc::clone(buried),
         parked: 0,
     };
-    let target = StateTarget::new(Box::new(store), Tally::new([]));
+    let target = StateTarget::new(Box::new(store), Metrics::new([]));
     spawn(&settings(), target, clock(), |_| {}).unwrap()
 }
 
@@ -148,7 +148,7 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let rows = Rows::default();
     let log = MemoryLog::open(Rows::clone(&rows)).refusing([Identity(2), Identity(5)]);
     let burier = StateHandle::new(state.handle().clone()).burier();
-    let target = LogTarget::new(Box::new(log), burier, Tally::new([]));
+    let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let (sender, replies) = unbounded();
     let job = Job::log(
@@ -178,12 +178,12 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
 #[test]
 fn the_state_store_answers_with_outcomes_and_buries_its_own() {
     let buried: Shared<Reject> = Shared::default();
-    let tally = Tally::new([]);
+    let metrics = Metrics::new([]);
     let store = Stub {
         buried: Arc::clone(&buried),
         parked: 0,
     };
-    let target = StateTarget::new(Box::new(store), Arc::clone(&tally));
+    let target = StateTarget::new(Box::new(store), Arc::clone(&metrics));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let event = |time| StateEvent {
         identity: Identity(1),
@@ -210,7 +210,7 @@ fn the_state_store_answers_with_outcomes_and_buries_its_own() {
     let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
     let done = Verdict::Done(Outcome::LoggedOnly);
     assert_eq!(verdicts, [done, Verdict::DeadLetter, done]);
-    assert_eq!(tally.get(Counter::RecipientsChanged), 2);
+    assert_eq!(metrics.get(Counter::RecipientsChanged), 2);
     let buried = buried.lock().unwrap().clone();
     assert_eq!((buried[0].stage, buried[0].index), (Stage::State, 1));
     writer.drain();

@@ -1,16 +1,16 @@
-//! Whole lives of a process over lanes with messages that kill it, as properties.
+//! Whole lives of a process over partitions with messages that kill it, as properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::source::guard::{Guard, LaneAttempt, Permit};
+use crate::source::guard::{Guard, PartitionAttempt, Permit};
 
-/// A process over lanes of messages, some of which kill it when they are handed out; the broker and the store survive.
+/// A process over partitions of messages, some of which kill it when they are handed out; the broker and the store survive.
 #[derive(Debug)]
 struct World {
-    lanes: Vec<Lane>,
-    store: BTreeMap<String, LaneAttempt>,
+    partitions: Vec<Partition>,
+    store: BTreeMap<String, PartitionAttempt>,
     letters: BTreeSet<(usize, u64)>,
     handed_out: BTreeSet<(usize, u64)>,
     deaths: u32,
@@ -19,7 +19,7 @@ struct World {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Partition {
     messages: u64,
     poison: BTreeSet<u64>,
     /// What the broker knows to be settled.
@@ -42,14 +42,14 @@ struct Life {
 }
 
 impl World {
-    fn new(lanes: &[(u64, Vec<u64>)]) -> Self {
-        let lane = |(messages, poison): &(u64, Vec<u64>)| Lane {
+    fn new(partitions: &[(u64, Vec<u64>)]) -> Self {
+        let partition = |(messages, poison): &(u64, Vec<u64>)| Partition {
             messages: *messages,
             poison: poison.iter().map(|at| at % (*messages).max(1)).collect(),
             committed: 0,
         };
         Self {
-            lanes: lanes.iter().map(lane).collect(),
+            partitions: partitions.iter().map(partition).collect(),
             store: BTreeMap::new(),
             letters: BTreeSet::new(),
             handed_out: BTreeSet::new(),
@@ -59,16 +59,16 @@ impl World {
     }
 
     fn poison(&self) -> BTreeSet<(usize, u64)> {
-        let lanes = self.lanes.iter().enumerate();
-        lanes
-            .flat_map(|(lane, one)| one.poison.iter().map(move |at| (lane, *at)))
+        let partitions = self.partitions.iter().enumerate();
+        partitions
+            .flat_map(|(partition, one)| one.poison.iter().map(move |at| (partition, *at)))
             .collect()
     }
 
     fn all(&self) -> BTreeSet<(usize, u64)> {
-        let lanes = self.lanes.iter().enumerate();
-        lanes
-            .flat_map(|(lane, one)| (0..one.messages).map(move |at| (lane, at)))
+        let partitions = self.partitions.iter().enumerate();
+        partitions
+            .flat_map(|(partition, one)| (0..one.messages).map(move |at| (partition, at)))
             .collect()
     }
 
@@ -86,8 +86,8 @@ impl World {
 
     /// The broker has not kept so much of what it knew.
     fn forget(&mut self, settled: u64) {
-        for lane in &mut self.lanes {
-            lane.committed = lane.committed.saturating_sub(settled);
+        for partition in &mut self.partitions {
+            partition.committed = partition.committed.saturating_sub(settled);
         }
     }
 
@@ -95,37 +95,42 @@ impl World {
         for row in guard.to_write() {
             // From here on something may be in work for which nobody gave a word.
             self.told &= !row.running;
-            self.store.insert(row.lane.clone(), row);
+            self.store.insert(row.partition.clone(), row);
         }
         guard.written();
     }
 
-    /// One life of the process; whether it came to the end of all lanes.
+    /// One life of the process; whether it came to the end of all partitions.
     fn live(&mut self, life: Life) -> bool {
         if self.told {
-            self.store.values_mut().for_each(LaneAttempt::told);
+            self.store.values_mut().for_each(PartitionAttempt::told);
         }
         let mut guard = Guard::default();
-        let mut next: Vec<u64> = self.lanes.iter().map(|lane| lane.committed).collect();
-        for (at, lane) in self.lanes.iter().enumerate() {
-            let name = format!("lane {at}");
+        let mut next: Vec<u64> = self
+            .partitions
+            .iter()
+            .map(|partition| partition.committed)
+            .collect();
+        for (at, partition) in self.partitions.iter().enumerate() {
+            let name = format!("partition {at}");
             let kept = self.store.get(&name).cloned();
-            guard.begin(at as u32, &name, lane.committed, kept);
+            guard.begin(at as u32, &name, partition.committed, kept);
         }
         let mut work: Vec<(usize, u64)> = Vec::new();
         let mut settled: Vec<(usize, u64)> = Vec::new();
         let mut runs = 0;
         loop {
             let mut moved = false;
-            for lane in guard.in_turn(0..next.len() as u32) {
-                let lane = lane as usize;
-                let waiting = usize::try_from(self.lanes[lane].messages - next[lane]).unwrap();
-                let from = next[lane];
+            for partition in guard.in_turn(0..next.len() as u32) {
+                let partition = partition as usize;
+                let waiting =
+                    usize::try_from(self.partitions[partition].messages - next[partition]).unwrap();
+                let from = next[partition];
                 let waiting = waiting.min(life.parcel);
-                let mut permit = guard.permit(lane as u32, waiting, |n| from + n as u64);
+                let mut permit = guard.permit(partition as u32, waiting, |n| from + n as u64);
                 if permit == Permit::Wait {
                     self.write(&mut guard);
-                    permit = guard.permit(lane as u32, waiting, |n| from + n as u64);
+                    permit = guard.permit(partition as u32, waiting, |n| from + n as u64);
                 }
                 let (count, dead) = match permit {
                     Permit::Wait => continue,
@@ -136,17 +141,17 @@ impl World {
                 let end = from + count as u64;
                 for at in from..end {
                     if dead {
-                        self.letters.insert((lane, at));
-                    } else if self.lanes[lane].poison.contains(&at) {
+                        self.letters.insert((partition, at));
+                    } else if self.partitions[partition].poison.contains(&at) {
                         self.deaths += 1;
                         return false;
                     } else {
-                        self.handed_out.insert((lane, at));
+                        self.handed_out.insert((partition, at));
                     }
                 }
-                next[lane] = end;
-                guard.handed_out(lane as u32, end);
-                work.push((lane, end));
+                next[partition] = end;
+                guard.handed_out(partition as u32, end);
+                work.push((partition, end));
             }
             if life.runs.is_some_and(|most| runs >= most) && !work.is_empty() {
                 self.deaths += u32::from(!life.tells);
@@ -158,9 +163,9 @@ impl World {
                 moved = true;
             }
             while settled.len() > life.commit_lag || (!moved && !settled.is_empty()) {
-                let (lane, end) = settled.remove(0);
-                self.lanes[lane].committed = end;
-                guard.settled(lane as u32, end);
+                let (partition, end) = settled.remove(0);
+                self.partitions[partition].committed = end;
+                guard.settled(partition as u32, end);
                 moved = true;
             }
             if !moved {
@@ -191,16 +196,16 @@ fn told_lives() -> impl Strategy<Value = Life> {
     })
 }
 
-/// Lanes with poison or without; one without messages has none.
-fn world(lanes: &[(u64, Vec<u64>)]) -> World {
-    let lane = |(count, poison): &(u64, Vec<u64>)| match count {
+/// Partitions with poison or without; one without messages has none.
+fn world(partitions: &[(u64, Vec<u64>)]) -> World {
+    let partition = |(count, poison): &(u64, Vec<u64>)| match count {
         0 => (0, Vec::new()),
         _ => (*count, poison.clone()),
     };
-    World::new(&lanes.iter().map(lane).collect::<Vec<_>>())
+    World::new(&partitions.iter().map(partition).collect::<Vec<_>>())
 }
 
-fn lanes() -> impl Strategy<Value = Vec<(u64, Vec<u64>)>> {
+fn partitions() -> impl Strategy<Value = Vec<(u64, Vec<u64>)>> {
     let poison = prop_oneof![
         2 => Just(Vec::new()),
         2 => proptest::collection::vec(0..9_000u64, 1),
@@ -213,17 +218,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn exactly_the_messages_that_kill_become_dead_letters(lanes in lanes(), life in lives()) {
-        world(&lanes).ends_well(life);
+    fn exactly_the_messages_that_kill_become_dead_letters(partitions in partitions(), life in lives()) {
+        world(&partitions).ends_well(life);
     }
 
     #[test]
     fn ends_that_were_told_never_lead_to_a_dead_letter(
-        lanes in proptest::collection::vec(1..3_000u64, 1..5),
+        partitions in proptest::collection::vec(1..3_000u64, 1..5),
         lives in proptest::collection::vec(told_lives(), 0..60),
         last in lives(),
     ) {
-        let mut world = World::new(&lanes.iter().map(|n| (*n, vec![])).collect::<Vec<_>>());
+        let mut world = World::new(&partitions.iter().map(|n| (*n, vec![])).collect::<Vec<_>>());
         for life in lives {
             world.live(life);
             prop_assert!(world.letters.is_empty());
@@ -231,16 +236,16 @@ proptest! {
         }
         prop_assert!(world.live(last));
         prop_assert!(world.letters.is_empty());
-        prop_assert_eq!(world.handed_out.len() as u64, lanes.iter().sum::<u64>());
+        prop_assert_eq!(world.handed_out.len() as u64, partitions.iter().sum::<u64>());
     }
 
     #[test]
     fn ends_that_were_told_among_deaths_hide_no_poison_and_accuse_nobody_else(
-        lanes in lanes(),
+        partitions in partitions(),
         lives in proptest::collection::vec((told_lives(), 0..4usize), 0..20),
         last in lives(),
     ) {
-        let mut world = world(&lanes);
+        let mut world = world(&partitions);
         let poison = world.poison();
         for (told, deaths) in lives {
             world.live(told);
@@ -254,11 +259,11 @@ proptest! {
 
     #[test]
     fn what_the_broker_forgets_hides_no_poison_and_accuses_nobody_else(
-        lanes in lanes(),
+        partitions in partitions(),
         forgotten in proptest::collection::vec(0..3_000u64, 0..60),
         life in lives(),
     ) {
-        let mut world = world(&lanes);
+        let mut world = world(&partitions);
         let poison = world.poison();
         for settled in forgotten {
             world.live(life);
@@ -270,21 +275,21 @@ proptest! {
 
     #[test]
     fn a_process_that_gets_on_before_it_dies_accuses_nobody(
-        lanes in proptest::collection::vec(1..3_000u64, 1..5),
+        partitions in proptest::collection::vec(1..3_000u64, 1..5),
         kills in proptest::collection::vec((1..40u32, 1..200usize), 0..60),
     ) {
-        let mut world = World::new(&lanes.iter().map(|n| (*n, vec![])).collect::<Vec<_>>());
+        let mut world = World::new(&partitions.iter().map(|n| (*n, vec![])).collect::<Vec<_>>());
         for (runs, parcel) in kills {
-            let before: u64 = world.lanes.iter().map(|lane| lane.committed).sum();
-            // It settles at once, so it has got on in every lane that it touched, but for the last of them.
-            world.live(Life { runs: Some(runs + lanes.len() as u32), depth: 0, parcel, commit_lag: 0, tells: false });
-            let after: u64 = world.lanes.iter().map(|lane| lane.committed).sum();
-            prop_assume!(after > before || after == lanes.iter().sum::<u64>());
+            let before: u64 = world.partitions.iter().map(|partition| partition.committed).sum();
+            // It settles at once, so it has got on in every partition that it touched, but for the last of them.
+            world.live(Life { runs: Some(runs + partitions.len() as u32), depth: 0, parcel, commit_lag: 0, tells: false });
+            let after: u64 = world.partitions.iter().map(|partition| partition.committed).sum();
+            prop_assume!(after > before || after == partitions.iter().sum::<u64>());
             prop_assert!(world.letters.is_empty());
         }
         let ended = world.live(Life { runs: None, depth: 1, parcel: 100, commit_lag: 0, tells: false });
         prop_assert!(ended);
         prop_assert!(world.letters.is_empty());
-        prop_assert_eq!(world.handed_out.len() as u64, lanes.iter().sum::<u64>());
+        prop_assert_eq!(world.handed_out.len() as u64, partitions.iter().sum::<u64>());
     }
 }

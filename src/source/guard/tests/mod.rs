@@ -2,9 +2,9 @@ mod lives;
 
 use super::*;
 
-fn kept(deaths: u32, running: bool, named: Option<(u64, u64)>) -> LaneAttempt {
-    LaneAttempt {
-        lane: "a".into(),
+fn kept(deaths: u32, running: bool, named: Option<(u64, u64)>) -> PartitionAttempt {
+    PartitionAttempt {
+        partition: "a".into(),
         floor: 10,
         deaths,
         running,
@@ -94,7 +94,7 @@ fn a_death_is_kept_before_another_lane_hands_anything_out() {
     guard.begin(1, "b", 0, None);
     assert_eq!(guard.permit(1, 1, |_| 0), Permit::Wait);
     let rows = guard.to_write();
-    let row = rows.iter().find(|row| row.lane == "a").unwrap();
+    let row = rows.iter().find(|row| row.partition == "a").unwrap();
     assert_eq!((row.deaths, row.running, row.until), (3, false, 14));
 }
 
@@ -123,21 +123,21 @@ fn what_is_told_twice_is_no_progress() {
 }
 
 /// Asks until it is answered.
-fn permit(guard: &mut Guard, lane: u32, first: u64, waiting: usize) -> Permit {
+fn permit(guard: &mut Guard, partition: u32, first: u64, waiting: usize) -> Permit {
     let position = |n: usize| first + n as u64;
-    match guard.permit(lane, waiting, position) {
+    match guard.permit(partition, waiting, position) {
         Permit::Wait => {}
         permit => return permit,
     }
     guard.to_write();
     guard.written();
-    guard.permit(lane, waiting, position)
+    guard.permit(partition, waiting, position)
 }
 
 #[test]
 fn what_comes_late_goes_before_what_it_keeps_from_being_acknowledged() {
     let mut guard = Guard::default();
-    let row = LaneAttempt {
+    let row = PartitionAttempt {
         until: 1_000,
         ..kept(5, true, Some((10, 11)))
     };
@@ -152,7 +152,7 @@ fn what_comes_late_goes_before_what_it_keeps_from_being_acknowledged() {
     assert_eq!(permit(&mut guard, 1, 0, 1), Permit::Wait);
     guard.goes_on_from(0, 8);
     assert_eq!(permit(&mut guard, 0, 8, 3), Permit::Go(1));
-    let row = guard.lanes[&0].row.clone();
+    let row = guard.partitions[&0].row.clone();
     assert_eq!((row.named, row.running), (Some((8, 9)), true));
     guard.handed_out(0, 9);
     assert_eq!(permit(&mut guard, 1, 0, 1), Permit::Wait, "8 is in work");
@@ -163,11 +163,11 @@ fn what_comes_late_goes_before_what_it_keeps_from_being_acknowledged() {
 #[test]
 fn suspect_lanes_have_every_second_turn_and_who_went_last_asks_last() {
     let mut guard = Guard::default();
-    for lane in [1, 4, 7] {
-        guard.begin(lane, "a", 0, None);
+    for partition in [1, 4, 7] {
+        guard.begin(partition, "a", 0, None);
     }
-    for lane in [2, 5] {
-        guard.begin(lane, "a", 10, Some(kept(5, true, Some((10, 12)))));
+    for partition in [2, 5] {
+        guard.begin(partition, "a", 10, Some(kept(5, true, Some((10, 12)))));
     }
     let mut turns = Vec::new();
     for _ in 0..7 {
@@ -185,17 +185,17 @@ fn a_lane_that_pauses_is_not_accused_and_lets_others_go() {
     guard.begin(0, "a", 10, Some(kept(5, true, Some((10, 12)))));
     guard.begin(1, "b", 0, None);
     assert_eq!(permit(&mut guard, 0, 10, 9), Permit::Go(1));
-    assert_eq!(guard.lanes[&0].row.named, Some((10, 11)));
+    assert_eq!(guard.partitions[&0].row.named, Some((10, 11)));
     assert_eq!(permit(&mut guard, 1, 0, 1), Permit::Wait);
     guard.pauses(0);
-    let row = &guard.lanes[&0].row;
+    let row = &guard.partitions[&0].row;
     assert_eq!((row.named, row.running), (None, false));
     assert_eq!(permit(&mut guard, 1, 0, 1), Permit::Go(1));
 }
 
 #[test]
 fn what_ends_the_process_before_a_condemned_one_is_found_first() {
-    let mut row = LaneAttempt {
+    let mut row = PartitionAttempt {
         until: 1_000,
         condemned: Some(12),
         ..kept(5, false, None)
@@ -207,21 +207,21 @@ fn what_ends_the_process_before_a_condemned_one_is_found_first() {
         guard.begin(0, "a", 8, Some(row));
         seen.push(permit(&mut guard, 0, 8, 9));
         guard.handed_out(0, 9);
-        row = guard.lanes[&0].row.clone();
+        row = guard.partitions[&0].row.clone();
     }
     assert_eq!(seen, [Permit::Go(4), Permit::Go(1), Permit::Condemned]);
 }
 
 /// Knows these rows, and takes all others.
 #[derive(Debug)]
-struct Rows(Vec<LaneAttempt>, std::collections::VecDeque<Answer>);
+struct Rows(Vec<PartitionAttempt>, std::collections::VecDeque<Answer>);
 
 impl AttemptStore for Rows {
     fn read(&mut self, _lanes: Vec<String>) {
         self.1.push_back(Answer::Kept(self.0.clone()));
     }
 
-    fn write(&mut self, _rows: Vec<LaneAttempt>) {
+    fn write(&mut self, _rows: Vec<PartitionAttempt>) {
         self.1.push_back(Answer::Written);
     }
 

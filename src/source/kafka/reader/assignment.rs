@@ -13,12 +13,12 @@ use super::intake::Waiting;
 use super::standing::End;
 use super::{LAST_NOTE, Reader, Work};
 use crate::error::{Exit, Fatal};
-use crate::source::Notice;
+use crate::source::PartitionEvent;
+use crate::source::connect_error::ConnectError;
+use crate::source::kafka::assigned::AssignedPartition;
 use crate::source::kafka::begin::Begin;
 use crate::source::kafka::connect::consumer;
-use crate::source::kafka::context::{Event, Partition, list};
-use crate::source::kafka::lane::Lane;
-use crate::source::trouble::Trouble;
+use crate::source::kafka::context::{Event, TopicPartition, list};
 
 /// How long after a failed attempt the brokers are asked again.
 pub(super) const AGAIN: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ pub(super) const AGAIN: Duration = Duration::from_millis(500);
 /// Partitions that are ours and not begun.
 #[derive(Debug)]
 pub(super) struct Beginning {
-    partitions: Vec<Partition>,
+    partitions: Vec<TopicPartition>,
     /// Not tried before then.
     after: Duration,
 }
@@ -34,13 +34,13 @@ pub(super) struct Beginning {
 /// Partitions that are taken away.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    partitions: Vec<Partition>,
+    partitions: Vec<TopicPartition>,
     deadline: Duration,
 }
 
 impl Reader {
     /// Joins the group, or begins with the partitions that the settings name.
-    pub(super) fn subscribe(&mut self, all: Vec<Partition>) -> Result<(), Fatal> {
+    pub(super) fn subscribe(&mut self, all: Vec<TopicPartition>) -> Result<(), Fatal> {
         if let Some(chosen) = &self.settings.partitions {
             let mine = all.into_iter().filter(|one| chosen.holds(one.number));
             let mine = mine.collect();
@@ -59,7 +59,7 @@ impl Reader {
     }
 
     /// These partitions are ours.
-    pub(super) fn assigned(&mut self, partitions: Vec<Partition>) {
+    pub(super) fn assigned(&mut self, partitions: Vec<TopicPartition>) {
         tracing::info!(count = partitions.len(), "partitions are assigned");
         let earlier = self.beginning.take().map(|earlier| earlier.partitions);
         self.beginning = Some(Beginning {
@@ -76,13 +76,15 @@ impl Reader {
         };
         match self.begins(&beginning.partitions) {
             Ok(begins) => {
-                self.condition.well("begin");
+                self.condition.recovered("begin");
                 self.begin_at(begins)
             }
             Err(End::Lost(fatal)) => Err(fatal),
-            Err(End::Trouble(Trouble::Refused(why))) => Err(Fatal::new(Exit::Config, why)),
-            Err(End::Trouble(Trouble::Passing(why))) => {
-                self.condition.trouble("begin", why);
+            Err(End::ConnectError(ConnectError::Permanent(why))) => {
+                Err(Fatal::new(Exit::Config, why))
+            }
+            Err(End::ConnectError(ConnectError::Transient(why))) => {
+                self.condition.degraded("begin", why);
                 self.beginning = Some(Beginning {
                     after: self.now() + AGAIN,
                     ..beginning
@@ -92,7 +94,7 @@ impl Reader {
         }
     }
 
-    fn begin_at(&mut self, begins: Vec<(Partition, Begin)>) -> Result<(), Fatal> {
+    fn begin_at(&mut self, begins: Vec<(TopicPartition, Begin)>) -> Result<(), Fatal> {
         let offsets = list(begins.iter().map(|(one, begin)| (one, Some(begin.at))));
         let assigned = match self.settings.partitions {
             Some(_) => self.consumer.assign(&offsets),
@@ -103,53 +105,58 @@ impl Reader {
             tracing::warn!("the partitions were taken away before they were begun");
             return Ok(());
         }
-        for (partition, begin) in begins {
-            self.begin_lane(partition, begin)?;
+        for (topic_partition, begin) in begins {
+            self.begin_lane(topic_partition, begin)?;
         }
         self.begun();
         Ok(())
     }
 
-    pub(super) fn begin_lane(&mut self, partition: Partition, begin: Begin) -> Result<(), Fatal> {
-        let number = self.next_lane;
-        self.next_lane += 1;
-        let name = partition.to_string();
-        let mut lane = Lane::new(number, begin.at, (!begin.is_chosen).then_some(begin.at));
+    pub(super) fn begin_lane(
+        &mut self,
+        topic_partition: TopicPartition,
+        begin: Begin,
+    ) -> Result<(), Fatal> {
+        let number = self.next_partition;
+        self.next_partition += 1;
+        let name = topic_partition.to_string();
+        let mut partition =
+            AssignedPartition::new(number, begin.at, (!begin.is_chosen).then_some(begin.at));
         if self.settings.partitions.is_some() {
-            lane.renew();
+            partition.renew();
         }
         if let Some(feed) = &self.feed {
-            let told = feed.tell(Notice::Begins {
-                lane: number,
+            let told = feed.tell(PartitionEvent::Begins {
+                partition: number,
                 name: name.clone(),
                 offset: begin.at,
                 length: None,
             });
             if told.is_err() {
-                tracing::debug!("the job ended before a partition began");
+                tracing::debug!("the job ended before a topic_partition began");
             }
         } else {
-            lane.stop();
+            partition.stop();
         }
         self.gate.begin(number, &name, begin.at);
         let mut topics = self.settings.topics.iter();
-        let topic = topics.find(|topic| topic.name == partition.topic);
+        let topic = topics.find(|topic| topic.name == topic_partition.topic);
         self.works.push(Work {
             provider: topic.and_then(|topic| topic.provider.clone()),
-            partition,
-            lane,
+            topic_partition,
+            assigned: partition,
             end: None,
         });
         Ok(())
     }
 
     /// These partitions are taken away: nothing more is handed out of them.
-    pub(super) fn revoked(&mut self, partitions: Vec<Partition>) {
+    pub(super) fn revoked(&mut self, partitions: Vec<TopicPartition>) {
         if let Some(beginning) = &mut self.beginning {
             beginning.partitions.retain(|one| !partitions.contains(one));
         }
-        let lanes = self.stop_lanes(&partitions);
-        self.take_back(|lane| lanes.contains(&lane));
+        let numbers = self.stop_lanes(&partitions);
+        self.take_back(|partition| numbers.contains(&partition));
         tracing::info!(count = partitions.len(), "partitions are taken away");
         let earlier = self.leaving.take().map(|earlier| earlier.partitions);
         self.leaving = Some(Leaving {
@@ -158,13 +165,13 @@ impl Reader {
         });
     }
 
-    fn stop_lanes(&mut self, partitions: &[Partition]) -> Vec<u32> {
+    fn stop_lanes(&mut self, partitions: &[TopicPartition]) -> Vec<u32> {
         let works = self.works.iter_mut();
-        let works = works.filter(|work| partitions.contains(&work.partition));
+        let works = works.filter(|work| partitions.contains(&work.topic_partition));
         works
             .map(|work| {
-                work.lane.stop();
-                work.lane.number()
+                work.assigned.stop();
+                work.assigned.number()
             })
             .collect()
     }
@@ -176,8 +183,8 @@ impl Reader {
         let mut mine = self
             .works
             .iter()
-            .filter(|work| leaving.partitions.contains(&work.partition));
-        let drained = mine.all(|work| !work.lane.is_open() && work.lane.is_committed());
+            .filter(|work| leaving.partitions.contains(&work.topic_partition));
+        let drained = mine.all(|work| !work.assigned.is_open() && work.assigned.is_committed());
         let lost = self.consumer.assignment_lost();
         let late = self.now() >= leaving.deadline;
         if !(drained || lost || late) {
@@ -198,19 +205,19 @@ impl Reader {
         self.forget(&leaving.partitions, lost);
     }
 
-    fn forget(&mut self, partitions: &[Partition], lost: bool) {
-        let gone = |work: &Work| partitions.contains(&work.partition);
-        let lanes: Vec<u32> = self
+    fn forget(&mut self, partitions: &[TopicPartition], lost: bool) {
+        let gone = |work: &Work| partitions.contains(&work.topic_partition);
+        let numbers: Vec<u32> = self
             .works
             .iter()
             .filter(|work| gone(work))
-            .map(|work| work.lane.number())
+            .map(|work| work.assigned.number())
             .collect();
         self.works.retain(|work| !gone(work));
         self.last = 0;
         match lost {
-            true => self.gate.forget(&lanes),
-            false => self.gate.end(&lanes, Instant::now() + LAST_NOTE),
+            true => self.gate.forget(&numbers),
+            false => self.gate.end(&numbers, Instant::now() + LAST_NOTE),
         }
         let list = list(partitions.iter().map(|one| (one, None)));
         if self.consumer.incremental_unassign(&list).is_err() && self.consumer.unassign().is_err() {
@@ -225,13 +232,13 @@ impl Reader {
             "the group took this member for another after the brokers were away: it joins anew"
         );
         self.take_back(|_| true);
-        let lanes: Vec<u32> = self
+        let numbers: Vec<u32> = self
             .works
             .drain(..)
-            .map(|work| work.lane.number())
+            .map(|work| work.assigned.number())
             .collect();
         self.last = 0;
-        self.gate.end(&lanes, Instant::now() + LAST_NOTE);
+        self.gate.end(&numbers, Instant::now() + LAST_NOTE);
         self.answer_the_group();
         self.committer.end();
         let consumer = Arc::new(consumer(&self.settings)?);

@@ -1,10 +1,10 @@
-//! Commits: what is settled of each lane, all in one request, one request at a time.
+//! Commits: what is settled of each partition, all in one request, one request at a time.
 //!
 //! The driver answers a commit only to whom waits for it, and through an outage that takes long. So a thread of its own waits, and
 //! the source goes on.
 //!
 //! A commit of a partition that is not ours any more is refused by the brokers, which know the assignment it belongs to; an
-//! answer that comes after its lane was let go means nothing here, for a lane is one assignment of a partition.
+//! answer that comes after its partition was let go means nothing here, for a partition is one assignment of a partition.
 //!
 //! What does not stand is sent again, as long as it takes: nothing is lost by that, but all since the last commit would come again
 //! after a start. So it is trouble when it lasts, and at once where only a person can mend it.
@@ -22,12 +22,12 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::{Reader, Work};
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::Counter;
+use crate::source::connect_error::ConnectError;
 use crate::source::kafka::connect::{PATIENCE, meaning};
-use crate::source::kafka::context::{Consumer, Partition, list, offsets};
-use crate::source::trouble::Trouble;
-use crate::tally::Counter;
+use crate::source::kafka::context::{Consumer, TopicPartition, list, offsets};
 
 /// How often at most.
 const EVERY: Duration = Duration::from_millis(100);
@@ -42,10 +42,10 @@ const LASTING: &str = "Kafka lets no commit stand of some partitions: all since 
 /// How often all is committed anew.
 pub(super) const RENEW: Duration = Duration::from_secs(3_600);
 
-/// What is to be committed of a lane.
+/// What is to be committed of a partition.
 struct Due {
-    lane: u32,
-    partition: Partition,
+    partition: u32,
+    topic_partition: TopicPartition,
     upto: u64,
 }
 
@@ -90,7 +90,7 @@ impl Committer {
         self.is_busy = sent.is_some_and(|sent| sent.is_ok());
     }
 
-    /// Ends the thread, and waits for it unless it waits for the brokers.
+    /// SourceContext the thread, and waits for it unless it waits for the brokers.
     pub(super) fn end(&mut self) {
         self.requests = None;
         let thread = self.thread.take().filter(|_| !self.is_busy);
@@ -110,8 +110,8 @@ fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Send
 
 /// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what stands.
 fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
-    let offsets = list(due.iter().map(|one| (&one.partition, Some(one.upto))));
-    let done = edge::pass(Point::SourceAcknowledge, || {
+    let offsets = list(due.iter().map(|one| (&one.topic_partition, Some(one.upto))));
+    let done = failpoint::run(Failpoint::SourceAcknowledge, || {
         consumer.commit(&offsets, CommitMode::Sync)
     });
     let all = done.is_ok();
@@ -120,7 +120,7 @@ fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
         false => HashMap::new(),
     };
     let answered = due.into_iter().map(|one| {
-        let stands = all || known.get(&one.partition) == Some(&one.upto);
+        let stands = all || known.get(&one.topic_partition) == Some(&one.upto);
         (one, stands)
     });
     Answer {
@@ -129,8 +129,8 @@ fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
     }
 }
 
-fn known(consumer: &Consumer, due: &[Due]) -> HashMap<Partition, u64> {
-    let asked = list(due.iter().map(|one| (&one.partition, None)));
+fn known(consumer: &Consumer, due: &[Due]) -> HashMap<TopicPartition, u64> {
+    let asked = list(due.iter().map(|one| (&one.topic_partition, None)));
     let answered = consumer.committed_offsets(asked, PATIENCE);
     answered.map_or_else(|_| HashMap::new(), |answered| offsets(&answered))
 }
@@ -160,7 +160,7 @@ impl Reader {
     fn renew(&mut self, now: Duration) {
         if self.settings.partitions.is_some() && now >= self.renew_after {
             self.renew_after = now + RENEW;
-            self.works.iter_mut().for_each(|work| work.lane.renew());
+            self.works.iter_mut().for_each(|work| work.assigned.renew());
         }
     }
 
@@ -176,16 +176,16 @@ impl Reader {
         let (mut acknowledged, mut refused) = (0, 0);
         for (due, stands) in &answer.stands {
             let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.lane.number() == due.lane) {
-                acknowledged += work.lane.committed(due.upto, *stands);
+            if let Some(work) = works.find(|work| work.assigned.number() == due.partition) {
+                acknowledged += work.assigned.committed(due.upto, *stands);
                 refused += u64::from(!stands);
                 if *stands {
-                    self.gate.settled(due.lane, due.upto);
+                    self.gate.settled(due.partition, due.upto);
                 }
             }
         }
-        self.tally.count(Counter::Acknowledged, acknowledged);
-        self.tally.count(Counter::AckUnconfirmed, refused);
+        self.metrics.count(Counter::Acknowledged, acknowledged);
+        self.metrics.count(Counter::AckUnconfirmed, refused);
         match refused {
             0 => self.all_stands(),
             _ => self.refused(answer.code),
@@ -194,7 +194,7 @@ impl Reader {
 
     fn all_stands(&mut self) {
         if self.refused_since.take().is_some() {
-            self.condition.well("commits");
+            self.condition.recovered("commits");
         }
     }
 
@@ -210,11 +210,11 @@ impl Reader {
         };
         let since = *self.refused_since.get_or_insert(now);
         match meaning(code) {
-            Trouble::Refused(why) => self.condition.trouble("commits", why),
-            Trouble::Passing(_) if now.saturating_sub(since) >= LASTS => {
-                self.condition.trouble("commits", LASTING);
+            ConnectError::Permanent(why) => self.condition.degraded("commits", why),
+            ConnectError::Transient(_) if now.saturating_sub(since) >= LASTS => {
+                self.condition.degraded("commits", LASTING);
             }
-            Trouble::Passing(_) => {}
+            ConnectError::Transient(_) => {}
         }
     }
 }
@@ -236,8 +236,8 @@ const fn is_told_elsewhere(code: Code) -> bool {
 /// What is to be committed of a partition, if anything.
 fn due(work: &mut Work) -> Option<Due> {
     Some(Due {
-        lane: work.lane.number(),
-        upto: work.lane.commit()?,
-        partition: work.partition.clone(),
+        partition: work.assigned.number(),
+        upto: work.assigned.commit()?,
+        topic_partition: work.topic_partition.clone(),
     })
 }

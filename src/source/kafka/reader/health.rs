@@ -6,12 +6,12 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::Reader;
 use super::assignment::AGAIN;
 use crate::error::{Exit, Fatal};
+use crate::metrics::{Counter, Gauge};
+use crate::source::connect_error::ConnectError;
 use crate::source::kafka::begin::Begin;
 use crate::source::kafka::connect::{HUNG_UP, meaning};
-use crate::source::kafka::context::{Known, Partition, list};
+use crate::source::kafka::context::{Known, TopicPartition, list};
 use crate::source::kafka::settings::OnLost;
-use crate::source::trouble::Trouble;
-use crate::tally::{Counter, Gauge};
 
 impl Reader {
     /// An error that the driver told. Most of them it mends by itself.
@@ -23,20 +23,20 @@ impl Reader {
             Code::Fatal | Code::FencedInstanceId => return self.fatal(code),
             Code::AllBrokersDown => {
                 self.unreachable_at = Some(self.now());
-                self.condition.trouble("broker", self.unreachable());
+                self.condition.degraded("broker", self.unreachable());
             }
             Code::PollExceeded => {
                 tracing::warn!(
                     "the group has given our partitions away: the process stood still for too long"
                 );
             }
-            Code::UnknownTopicOrPartition | Code::UnknownTopic => self.condition.trouble(
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => self.condition.degraded(
                 "client",
-                "a topic of kafka.topics, or a partition of it, is gone: look who deleted it",
+                "a topic of kafka.topics, or a topic_partition of it, is gone: look who deleted it",
             ),
             code => match meaning(code) {
-                Trouble::Refused(why) => self.condition.trouble("client", why),
-                Trouble::Passing(_) => tracing::debug!(?code, "the Kafka client"),
+                ConnectError::Permanent(why) => self.condition.degraded("client", why),
+                ConnectError::Transient(_) => tracing::debug!(?code, "the Kafka client"),
             },
         }
         Ok(())
@@ -70,8 +70,8 @@ impl Reader {
             return Ok(());
         }
         Err(match meaning(code) {
-            Trouble::Refused(why) => Fatal::new(Exit::Config, why),
-            Trouble::Passing(_) => Fatal::new(
+            ConnectError::Permanent(why) => Fatal::new(Exit::Config, why),
+            ConnectError::Transient(_) => Fatal::new(
                 Exit::Watchdog,
                 format!("the Kafka client has ended: {code:?}"),
             ),
@@ -82,7 +82,7 @@ impl Reader {
     pub(super) fn known(&mut self, known: &Known) {
         match known.reachable {
             true => {
-                self.condition.well("broker");
+                self.condition.recovered("broker");
                 self.unreachable_at = self.unreachable_at.filter(|_| self.was_unreachable());
             }
             // Nothing tells of it again however long it lasts.
@@ -91,14 +91,14 @@ impl Reader {
         }
         let mut lag = 0;
         for work in &mut self.works {
-            work.end = known.ends.get(&work.partition).copied().or(work.end);
-            let behind = work.end.map_or(0, |end| work.lane.behind(end));
-            lag += behind + work.lane.waiting().0 as u64;
-            if work.end.is_some() && behind == 0 && work.lane.waiting().0 == 0 {
-                self.gate.is_empty(work.lane.number());
+            work.end = known.ends.get(&work.topic_partition).copied().or(work.end);
+            let behind = work.end.map_or(0, |end| work.assigned.behind(end));
+            lag += behind + work.assigned.waiting().0 as u64;
+            if work.end.is_some() && behind == 0 && work.assigned.waiting().0 == 0 {
+                self.gate.is_empty(work.assigned.number());
             }
         }
-        self.tally.set(Gauge::SourceLag, lag);
+        self.metrics.set(Gauge::SourceLag, lag);
     }
 
     /// A partition may not hold the message that is to be read next: a loss that is never passed over silently. The driver does
@@ -109,73 +109,83 @@ impl Reader {
         if changing || self.look_after.take_if(|after| *after <= now).is_none() {
             return Ok(());
         }
-        let places: Vec<(Partition, u64)> = self
+        let places: Vec<(TopicPartition, u64)> = self
             .works
             .iter()
-            .map(|work| (work.partition.clone(), work.lane.next()))
+            .map(|work| (work.topic_partition.clone(), work.assigned.next()))
             .collect();
-        for (partition, next) in places {
-            match self.ends(&partition) {
-                Ok((low, _)) if next < low => self.read_on(&partition, low, low - next)?,
-                Ok((low, high)) if next > high => self.read_anew(partition, low)?,
-                Ok(_) => self.read_from(&partition, next)?,
+        for (topic_partition, next) in places {
+            match self.ends(&topic_partition) {
+                Ok((low, _)) if next < low => self.read_on(&topic_partition, low, low - next)?,
+                Ok((low, high)) if next > high => self.read_anew(topic_partition, low)?,
+                Ok(_) => self.read_from(&topic_partition, next)?,
                 Err(trouble) => {
                     // Without an answer it stays as it is: nothing is read of it, which is better than a guess.
-                    self.condition.trouble("losses", trouble.to_string());
+                    self.condition.degraded("losses", trouble.to_string());
                     self.look_after = Some(self.now() + AGAIN);
                     return Ok(());
                 }
             }
         }
-        self.condition.well("losses");
+        self.condition.recovered("losses");
         Ok(())
     }
 
     /// Reads a partition from an offset on. The driver does not seek where it has stopped reading, so the partition is given up
     /// and taken again, of which the group hears nothing.
-    fn read_from(&mut self, partition: &Partition, offset: u64) -> Result<(), Fatal> {
-        let given_up = list([(partition, None)]);
-        let taken = list([(partition, Some(offset))]);
+    fn read_from(&mut self, topic_partition: &TopicPartition, offset: u64) -> Result<(), Fatal> {
+        let given_up = list([(topic_partition, None)]);
+        let taken = list([(topic_partition, Some(offset))]);
         let done = self.consumer.incremental_unassign(&given_up);
         let done = done.and_then(|()| self.consumer.incremental_assign(&taken));
         done.map_err(|_| {
-            let why = "a partition that may have lost messages cannot be read on: start again";
+            let why =
+                "a topic_partition that may have lost messages cannot be read on: start again";
             Fatal::new(Exit::Watchdog, why)
         })?;
         self.begun();
         Ok(())
     }
 
-    /// Messages before `low` are gone: the lane goes on behind the gap.
-    fn read_on(&mut self, partition: &Partition, low: u64, lost: u64) -> Result<(), Fatal> {
-        self.say_lost(partition, lost)?;
-        self.read_from(partition, low)?;
+    /// Messages before `low` are gone: the partition goes on behind the gap.
+    fn read_on(
+        &mut self,
+        topic_partition: &TopicPartition,
+        low: u64,
+        lost: u64,
+    ) -> Result<(), Fatal> {
+        self.say_lost(topic_partition, lost)?;
+        self.read_from(topic_partition, low)?;
         let mut works = self.works.iter_mut();
-        if let Some(work) = works.find(|work| work.partition == *partition) {
-            work.lane.skip_to(low);
+        if let Some(work) = works.find(|work| work.topic_partition == *topic_partition) {
+            work.assigned.skip_to(low);
         }
         Ok(())
     }
 
-    /// The partition is another than it was: another lane begins, and what was fetched of the old one and not handed out is lost.
-    fn read_anew(&mut self, partition: Partition, low: u64) -> Result<(), Fatal> {
+    /// The partition is another than it was: another partition begins, and what was fetched of the old one and not handed out is lost.
+    fn read_anew(&mut self, topic_partition: TopicPartition, low: u64) -> Result<(), Fatal> {
         let gone: Vec<u32> = self
             .works
             .iter()
-            .filter(|work| work.partition == partition)
-            .map(|work| work.lane.number())
+            .filter(|work| work.topic_partition == topic_partition)
+            .map(|work| work.assigned.number())
             .collect();
-        let waiting = self.works.iter().filter(|work| work.partition == partition);
+        let waiting = self
+            .works
+            .iter()
+            .filter(|work| work.topic_partition == topic_partition);
         let ready = self
             .ready
             .iter()
-            .filter(|parcel| gone.contains(&parcel.lane));
-        let lost = waiting.map(|work| work.lane.waiting().0).sum::<usize>()
+            .filter(|parcel| gone.contains(&parcel.partition));
+        let lost = waiting.map(|work| work.assigned.waiting().0).sum::<usize>()
             + ready.map(|parcel| parcel.records.len()).sum::<usize>();
-        self.say_lost(&partition, (lost as u64).max(1))?;
-        self.read_from(&partition, low)?;
-        self.take_back(|lane| gone.contains(&lane));
-        self.works.retain(|work| work.partition != partition);
+        self.say_lost(&topic_partition, (lost as u64).max(1))?;
+        self.read_from(&topic_partition, low)?;
+        self.take_back(|partition| gone.contains(&partition));
+        self.works
+            .retain(|work| work.topic_partition != topic_partition);
         self.last = 0;
         self.gate.forget(&gone);
         let begin = Begin {
@@ -183,16 +193,16 @@ impl Reader {
             is_chosen: true,
             lost: lost as u64,
         };
-        self.begin_lane(partition, begin)
+        self.begin_lane(topic_partition, begin)
     }
 
-    /// Ends the job unless the settings say that it goes on.
-    fn say_lost(&self, partition: &Partition, lost: u64) -> Result<(), Fatal> {
+    /// SourceContext the job unless the settings say that it goes on.
+    fn say_lost(&self, topic_partition: &TopicPartition, lost: u64) -> Result<(), Fatal> {
         if self.settings.on_lost == OnLost::Stop {
-            return Err(self.lost(partition, lost));
+            return Err(self.lost(topic_partition, lost));
         }
-        self.tally.count(Counter::SourceLost, lost);
-        tracing::error!(%partition, lost, "messages were dropped before they were read");
+        self.metrics.count(Counter::SourceLost, lost);
+        tracing::error!(%topic_partition, lost, "messages were dropped before they were read");
         Ok(())
     }
 }

@@ -9,15 +9,15 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::{Reader, Work};
-use crate::edge::{self, Point};
 use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::Counter;
 use crate::source::guard::Permit;
 use crate::source::kafka::context::list;
 use crate::source::kafka::headers;
 use crate::source::message::{self, Address, FieldsWriter};
-use crate::source::{Parcel, Record};
-use crate::tally::Counter;
+use crate::source::{Record, Records};
 
 /// Most messages taken in one turn.
 const BATCH: usize = 4096;
@@ -55,7 +55,7 @@ impl Reader {
         let now = self.now();
         let (mut wait, mut again, mut any) = (wait, 0, false);
         for _ in 0..BATCH {
-            match edge::pass(Point::SourceFetch, || consumer.poll(wait).ok_or(())) {
+            match failpoint::run(Failpoint::SourceFetch, || consumer.poll(wait).ok_or(())) {
                 Ok(Ok(message)) => {
                     again += u64::from(!self.arrived(&message, now));
                     any = true;
@@ -66,10 +66,10 @@ impl Reader {
             wait = Duration::ZERO;
         }
         if any {
-            self.condition.well("broker");
-            self.condition.well("client");
+            self.condition.recovered("broker");
+            self.condition.recovered("client");
         }
-        self.tally.count(Counter::Redelivered, again);
+        self.metrics.count(Counter::Redelivered, again);
         Ok(())
     }
 
@@ -86,17 +86,19 @@ impl Reader {
         let Ok(offset) = u64::try_from(message.offset()) else {
             return true;
         };
-        if offset < work.lane.next() {
+        if offset < work.assigned.next() {
             return false;
         }
         let record = record(&mut self.fields, message, offset, work.provider.as_ref());
-        work.lane.arrived(offset, record, now);
+        work.assigned.arrived(offset, record, now);
         true
     }
 
     fn place_of(&self, message: &BorrowedMessage<'_>) -> Option<usize> {
         let (topic, number) = (message.topic(), message.partition());
-        let is_it = |work: &Work| work.partition.number == number && work.partition.topic == topic;
+        let is_it = |work: &Work| {
+            work.topic_partition.number == number && work.topic_partition.topic == topic
+        };
         match self.works.get(self.last) {
             Some(work) if is_it(work) => Some(self.last),
             _ => self.works.iter().position(is_it),
@@ -136,19 +138,19 @@ impl Reader {
         }
     }
 
-    /// The places of the lanes in the order in which they ask.
+    /// The places of the numbers in the order in which they ask.
     fn in_turn(&self) -> Vec<usize> {
         if !self.gate.is_suspicious() {
             return (0..self.works.len()).collect();
         }
-        let numbers = self.works.iter().map(|work| work.lane.number());
-        let place = |lane: u32| {
+        let numbers = self.works.iter().map(|work| work.assigned.number());
+        let place = |partition: u32| {
             self.works
                 .iter()
-                .position(|work| work.lane.number() == lane)
+                .position(|work| work.assigned.number() == partition)
         };
-        let lanes = self.gate.in_turn(numbers).into_iter();
-        lanes.filter_map(place).collect()
+        let numbers = self.gate.in_turn(numbers).into_iter();
+        numbers.filter_map(place).collect()
     }
 
     /// Whether enough waits for room at the job.
@@ -157,38 +159,42 @@ impl Reader {
         self.ready.len() >= READY.0 || bytes >= READY.1
     }
 
-    fn cut(&mut self, place: usize, now: Duration) -> Option<Parcel> {
+    fn cut(&mut self, place: usize, now: Duration) -> Option<Records> {
         let room = self.ready.is_empty();
         let work = self.works.get_mut(place)?;
-        if !work.lane.is_due(now, room) {
+        if !work.assigned.is_due(now, room) {
             return None;
         }
-        let (lane, waiting) = (work.lane.number(), work.lane.waiting().0);
-        let permit = self.gate.permit(lane, waiting, |at| work.lane.position(at));
+        let (partition, waiting) = (work.assigned.number(), work.assigned.waiting().0);
+        let permit = self
+            .gate
+            .permit(partition, waiting, |at| work.assigned.position(at));
         let parcel = match permit {
             Permit::Wait => return None,
-            Permit::Go(most) => work.lane.cut(most)?,
-            Permit::Condemned => condemned(work.lane.cut(1)?),
+            Permit::Go(most) => work.assigned.cut(most)?,
+            Permit::Condemned => condemned(work.assigned.cut(1)?),
         };
-        self.gate.handed_out(lane, parcel.end);
+        self.gate.handed_out(partition, parcel.end);
         Some(parcel)
     }
 
-    /// Parcels that wait for room and are not to be handed out after all.
+    /// Records that wait for room and are not to be handed out after all.
     pub(super) fn take_back(&mut self, of: impl Fn(u32) -> bool) {
-        let (mut back, kept): (Vec<_>, Vec<_>) =
-            self.ready.drain(..).partition(|parcel| of(parcel.lane));
+        let (mut back, kept): (Vec<_>, Vec<_>) = self
+            .ready
+            .drain(..)
+            .partition(|parcel| of(parcel.partition));
         self.ready.extend(kept);
         while let Some(parcel) = back.pop() {
             let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.lane.number() == parcel.lane) {
-                work.lane.taken_back(&parcel);
+            if let Some(work) = works.find(|work| work.assigned.number() == parcel.partition) {
+                work.assigned.taken_back(&parcel);
             }
         }
     }
 
     fn is_held_back(&self) -> bool {
-        let waiting = self.works.iter().map(|work| work.lane.waiting());
+        let waiting = self.works.iter().map(|work| work.assigned.waiting());
         let (messages, bytes) = waiting.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
         messages >= AHEAD.0 || bytes >= AHEAD.1
     }
@@ -213,7 +219,7 @@ impl Reader {
     /// Asks the driver to fetch nothing.
     pub(super) fn pause(&mut self) {
         self.waiting.paused = true;
-        let all = list(self.works.iter().map(|work| (&work.partition, None)));
+        let all = list(self.works.iter().map(|work| (&work.topic_partition, None)));
         if self.consumer.pause(&all).is_err() {
             tracing::debug!("not all partitions could be paused");
         }
@@ -221,7 +227,7 @@ impl Reader {
 
     fn resume(&mut self) {
         self.waiting.paused = false;
-        let all = list(self.works.iter().map(|work| (&work.partition, None)));
+        let all = list(self.works.iter().map(|work| (&work.topic_partition, None)));
         if self.consumer.resume(&all).is_err() {
             tracing::debug!("not all partitions could be resumed");
         }
@@ -237,8 +243,8 @@ impl Reader {
 
     /// How long to wait when nothing comes.
     fn pause_of_poll(&self) -> Duration {
-        let waits = |work: &Work| work.lane.waiting().0 > 0;
-        let open = |work: &Work| work.lane.is_open() || !work.lane.is_committed();
+        let waits = |work: &Work| work.assigned.waiting().0 > 0;
+        let open = |work: &Work| work.assigned.is_open() || !work.assigned.is_committed();
         Duration::from_millis(match () {
             () if !self.ready.is_empty() || self.works.iter().any(waits) => 1,
             () if self.works.iter().any(open) || self.leaving.is_some() => 5,
@@ -248,7 +254,7 @@ impl Reader {
 }
 
 /// The one message of a parcel becomes a dead letter.
-fn condemned(mut parcel: Parcel) -> Parcel {
+fn condemned(mut parcel: Records) -> Records {
     let records = parcel.records.into_iter();
     parcel.records = records.map(Record::condemned).collect();
     parcel
@@ -267,7 +273,7 @@ pub(in crate::source::kafka) fn record(
     }
     Record::Message(Box::new(message::Message {
         origin: Origin {
-            lane: u32::try_from(message.partition()).unwrap_or(0),
+            partition: u32::try_from(message.partition()).unwrap_or(0),
             offset,
         },
         address: Address::Topic {

@@ -1,6 +1,6 @@
 //! The running source: one loop that moves messages to the job and commits to the brokers.
 //!
-//! Everything happens on one thread, in turn: what came is taken into its lane and handed out as parcels (`intake`), what settled is
+//! Everything happens on one thread, in turn: what came is taken into its partition and handed out as parcels (`intake`), what settled is
 //! committed (`commits`), what the group gives and takes is begun and let go (`assignment`), what is wrong is judged (`health`). The
 //! driver is polled again and again whatever the job does, which is what keeps a member in its group.
 
@@ -22,31 +22,31 @@ use self::assignment::{Beginning, Leaving};
 use self::commits::Committer;
 use self::intake::Waiting;
 pub(super) use self::intake::record;
+use super::assigned::AssignedPartition;
 use super::connect::{consumer, partitions};
-use super::context::{Consumer, Event, Partition};
-use super::lane::Lane;
+use super::context::{Consumer, Event, TopicPartition};
 use super::settings::Settings;
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
-use crate::source::broker::{Condition, Ends, Settled};
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::Metrics;
+use crate::source::broker::{Commit, SourceContext, SourceHealth};
+use crate::source::connect_error::ConnectError;
 use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
-use crate::source::trouble::Trouble;
-use crate::source::{Feed, Parcel};
-use crate::tally::Tally;
+use crate::source::{RecordSender, Records};
 
 /// The longest wait between two attempts to reach the brokers.
 const LONGEST: Duration = Duration::from_secs(2);
 /// How long the last commits may take when everything else is done.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long the end of the lanes may take to be told to the state store.
+/// How long the end of the numbers may take to be told to the state store.
 const LAST_NOTE: Duration = Duration::from_secs(2);
 
 /// A partition at work.
 struct Work {
-    partition: Partition,
-    lane: Lane,
+    topic_partition: TopicPartition,
+    assigned: AssignedPartition,
     /// The provider of messages that name none.
     provider: Option<Provider>,
     /// Where the partition ends, as far as that is known.
@@ -58,23 +58,23 @@ pub struct Reader {
     settings: Settings,
     consumer: Arc<Consumer>,
     /// None when nothing more is handed out.
-    feed: Option<Feed>,
-    settled: Receiver<Vec<Settled>>,
+    feed: Option<RecordSender>,
+    settled: Receiver<Vec<Commit>>,
     stop: Arc<AtomicBool>,
-    condition: Condition,
-    tally: Arc<Tally>,
+    condition: SourceHealth,
+    metrics: Arc<Metrics>,
     gate: Gate,
     works: Vec<Work>,
-    /// The number of the next lane.
-    next_lane: u32,
+    /// The number of the next partition.
+    next_partition: u32,
     /// The place of the partition that the last message was of: the next one is likely to be of the same.
     last: usize,
     /// Partitions that are ours and not begun.
     beginning: Option<Beginning>,
     /// Partitions that are taken away.
     leaving: Option<Leaving>,
-    /// Parcels that found no room, in order.
-    ready: VecDeque<Parcel>,
+    /// Records that found no room, in order.
+    ready: VecDeque<Records>,
     waiting: Waiting,
     fields: FieldsWriter,
     committer: Committer,
@@ -94,7 +94,7 @@ pub struct Reader {
 }
 
 /// The whole life of a source.
-pub fn run(settings: Settings, ends: Ends) -> Result<(), Fatal> {
+pub fn run(settings: Settings, ends: SourceContext) -> Result<(), Fatal> {
     let Some((consumer, all)) = reached(&settings, &ends)? else {
         return Ok(());
     };
@@ -111,17 +111,20 @@ pub fn run(settings: Settings, ends: Ends) -> Result<(), Fatal> {
 }
 
 /// Connects and checks, however long it takes; none if the job stopped before.
-fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Consumer, Vec<Partition>)>, Fatal> {
+fn reached(
+    settings: &Settings,
+    ends: &SourceContext,
+) -> Result<Option<(Consumer, Vec<TopicPartition>)>, Fatal> {
     let consumer = consumer(settings)?;
     let mut wait = Duration::from_millis(100);
     while !ends.stop.load(Ordering::Relaxed) {
-        match edge::pass(Point::SourceConnect, || partitions(&consumer, settings)) {
+        match failpoint::run(Failpoint::SourceConnect, || partitions(&consumer, settings)) {
             Ok(all) => {
-                ends.condition.well("broker");
+                ends.condition.recovered("broker");
                 return Ok(Some((consumer, all)));
             }
-            Err(Trouble::Refused(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(Trouble::Passing(why)) => ends.condition.trouble("broker", why),
+            Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
+            Err(ConnectError::Transient(why)) => ends.condition.degraded("broker", why),
         }
         drop(consumer.poll(wait));
         wait = (wait * 2).min(LONGEST);
@@ -130,7 +133,7 @@ fn reached(settings: &Settings, ends: &Ends) -> Result<Option<(Consumer, Vec<Par
 }
 
 impl Reader {
-    fn new(settings: Settings, ends: Ends, consumer: Consumer) -> Result<Self, Fatal> {
+    fn new(settings: Settings, ends: SourceContext, consumer: Consumer) -> Result<Self, Fatal> {
         let consumer = Arc::new(consumer);
         Ok(Self {
             committer: Committer::start(&consumer)?,
@@ -140,10 +143,10 @@ impl Reader {
             settled: ends.settled,
             stop: ends.stop,
             condition: ends.condition,
-            tally: ends.tally,
+            metrics: ends.metrics,
             gate: Gate::new(ends.attempts),
             works: Vec::new(),
-            next_lane: 0,
+            next_partition: 0,
             last: 0,
             beginning: None,
             leaving: None,
@@ -181,7 +184,7 @@ impl Reader {
             self.let_go();
             if !going_on {
                 let since = *over.get_or_insert_with(Instant::now);
-                let committed = self.works.iter().all(|work| work.lane.is_committed());
+                let committed = self.works.iter().all(|work| work.assigned.is_committed());
                 if committed || since.elapsed() > LAST_WORDS {
                     return Ok(());
                 }
@@ -216,11 +219,11 @@ impl Reader {
         }
     }
 
-    fn settled(&mut self, floors: &[Settled]) {
+    fn settled(&mut self, floors: &[Commit]) {
         for floor in floors {
             let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.lane.number() == floor.lane) {
-                work.lane.settled(floor.upto);
+            if let Some(work) = works.find(|work| work.assigned.number() == floor.partition) {
+                work.assigned.settled(floor.upto);
             }
         }
     }
@@ -231,7 +234,7 @@ impl Reader {
             return;
         }
         self.take_back(|_| true);
-        self.works.iter_mut().for_each(|work| work.lane.stop());
+        self.works.iter_mut().for_each(|work| work.assigned.stop());
         self.pause();
     }
 

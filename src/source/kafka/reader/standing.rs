@@ -10,22 +10,25 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Reader;
 use crate::error::{Exit, Fatal};
+use crate::metrics::Counter;
+use crate::source::connect_error::ConnectError;
 use crate::source::kafka::begin::{Begin, Standing, begin};
 use crate::source::kafka::connect::{self, PATIENCE, why};
-use crate::source::kafka::context::{self, Consumer, Partition, list};
+use crate::source::kafka::context::{self, Consumer, TopicPartition, list};
 use crate::source::kafka::settings::Start;
-use crate::source::trouble::Trouble;
-use crate::tally::Counter;
 
 impl Reader {
     /// Where partitions begin.
-    pub(super) fn begins(&self, partitions: &[Partition]) -> Result<Vec<(Partition, Begin)>, End> {
+    pub(super) fn begins(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Begin)>, End> {
         let standings = self.standings(partitions)?;
         let (start, on_lost) = (self.settings.start, self.settings.on_lost);
         let begins = partitions.iter().zip(&standings).map(|(partition, standing)| {
             let begin = begin(standing, start, on_lost).map_err(|count| self.lost(partition, count))?;
             if begin.lost > 0 {
-                self.tally.count(Counter::SourceLost, begin.lost);
+                self.metrics.count(Counter::SourceLost, begin.lost);
                 tracing::error!(%partition, lost = begin.lost, "messages were dropped before they were read");
             }
             Ok((partition.clone(), begin))
@@ -34,8 +37,8 @@ impl Reader {
     }
 
     /// Messages were lost, and the settings say that this ends the job.
-    pub(super) fn lost(&self, partition: &Partition, count: u64) -> Fatal {
-        self.tally.count(Counter::SourceLost, count);
+    pub(super) fn lost(&self, partition: &TopicPartition, count: u64) -> Fatal {
+        self.metrics.count(Counter::SourceLost, count);
         Fatal::new(
             Exit::Config,
             format!(
@@ -45,9 +48,9 @@ impl Reader {
         )
     }
 
-    fn standings(&self, partitions: &[Partition]) -> Result<Vec<Standing>, End> {
+    fn standings(&self, partitions: &[TopicPartition]) -> Result<Vec<Standing>, End> {
         let mut committed = self.commits(partitions)?;
-        let fresh = |committed: &HashMap<Partition, u64>| {
+        let fresh = |committed: &HashMap<TopicPartition, u64>| {
             partitions.iter().any(|one| !committed.contains_key(one))
         };
         let (mut all, mut at_time) = (HashMap::new(), HashMap::new());
@@ -73,7 +76,10 @@ impl Reader {
     }
 
     /// What the group has committed.
-    fn commits(&self, partitions: &[Partition]) -> Result<HashMap<Partition, u64>, Trouble> {
+    fn commits(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
         let asked = list(partitions.iter().map(|one| (one, None)));
         offsets(
             &self.consumer,
@@ -83,18 +89,18 @@ impl Reader {
 
     /// A group that has committed nothing of a topic begins with what comes from now on, in all of its partitions at once,
     /// whoever will read them. Answers the commits that there were.
-    fn choose_latest(&self) -> Result<HashMap<Partition, u64>, Trouble> {
+    fn choose_latest(&self) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
         let all = connect::partitions(&self.consumer, &self.settings)?;
         let committed = self.commits(&all)?;
-        let known = |one: &Partition| committed.keys().any(|other| other.topic == one.topic);
-        let fresh: Vec<&Partition> = all.iter().filter(|one| !known(one)).collect();
+        let known = |one: &TopicPartition| committed.keys().any(|other| other.topic == one.topic);
+        let fresh: Vec<&TopicPartition> = all.iter().filter(|one| !known(one)).collect();
         if fresh.is_empty() {
             return Ok(committed);
         }
         let ends = fresh
             .into_iter()
             .map(|one| Ok((one, Some(self.ends(one)?.1))));
-        let ends: Vec<_> = ends.collect::<Result<_, Trouble>>()?;
+        let ends: Vec<_> = ends.collect::<Result<_, ConnectError>>()?;
         let done = self.consumer.commit(&list(ends), CommitMode::Sync);
         done.map_err(|error| why(&self.consumer, &error))?;
         Ok(committed)
@@ -103,9 +109,9 @@ impl Reader {
     /// The first message of that time or later, where there is one.
     fn at_time(
         &self,
-        partitions: &[Partition],
+        partitions: &[TopicPartition],
         time: i64,
-    ) -> Result<HashMap<Partition, u64>, Trouble> {
+    ) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
         let time = u64::try_from(time).unwrap_or(0);
         let asked = list(partitions.iter().map(|one| (one, Some(time))));
         offsets(
@@ -115,7 +121,7 @@ impl Reader {
     }
 
     /// The oldest message of a partition, and where the next one goes.
-    pub(super) fn ends(&self, partition: &Partition) -> Result<(u64, u64), Trouble> {
+    pub(super) fn ends(&self, partition: &TopicPartition) -> Result<(u64, u64), ConnectError> {
         let ends = self
             .consumer
             .fetch_watermarks(&partition.topic, partition.number, PATIENCE)
@@ -130,14 +136,14 @@ impl Reader {
 /// Why partitions cannot be begun.
 pub(super) enum End {
     /// Something is wrong with the brokers, or with what is set.
-    Trouble(Trouble),
+    ConnectError(ConnectError),
     /// Messages were lost, and the settings say that this ends the job.
     Lost(Fatal),
 }
 
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> Self {
-        End::Trouble(trouble)
+impl From<ConnectError> for End {
+    fn from(trouble: ConnectError) -> Self {
+        End::ConnectError(trouble)
     }
 }
 
@@ -151,7 +157,7 @@ impl From<Fatal> for End {
 fn offsets(
     consumer: &Consumer,
     answered: Result<TopicPartitionList, KafkaError>,
-) -> Result<HashMap<Partition, u64>, Trouble> {
+) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
     let answered = answered.map_err(|error| why(consumer, &error))?;
     for element in answered.elements() {
         element.error().map_err(|error| why(consumer, &error))?;

@@ -13,18 +13,18 @@ use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 
 use super::{Reader, Work, behind, lost};
-use crate::edge::{self, Point};
 use crate::error::Fatal;
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::{Counter, Metrics};
 use crate::source::nats::settings::Acknowledge;
-use crate::tally::{Counter, Tally};
 
 /// Acknowledgements of one run.
 const RUN: usize = 256;
-/// Runs of one lane that are under way.
+/// Runs of one partition that are under way.
 const RUNS: usize = 8;
 /// How long a confirmation may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Leases renewed in one turn of one lane.
+/// Leases renewed in one turn of one partition.
 const RENEWED_AT_ONCE: usize = 2_000;
 
 /// The runs under way, oldest first: where each ends, and when it was sent.
@@ -33,9 +33,9 @@ pub(super) struct Flights(VecDeque<(u64, Duration)>);
 
 impl Work {
     /// What is under way is to be sent again.
-    pub(super) fn unconfirmed(&mut self, tally: &Arc<Tally>) {
+    pub(super) fn unconfirmed(&mut self, metrics: &Arc<Metrics>) {
         self.flights.0.clear();
-        tally.count(Counter::AckUnconfirmed, self.lane.unconfirmed());
+        metrics.count(Counter::AckUnconfirmed, self.partition.unconfirmed());
     }
 
     fn is_overdue(&self, now: Duration) -> bool {
@@ -47,12 +47,12 @@ impl Work {
     fn next_run(&self, acknowledge: Acknowledge) -> (Vec<Subject>, u64) {
         match acknowledge {
             Acknowledge::Each if self.flights.0.len() < RUNS => {
-                let replies = self.lane.each(RUN);
+                let replies = self.partition.each(RUN);
                 let count = replies.len() as u64;
                 (replies, count)
             }
             Acknowledge::UpTo if self.flights.0.is_empty() => {
-                let last = self.lane.up_to();
+                let last = self.partition.up_to();
                 last.map_or_else(Default::default, |(reply, count)| (vec![reply], count))
             }
             _ => Default::default(),
@@ -64,35 +64,35 @@ impl Reader {
     /// Acknowledges what is settled.
     pub(super) async fn acknowledge(&mut self) -> Result<(), Fatal> {
         let now = self.now();
-        let lanes: Vec<u32> = self.lanes.keys().copied().collect();
-        for lane in lanes {
-            if let Some(work) = self.lanes.get_mut(&lane)
+        let partitions: Vec<u32> = self.partitions.keys().copied().collect();
+        for partition in partitions {
+            if let Some(work) = self.partitions.get_mut(&partition)
                 && work.is_overdue(now)
             {
-                work.unconfirmed(&self.tally);
+                work.unconfirmed(&self.metrics);
             }
-            while self.acknowledge_run(lane, now).await? {}
+            while self.acknowledge_run(partition, now).await? {}
         }
         Ok(())
     }
 
-    async fn acknowledge_run(&mut self, lane: u32, now: Duration) -> Result<bool, Fatal> {
-        let Some(work) = self.lanes.get_mut(&lane) else {
+    async fn acknowledge_run(&mut self, partition: u32, now: Duration) -> Result<bool, Fatal> {
+        let Some(work) = self.partitions.get_mut(&partition) else {
             return Ok(false);
         };
         let (mut replies, count) = work.next_run(self.settings.acknowledge);
         let Some(last) = replies.pop() else {
             return Ok(false);
         };
-        let upto = work.lane.sending(count);
+        let upto = work.partition.sending(count);
         work.flights.0.push_back((upto, now));
         for reply in replies {
             self.publish(reply, b"+ACK").await?;
         }
-        let inbox = format!("{}.{lane}.{upto}", self.acks.0);
+        let inbox = format!("{}.{partition}.{upto}", self.acks.0);
         let payload = Bytes::from_static(b"+ACK");
         let sent = self.client.publish_with_reply(last, inbox, payload);
-        let sent = edge::pass_async(Point::SourceAcknowledge, sent).await;
+        let sent = failpoint::run_async(Failpoint::SourceAcknowledge, sent).await;
         sent.map_err(|error| lost(&error))?;
         Ok(true)
     }
@@ -100,27 +100,27 @@ impl Reader {
     /// The answer to the last acknowledgement of a run.
     pub(super) fn acknowledged(&mut self, answer: &Message) {
         let place = behind(&self.acks.0, &answer.subject).and_then(|place| {
-            let (lane, upto) = place.split_once('.')?;
-            Some((lane.parse().ok()?, upto.parse().ok()?))
+            let (partition, upto) = place.split_once('.')?;
+            Some((partition.parse().ok()?, upto.parse().ok()?))
         });
-        if let Some((lane, upto)) = place {
-            self.confirmed(lane, upto, answer.status);
+        if let Some((partition, upto)) = place {
+            self.confirmed(partition, upto, answer.status);
         }
     }
 
     /// An error status means that nobody took it.
-    fn confirmed(&mut self, lane: u32, upto: u64, status: Option<StatusCode>) {
-        let Some(work) = self.lanes.get_mut(&lane) else {
+    fn confirmed(&mut self, partition: u32, upto: u64, status: Option<StatusCode>) {
+        let Some(work) = self.partitions.get_mut(&partition) else {
             return;
         };
         if status.is_some_and(|status| status != StatusCode::OK) {
-            return work.unconfirmed(&self.tally);
+            return work.unconfirmed(&self.metrics);
         }
         while work.flights.0.front().is_some_and(|(end, _)| *end <= upto) {
             work.flights.0.pop_front();
         }
-        let count = work.lane.confirmed(upto);
-        self.tally.count(Counter::Acknowledged, count);
+        let count = work.partition.confirmed(upto);
+        self.metrics.count(Counter::Acknowledged, count);
     }
 
     /// Tells the server that what has been held for a third of its patience is worked on.
@@ -133,8 +133,8 @@ impl Reader {
         self.renewed = now;
         let longest = self.settings.ack_wait / 3;
         let mut due = Vec::new();
-        for work in self.lanes.values_mut() {
-            let replies = work.lane.to_renew(now, longest, RENEWED_AT_ONCE);
+        for work in self.partitions.values_mut() {
+            let replies = work.partition.to_renew(now, longest, RENEWED_AT_ONCE);
             if replies.len() == RENEWED_AT_ONCE {
                 // More are due: on the next turn.
                 self.renewed = now.saturating_sub(every);

@@ -1,17 +1,17 @@
 //! The [guard](crate::source::guard) against messages that end the process, asked before anything is handed out.
 //!
-//! Its positions are sequences of the stream, and a lane begins where its consumer is acknowledged. In the trusted state a permit is
-//! one look for a whole batch, and nothing is told of what was handed out and settled: every lane has begun before the first
+//! Its positions are sequences of the stream, and a partition begins where its consumer is acknowledged. In the trusted state a permit is
+//! one look for a whole batch, and nothing is told of what was handed out and settled: every partition has begun before the first
 //! message is asked for, so none can become suspect later.
 //!
-//! While a lane is suspect, everything goes in the order of the sequences, as the guard demands. But the server delivers what a dead process held
+//! While a partition is suspect, everything goes in the order of the sequences, as the guard demands. But the server delivers what a dead process held
 //! again only after its patience (`ack_wait`), and what comes for the first time at once. So then
-//! * nothing of a lane is handed out before everything that the server waits for is held here, in order, and what was handed out before
+//! * nothing of a partition is handed out before everything that the server waits for is held here, in order, and what was handed out before
 //!   is acknowledged, confirmed;
 //! * where a message comes that belongs before what was handed out (the server died and had not written down an acknowledgement), and
 //!   that is durable, it goes next: nothing can be acknowledged *up to* anything before;
-//! * lanes go in turn, so that none waits until another one has nothing more; one that waits for the server is passed over;
-//! * of a lane of which something is held by the dead, nothing is asked for until the server has given that up, and then so much or a little;
+//! * partitions go in turn, so that none waits until another one has nothing more; one that waits for the server is passed over;
+//! * of a partition of which something is held by the dead, nothing is asked for until the server has given that up, and then so much or a little;
 //! * else little is asked for, so that little waits here. What waits is reported as worked on like all that is held.
 
 use std::time::Duration;
@@ -22,31 +22,31 @@ use super::{Reader, TURN, Work};
 use crate::source::guard::{Gate, Permit};
 use crate::source::nats::settings::Settings;
 use crate::source::nats::stream::Found;
-use crate::source::{Notice, Parcel, Record};
+use crate::source::{PartitionEvent, Record, Records};
 
-/// How many messages of a lane are asked for while one is suspect: as many as may go at once, but so few and so many.
+/// How many messages of a partition are asked for while one is suspect: as many as may go at once, but so few and so many.
 const FEW: usize = 16;
 const MANY: usize = 256;
-/// How long the end of the lanes may take to be told to the state store.
+/// How long the end of the partitions may take to be told to the state store.
 const LAST_NOTE: Duration = Duration::from_secs(2);
 
 impl Reader {
-    /// Begins the lanes, at the job and at the guard.
+    /// Begins the partitions, at the job and at the guard.
     pub(super) fn begin(&mut self, found: &Found) {
         let (stream, created) = (&self.settings.stream, found.stream.created);
-        for (lane, work) in &mut self.lanes {
-            let known = found.consumer(&self.settings, *lane);
+        for (partition, work) in &mut self.partitions {
+            let known = found.consumer(&self.settings, *partition);
             let floor = known.map_or(0, |info| info.ack_floor.stream_sequence);
-            work.lane
+            work.partition
                 .begins_after(known.map_or(0, |info| info.delivered.consumer_sequence));
             // A stream that is made anew counts from the start again.
-            let name = format!("{stream} lane {lane} of {created}");
-            self.gate.begin(*lane, &name, floor + 1);
+            let name = format!("{stream} partition {partition} of {created}");
+            self.gate.begin(*partition, &name, floor + 1);
         }
-        for lane in self.lanes.keys() {
-            self.tell(Notice::Begins {
-                lane: *lane,
-                name: format!("{stream} lane {lane}"),
+        for partition in self.partitions.keys() {
+            self.tell(PartitionEvent::Begins {
+                partition: *partition,
+                name: format!("{stream} partition {partition}"),
                 offset: 0,
                 length: None,
             });
@@ -67,28 +67,28 @@ impl Reader {
 
     fn cut_trustfully(&mut self) {
         let (now, room) = (self.now(), self.ready.is_empty());
-        for (lane, work) in &mut self.lanes {
+        for (partition, work) in &mut self.partitions {
             if work.run.is_due(now, room) {
-                self.ready.extend(work.trusted(&mut self.gate, *lane));
+                self.ready.extend(work.trusted(&mut self.gate, *partition));
             }
         }
     }
 
     fn cut_suspiciously(&mut self) {
         let (now, room) = (self.now(), self.ready.is_empty());
-        for (lane, work) in &mut self.lanes {
-            work.tell(&mut self.gate, *lane);
+        for (partition, work) in &mut self.partitions {
+            work.tell(&mut self.gate, *partition);
         }
-        for lane in self.gate.in_turn(self.lanes.keys().copied()) {
-            if let Some(work) = self.lanes.get_mut(&lane)
+        for partition in self.gate.in_turn(self.partitions.keys().copied()) {
+            if let Some(work) = self.partitions.get_mut(&partition)
                 && work.run.is_due(now, room)
             {
-                self.ready.extend(work.permitted(&mut self.gate, lane));
+                self.ready.extend(work.permitted(&mut self.gate, partition));
             }
         }
     }
 
-    /// Tells the end of all lanes, as far as the state store takes it in time.
+    /// Tells the end of all partitions, as far as the state store takes it in time.
     pub(super) async fn close(&mut self) {
         self.gate.end_all();
         let deadline = Instant::now() + LAST_NOTE;
@@ -100,68 +100,68 @@ impl Reader {
 }
 
 impl Work {
-    fn trusted(&mut self, gate: &mut Gate, lane: u32) -> Option<Parcel> {
-        let (work, start) = (&self.lane, self.run.start);
+    fn trusted(&mut self, gate: &mut Gate, partition: u32) -> Option<Records> {
+        let (work, start) = (&self.partition, self.run.start);
         let waiting = self.run.records.len();
-        match gate.permit(lane, waiting, |at| work.sequence(start + at as u64)) {
-            Permit::Go(_) => Some(self.run.cut(lane)),
+        match gate.permit(partition, waiting, |at| work.sequence(start + at as u64)) {
+            Permit::Go(_) => Some(self.run.cut(partition)),
             Permit::Wait | Permit::Condemned => None,
         }
     }
 
     /// A run that is in work alone.
-    fn permitted(&mut self, gate: &mut Gate, lane: u32) -> Option<Parcel> {
-        if !self.may_go_on(gate, lane) {
+    fn permitted(&mut self, gate: &mut Gate, partition: u32) -> Option<Records> {
+        if !self.may_go_on(gate, partition) {
             return None;
         }
-        let (work, start) = (&self.lane, self.run.start);
+        let (work, start) = (&self.partition, self.run.start);
         let waiting = self.run.records.len();
-        let permit = gate.permit(lane, waiting, |at| work.sequence(start + at as u64));
+        let permit = gate.permit(partition, waiting, |at| work.sequence(start + at as u64));
         let parcel = match permit {
             Permit::Wait | Permit::Go(0) => return None,
-            Permit::Go(most) => self.run.cut_first(lane, most),
-            Permit::Condemned => condemned(self.run.cut_first(lane, 1)),
+            Permit::Go(most) => self.run.cut_first(partition, most),
+            Permit::Condemned => condemned(self.run.cut_first(partition, 1)),
         };
-        gate.handed_out(lane, self.lane.sequence(parcel.end - 1) + 1);
+        gate.handed_out(partition, self.partition.sequence(parcel.end - 1) + 1);
         self.is_alone = true;
         Some(parcel)
     }
 
     /// Once what was handed out alone is acknowledged, the guard is told; and that it is durable, where nothing can be acknowledged.
-    fn tell(&mut self, gate: &mut Gate, lane: u32) {
-        let start = self.lane.next() - self.run.records.len() as u64;
-        if self.lane.is_in_doubt() && self.lane.is_durable_before(start) {
-            gate.pauses(lane);
+    fn tell(&mut self, gate: &mut Gate, partition: u32) {
+        let start = self.partition.next() - self.run.records.len() as u64;
+        if self.partition.is_in_doubt() && self.partition.is_durable_before(start) {
+            gate.pauses(partition);
         }
-        if !self.is_alone || !self.lane.is_settled_before(start) {
+        if !self.is_alone || !self.partition.is_settled_before(start) {
             return;
         }
-        if let Some(floor) = self.lane.acknowledged() {
+        if let Some(floor) = self.partition.acknowledged() {
             self.is_alone = false;
-            gate.settled(lane, floor);
-            gate.goes_on_from(lane, floor);
+            gate.settled(partition, floor);
+            gate.goes_on_from(partition, floor);
         }
     }
 
     /// Whether what waits may follow what was handed out; it is in order then.
-    fn may_go_on(&mut self, gate: &mut Gate, lane: u32) -> bool {
+    fn may_go_on(&mut self, gate: &mut Gate, partition: u32) -> bool {
         let start = self.run.start;
-        let goes_back = self.lane.goes_back(start);
-        if !goes_back && !self.lane.is_settled_before(start) {
+        let goes_back = self.partition.goes_back(start);
+        if !goes_back && !self.partition.is_settled_before(start) {
             return false;
         }
         self.put_in_order();
         // It may have been out of order only among what waits: then what was handed out can be acknowledged now.
-        if goes_back && !self.lane.goes_back(start) {
+        if goes_back && !self.partition.goes_back(start) {
             return false;
         }
-        gate.goes_on_from(lane, self.lane.sequence(start));
+        gate.goes_on_from(partition, self.partition.sequence(start));
         true
     }
 
     /// Nothing that waits was handed out yet, so it may still change its place.
     fn put_in_order(&mut self) {
-        let Some(places) = self.lane.in_order(self.run.start) else {
+        let Some(places) = self.partition.in_order(self.run.start) else {
             return;
         };
         let mut before: Vec<Option<Record>> = self.run.records.drain(..).map(Some).collect();
@@ -173,12 +173,12 @@ impl Work {
         }
     }
 
-    /// How many messages to ask for while a lane is suspect.
+    /// How many messages to ask for while a partition is suspect.
     pub(super) fn wanted(&self, now: Duration, width: usize, settings: &Settings) -> usize {
         let most = settings.batch_messages;
-        if self.lane.is_in_doubt() {
+        if self.partition.is_in_doubt() {
             // What the server has forgotten it has not given to anybody.
-            let left = match self.lane.is_given_up(now, settings.ack_wait) {
+            let left = match self.partition.is_given_up(now, settings.ack_wait) {
                 true => self.missing.all(),
                 false => self.missing.forgotten(),
             };
@@ -197,7 +197,7 @@ impl Work {
 }
 
 /// The one message of a parcel becomes a dead letter.
-fn condemned(mut parcel: Parcel) -> Parcel {
+fn condemned(mut parcel: Records) -> Records {
     let records = parcel.records.into_iter();
     parcel.records = records.map(Record::condemned).collect();
     parcel

@@ -8,13 +8,13 @@ use async_nats::jetstream::consumer::Info;
 use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::source::nats::lane::Standing;
+use crate::metrics::{Counter, Gauge};
+use crate::source::connect_error::ConnectError;
 use crate::source::nats::losses::dropped_unread;
+use crate::source::nats::partition::Standing;
 use crate::source::nats::settings::Acknowledge;
 use crate::source::nats::stream::Found;
 use crate::source::nats::watch::{Look, Said};
-use crate::source::trouble::Trouble;
-use crate::tally::{Counter, Gauge};
 
 /// How long a server may have delivered nothing again of what it has forgotten, beyond what the dead may hold.
 const FORGOTTEN: Duration = Duration::from_secs(60);
@@ -28,9 +28,9 @@ const CREATED_ABOUT: i64 = 100;
 pub(super) struct Health {
     /// When the stream was made.
     created: String,
-    /// When the consumer of each lane was made.
-    lanes: BTreeMap<u32, Millis>,
-    /// What was done already about lanes that stand still.
+    /// When the consumer of each partition was made.
+    partitions: BTreeMap<u32, Millis>,
+    /// What was done already about partitions that stand still.
     stalls: u32,
     /// Messages that were dropped before they were delivered.
     lost: u64,
@@ -42,8 +42,8 @@ impl Reader {
         let asked = look.asked.saturating_duration_since(self.started);
         match look.said {
             Ok(said) => {
-                self.condition.well("broker");
-                self.condition.well("stream");
+                self.condition.recovered("broker");
+                self.condition.recovered("stream");
                 self.same_stream(&said)?;
                 self.same_consumers(&said)?;
                 self.count_losses(&said);
@@ -52,12 +52,12 @@ impl Reader {
                 self.shared();
                 self.stalled(&said).await
             }
-            Err(Trouble::Refused(why)) => {
-                self.condition.trouble("stream", why);
+            Err(ConnectError::Permanent(why)) => {
+                self.condition.degraded("stream", why);
                 Ok(())
             }
-            Err(Trouble::Passing(why)) => {
-                self.condition.trouble("broker", why);
+            Err(ConnectError::Transient(why)) => {
+                self.condition.degraded("broker", why);
                 Ok(())
             }
         }
@@ -76,14 +76,14 @@ impl Reader {
     /// A new consumer delivers everything from the start, and knows nothing of what is open here: that would be acknowledged at the
     /// wrong place, or wait for what the consumer never comes to.
     fn same_consumers(&mut self, said: &Said) -> Result<(), Fatal> {
-        for (lane, info) in &said.lanes {
+        for (partition, info) in &said.partitions {
             let Some(info) = info else { continue };
             let created = created(info);
-            let known = self.health.lanes.insert(*lane, created);
+            let known = self.health.partitions.insert(*partition, created);
             let is_new = known.is_some_and(|known| created.0 > known.0 + CREATED_ABOUT);
             let deliveries = info.delivered.consumer_sequence;
-            let work = self.lanes.get(lane);
-            if is_new && work.is_some_and(|work| work.lane.is_of_another(deliveries)) {
+            let work = self.partitions.get(partition);
+            if is_new && work.is_some_and(|work| work.partition.is_of_another(deliveries)) {
                 return Err(Fatal::new(
                     Exit::Watchdog,
                     "a consumer was deleted and made anew while messages of it were open: start again",
@@ -95,29 +95,29 @@ impl Reader {
 
     fn hear(&mut self, said: &Said, asked: Duration) {
         let (mut waiting, mut gone) = (0, 0);
-        for (lane, info) in &said.lanes {
-            let (Some(info), Some(work)) = (info, self.lanes.get_mut(lane)) else {
+        for (partition, info) in &said.partitions {
+            let (Some(info), Some(work)) = (info, self.partitions.get_mut(partition)) else {
                 gone += 1;
                 continue;
             };
             waiting += info.num_pending;
             let standing = standing(info);
             let is_asked = std::mem::take(&mut work.is_asked);
-            if let Some(missing) = work.lane.heard(&standing, asked, is_asked) {
-                work.missing.found(missing, work.lane.forgotten());
-                tracing::debug!(lane, missing = ?work.missing, ?standing, "what the server waits for and is not here");
+            if let Some(missing) = work.partition.heard(&standing, asked, is_asked) {
+                work.missing.found(missing, work.partition.forgotten());
+                tracing::debug!(partition, missing = ?work.missing, ?standing, "what the server waits for and is not here");
             }
-            if info.num_pending == 0 && info.num_ack_pending == 0 && work.lane.is_empty() {
-                self.gate.is_empty(*lane);
+            if info.num_pending == 0 && info.num_ack_pending == 0 && work.partition.is_empty() {
+                self.gate.is_empty(*partition);
             }
         }
-        self.tally.set(Gauge::SourceLag, waiting);
+        self.metrics.set(Gauge::SourceLag, waiting);
         match gone {
-            0 => self.condition.well("consumer"),
-            _ => self.condition.trouble(
+            0 => self.condition.recovered("consumer"),
+            _ => self.condition.degraded(
                 "consumer",
                 format!(
-                    "{gone} consumers of the stream are gone: their lanes are not read. Look who deleted them, then create \
+                    "{gone} consumers of the stream are gone: their partitions are not read. Look who deleted them, then create \
                      them with `hookflow setup`; everything in the stream is then delivered again"
                 ),
             ),
@@ -125,10 +125,11 @@ impl Reader {
     }
 
     fn count_losses(&mut self, said: &Said) {
-        let lanes = said.lanes.iter();
-        let lanes = lanes.filter_map(|(lane, info)| Some((*lane, info.as_ref()?)));
-        let lost: u64 = lanes
-            .map(|(lane, info)| self.losses.since_last(lane, info))
+        let partitions = said.partitions.iter();
+        let partitions =
+            partitions.filter_map(|(partition, info)| Some((*partition, info.as_ref()?)));
+        let lost: u64 = partitions
+            .map(|(partition, info)| self.losses.since_last(partition, info))
             .sum();
         if lost > 0 {
             self.lost(lost);
@@ -136,7 +137,7 @@ impl Reader {
     }
 
     fn lost(&mut self, lost: u64) {
-        self.tally.count(Counter::SourceLost, lost);
+        self.metrics.count(Counter::SourceLost, lost);
         self.health.lost += lost;
         let all = self.health.lost;
         tracing::error!(
@@ -144,7 +145,7 @@ impl Reader {
             all,
             "the stream dropped messages before they were read"
         );
-        self.condition.trouble(
+        self.condition.degraded(
             "messages",
             format!(
                 "the stream dropped {all} messages before they were read (purged, or older than it keeps them); this is said \
@@ -155,8 +156,8 @@ impl Reader {
 
     /// A server that was killed delivers again what it has forgotten; not so where that is more than it delivers unacknowledged.
     fn is_remembered(&self) -> Result<(), Fatal> {
-        let mut lanes = self.lanes.values();
-        match lanes.any(|work| work.lane.forgotten_for() > self.patience() + FORGOTTEN) {
+        let mut partitions = self.partitions.values();
+        match partitions.any(|work| work.partition.forgotten_for() > self.patience() + FORGOTTEN) {
             false => Ok(()),
             true => Err(Fatal::new(
                 Exit::Watchdog,
@@ -170,20 +171,20 @@ impl Reader {
         self.settings.ack_wait * 2 + Duration::from_secs(5)
     }
 
-    /// Another reader of our lanes holds what the server waits for. Harmless where each message is acknowledged by itself and no lane
+    /// Another reader of our partitions holds what the server waits for. Harmless where each message is acknowledged by itself and no partition
     /// is suspect.
     fn shared(&self) {
         let (now, patience) = (self.now(), self.patience());
-        let shared = |work: &&Work| work.lane.connected_for(now) > patience;
-        let count = self.lanes.values().filter(shared).count();
+        let shared = |work: &&Work| work.partition.connected_for(now) > patience;
+        let count = self.partitions.values().filter(shared).count();
         let harmless = self.settings.acknowledge == Acknowledge::Each && !self.gate.is_suspicious();
         match (harmless, count) {
-            (true, _) | (_, 0) => self.condition.well("lanes"),
-            _ => self.condition.trouble(
-                "lanes",
+            (true, _) | (_, 0) => self.condition.recovered("partitions"),
+            _ => self.condition.degraded(
+                "partitions",
                 format!(
-                    "{count} lanes are read by another process too, so that nothing of them can be acknowledged, or handed out \
-                     while a lane is suspect: give each lane to one member (nats.lanes)"
+                    "{count} partitions are read by another process too, so that nothing of them can be acknowledged, or handed out \
+                     while a partition is suspect: give each partition to one member (nats.partitions)"
                 ),
             ),
         }
@@ -192,12 +193,15 @@ impl Reader {
     /// Remembers which stream it is, and tells what was lost while nobody read.
     pub(super) fn begins_with(&mut self, found: &Found) {
         self.health.created = found.stream.created.to_string();
-        let lanes = self.settings.lanes.iter();
-        let known = lanes.filter_map(|lane| Some((lane, found.consumer(&self.settings, lane)?)));
-        self.health.lanes = known.map(|(lane, info)| (lane, created(info))).collect();
+        let partitions = self.settings.partitions.iter();
+        let known = partitions
+            .filter_map(|partition| Some((partition, found.consumer(&self.settings, partition)?)));
+        self.health.partitions = known
+            .map(|(partition, info)| (partition, created(info)))
+            .collect();
         if dropped_unread(found, &self.settings) {
             tracing::error!("the stream has dropped messages that no consumer was sent");
-            self.condition.trouble(
+            self.condition.degraded(
                 "unread",
                 "while nobody read, the stream dropped messages that no consumer was sent (purged, or older than it keeps them); \
                  this is said until the process is started again",
@@ -211,8 +215,8 @@ impl Reader {
         let limit = self.settings.stall_limit;
         let most = self.settings.ack_pending_max;
         let mut stalled = 0;
-        for (lane, info) in &said.lanes {
-            let (Some(info), Some(work)) = (info, self.lanes.get_mut(lane)) else {
+        for (partition, info) in &said.partitions {
+            let (Some(info), Some(work)) = (info, self.partitions.get_mut(partition)) else {
                 continue;
             };
             let waits = info.num_pending > 0 && info.num_ack_pending < most;
@@ -224,7 +228,7 @@ impl Reader {
         if self.link.is_down() || self.is_held_back() || self.feed.is_none() || stalled == 0 {
             if stalled == 0 {
                 self.health.stalls = 0;
-                self.condition.well("stall");
+                self.condition.recovered("stall");
             }
             return Ok(());
         }
@@ -234,11 +238,15 @@ impl Reader {
     async fn shake(&mut self, stalled: u32) -> Result<(), Fatal> {
         self.health.stalls += 1;
         let tried = self.health.stalls;
-        self.condition.trouble(
+        self.condition.degraded(
             "stall",
-            format!("{stalled} lanes stand still although messages wait in them"),
+            format!("{stalled} partitions stand still although messages wait in them"),
         );
-        tracing::error!(stalled, tried, "lanes stand still although messages wait");
+        tracing::error!(
+            stalled,
+            tried,
+            "partitions stand still although messages wait"
+        );
         match tried {
             1 => self.line.reopen(),
             2 => {
@@ -254,7 +262,7 @@ impl Reader {
             }
         }
         let now = self.now();
-        for work in self.lanes.values_mut() {
+        for work in self.partitions.values_mut() {
             work.pull.reset(now);
             work.quiet_since = now;
         }

@@ -6,16 +6,16 @@ use async_nats::header::HeaderMap;
 use async_nats::{Message, Subject};
 
 use super::{Reader, Reading, Work, behind};
-use crate::edge::{self, Point};
 use crate::error::{Exit, Fatal};
 use crate::event::Origin;
+use crate::failpoint::{self, Failpoint};
+use crate::metrics::Counter;
 use crate::source::message::{self, Address, Fields, FieldsWriter};
-use crate::source::nats::lane::Arrival;
+use crate::source::nats::partition::Arrival;
 use crate::source::nats::pull::Due;
 use crate::source::nats::token::Token;
 use crate::source::nats::wire::Incoming;
-use crate::source::{Parcel, Record};
-use crate::tally::Counter;
+use crate::source::{Record, Records};
 
 /// Most messages of one parcel.
 const PARCEL: usize = 512;
@@ -34,7 +34,7 @@ const IDLE_HEARTBEAT: u16 = 100;
 /// How long after a refused request another one is sent.
 const REST: Duration = Duration::from_millis(500);
 
-/// Messages of one lane that are not in a parcel yet.
+/// Messages of one partition that are not in a parcel yet.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) records: Vec<Record>,
@@ -50,10 +50,10 @@ impl Run {
     }
 
     /// All of it.
-    pub(super) fn cut(&mut self, lane: u32) -> Parcel {
+    pub(super) fn cut(&mut self, partition: u32) -> Records {
         let run = std::mem::take(self);
-        Parcel {
-            lane,
+        Records {
+            partition,
             start: run.start,
             end: run.start + run.records.len() as u64,
             records: run.records,
@@ -63,15 +63,15 @@ impl Run {
     }
 
     /// The first of it.
-    pub(super) fn cut_first(&mut self, lane: u32, most: usize) -> Parcel {
+    pub(super) fn cut_first(&mut self, partition: u32, most: usize) -> Records {
         let rest = self.records.split_off(most.min(self.records.len()));
         let records = std::mem::replace(&mut self.records, rest);
         let bytes = records.iter().map(Record::bytes).sum();
         let start = self.start;
         self.start += records.len() as u64;
         self.bytes -= bytes;
-        Parcel {
-            lane,
+        Records {
+            partition,
             start,
             end: self.start,
             records,
@@ -97,7 +97,7 @@ impl Reader {
                 _ => self.answered(&message, now),
             }
         }
-        self.tally.count(Counter::Redelivered, again);
+        self.metrics.count(Counter::Redelivered, again);
         Ok(())
     }
 
@@ -108,13 +108,13 @@ impl Reader {
         reply: Subject,
         now: Duration,
     ) -> Result<(), Fatal> {
-        let Some(work) = self.lanes.get_mut(&token.lane) else {
+        let Some(work) = self.partitions.get_mut(&token.partition) else {
             return Ok(());
         };
         work.pull.delivered();
         work.quiet_since = now;
-        let arrival = work.lane.arrived(token, reply, now);
-        let is_below = work.lane.is_below(token.sequence);
+        let arrival = work.partition.arrived(token, reply, now);
+        let is_below = work.partition.is_below(token.sequence);
         let is_known = arrival == Arrival::Known;
         work.missing.arrived(token.deliveries, is_known, is_below);
         let ordinal = match arrival {
@@ -139,9 +139,11 @@ impl Reader {
     /// An answer that is no message: the end of a request.
     fn answered(&mut self, message: &Incoming, now: Duration) {
         let subject = message.subject();
-        let lane = std::str::from_utf8(&subject).ok();
-        let lane = lane.and_then(|subject| behind(self.line.inbox(), subject)?.parse().ok());
-        if let Some(work) = lane.and_then(|lane: u32| self.lanes.get_mut(&lane)) {
+        let partition = std::str::from_utf8(&subject).ok();
+        let partition =
+            partition.and_then(|subject| behind(self.line.inbox(), subject)?.parse().ok());
+        if let Some(work) = partition.and_then(|partition: u32| self.partitions.get_mut(&partition))
+        {
             work.ended(message, now);
         }
     }
@@ -168,7 +170,7 @@ impl Reader {
 
     /// Asks for more where little is under way.
     pub(super) fn ask(&mut self) {
-        // Before it is known what is kept of the lanes, nothing could be handed out.
+        // Before it is known what is kept of the partitions, nothing could be handed out.
         if self.feed.is_none() || self.gate.is_beginning() {
             return;
         }
@@ -178,10 +180,10 @@ impl Reader {
             return;
         }
         let now = self.now();
-        for (lane, work) in &mut self.lanes {
+        for (partition, work) in &mut self.partitions {
             let target = match width {
                 None => self.settings.batch_messages,
-                Some(_) if ahead && !work.lane.is_in_doubt() => 0,
+                Some(_) if ahead && !work.partition.is_in_doubt() => 0,
                 Some(width) => work.wanted(now, width, &self.settings),
             };
             let due = (target > 0).then(|| work.pull.due(now, target)).flatten();
@@ -189,12 +191,12 @@ impl Reader {
                 work.is_asked |= target > 0 && work.pull.is_waiting();
                 continue;
             };
-            let consumer = self.settings.consumer_of(*lane);
+            let consumer = self.settings.consumer_of(*partition);
             let stream = &self.settings.stream;
             let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}");
-            let reply = format!("{}.{lane}", self.line.inbox());
+            let reply = format!("{}.{partition}", self.line.inbox());
             let request = request(due, self.settings.batch_bytes);
-            let asked = edge::pass(Point::SourceFetch, || {
+            let asked = failpoint::run(Failpoint::SourceFetch, || {
                 let line = &mut self.line;
                 line.request(&subject, &reply, &request)
                     .then_some(())
@@ -227,11 +229,11 @@ impl Reader {
         let starts = self
             .ready
             .drain(..)
-            .map(|parcel| (parcel.lane, parcel.start));
-        let runs = self.lanes.iter_mut().map(|(lane, work)| {
+            .map(|parcel| (parcel.partition, parcel.start));
+        let runs = self.partitions.iter_mut().map(|(partition, work)| {
             let run = std::mem::take(&mut work.run);
             (
-                *lane,
+                *partition,
                 if run.records.is_empty() {
                     u64::MAX
                 } else {
@@ -240,12 +242,15 @@ impl Reader {
             )
         });
         let mut starts: Vec<(u32, u64)> = starts.chain(runs).collect();
-        // The first of a lane is where it begins.
+        // The first of a partition is where it begins.
         starts.sort_unstable();
-        starts.dedup_by_key(|(lane, _)| *lane);
+        starts.dedup_by_key(|(partition, _)| *partition);
         self.waiting = (0, 0);
-        for (lane, start) in starts {
-            let replies = self.lanes.get(&lane).map(|work| work.lane.from(start));
+        for (partition, start) in starts {
+            let replies = self
+                .partitions
+                .get(&partition)
+                .map(|work| work.partition.from(start));
             for reply in replies.unwrap_or_default() {
                 self.publish(reply, b"-NAK").await?;
             }
@@ -285,7 +290,7 @@ fn incoming(message: &Incoming, token: &Token, offset: u64, skip: usize) -> Reco
     let subject = message.subject();
     Record::Message(Box::new(message::Message {
         origin: Origin {
-            lane: token.lane,
+            partition: token.partition,
             offset,
         },
         address: Address::Subject { subject, skip },
@@ -311,7 +316,7 @@ pub(in crate::source::nats) fn record(
     }
     Record::Message(Box::new(message::Message {
         origin: Origin {
-            lane: token.lane,
+            partition: token.partition,
             offset,
         },
         address: Address::Subject { subject, skip },

@@ -1,6 +1,6 @@
 //! The running source: one loop that moves messages to the job and acknowledgements to the server.
 //!
-//! Everything happens on one thread, in turn: what came is taken into runs of its lane and handed out as parcels
+//! Everything happens on one thread, in turn: what came is taken into runs of its partition and handed out as parcels
 //! (`intake`, as far as the guard permits: `guarded`), what settled is acknowledged and what is held long is renewed (`acks`), what a look at the server found is judged
 //! (`health`). Where the job has no room, parcels wait here, and no more is asked for.
 
@@ -28,20 +28,20 @@ use self::acks::Flights;
 use self::health::Health;
 use self::intake::Run;
 pub(super) use self::intake::record;
-use super::lane::Lane;
 use super::link::{Link, jetstream};
 use super::losses::Losses;
 use super::missing::Missing;
+use super::partition::Partition;
 use super::pull::Pull;
 use super::settings::Settings;
 use super::stream::Found;
 use super::watch::{Look, watch};
 use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
-use crate::source::broker::{Condition, Ends, Settled};
+use crate::metrics::Metrics;
+use crate::source::broker::{Commit, SourceContext, SourceHealth};
 use crate::source::guard::Gate;
-use crate::source::{Feed, Notice, Parcel};
-use crate::tally::Tally;
+use crate::source::{PartitionEvent, RecordSender, Records};
 
 /// Most answers taken in one turn.
 const BATCH: usize = 4096;
@@ -56,11 +56,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub struct Reader {
     settings: Settings,
     /// None when nothing more is handed out.
-    feed: Option<Feed>,
-    settled: Receiver<Vec<Settled>>,
+    feed: Option<RecordSender>,
+    settled: Receiver<Vec<Commit>>,
     stop: Arc<AtomicBool>,
-    condition: Condition,
-    tally: Arc<Tally>,
+    condition: SourceHealth,
+    metrics: Arc<Metrics>,
     client: Client,
     context: Context,
     link: Link,
@@ -73,9 +73,9 @@ pub struct Reader {
     /// A look that waits until everything has come that was sent before it, and the question whose answer tells.
     look: Option<(Look, u64)>,
     reading: Reading,
-    lanes: BTreeMap<u32, Work>,
-    /// Parcels that found no room, in order.
-    ready: VecDeque<Parcel>,
+    partitions: BTreeMap<u32, Work>,
+    /// Records that found no room, in order.
+    ready: VecDeque<Records>,
     /// Messages and bytes that wait here, in parcels and runs.
     waiting: (usize, usize),
     health: Health,
@@ -96,15 +96,15 @@ enum Reading {
     Ended,
 }
 
-/// One lane at work.
+/// One partition at work.
 struct Work {
-    lane: Lane,
+    partition: Partition,
     pull: Pull,
     run: Run,
     flights: Flights,
     /// Since when nothing came.
     quiet_since: Duration,
-    /// Something was handed out while a lane was suspect, and the guard does not know yet that it is acknowledged.
+    /// Something was handed out while a partition was suspect, and the guard does not know yet that it is acknowledged.
     is_alone: bool,
     /// The server was asked for messages since the last look.
     is_asked: bool,
@@ -131,15 +131,15 @@ impl Reader {
     /// A reader that has asked for nothing yet.
     pub async fn new(
         settings: Settings,
-        ends: Ends,
+        ends: SourceContext,
         client: Client,
         link: Link,
     ) -> Result<Self, Fatal> {
         let acks = open(&client).await?;
         let line = Line::new(settings.connection.clone(), client.clone());
-        let lane = |lane| {
+        let partition = |partition| {
             let work = Work {
-                lane: Lane::new(Duration::ZERO),
+                partition: Partition::new(Duration::ZERO),
                 pull: Pull::default(),
                 run: Run::default(),
                 flights: Flights::default(),
@@ -148,17 +148,17 @@ impl Reader {
                 is_asked: false,
                 missing: Missing::default(),
             };
-            (lane, work)
+            (partition, work)
         };
         Ok(Self {
-            lanes: settings.lanes.iter().map(lane).collect(),
+            partitions: settings.partitions.iter().map(partition).collect(),
             context: jetstream(&client),
             connection: link.number(),
             feed: Some(ends.feed),
             settled: ends.settled,
             stop: ends.stop,
             condition: ends.condition,
-            tally: ends.tally,
+            metrics: ends.metrics,
             settings,
             client,
             link,
@@ -213,7 +213,10 @@ impl Reader {
             self.turn().await?;
             if !going_on {
                 let since = *over.get_or_insert(self.now());
-                let confirmed = self.lanes.values().all(|work| work.lane.is_confirmed());
+                let confirmed = self
+                    .partitions
+                    .values()
+                    .all(|work| work.partition.is_confirmed());
                 if confirmed || self.now() > since + LAST_WORDS {
                     return Ok(());
                 }
@@ -240,8 +243,8 @@ impl Reader {
         self.renew().await
     }
 
-    /// Tells the job something of a lane.
-    fn tell(&self, notice: Notice) {
+    /// Tells the job something of a partition.
+    fn tell(&self, notice: PartitionEvent) {
         let told = self.feed.as_ref().map(|feed| feed.tell(notice));
         if told.is_some_and(|told| told.is_err()) {
             tracing::debug!("the job ended before its source began");
@@ -262,10 +265,10 @@ impl Reader {
         }
     }
 
-    fn settled(&mut self, floors: &[Settled]) {
+    fn settled(&mut self, floors: &[Commit]) {
         for floor in floors {
-            if let Some(work) = self.lanes.get_mut(&floor.lane) {
-                work.lane.settled(floor.upto);
+            if let Some(work) = self.partitions.get_mut(&floor.partition) {
+                work.partition.settled(floor.upto);
             }
         }
     }
@@ -285,19 +288,20 @@ impl Reader {
             (Arrived::Some, _) => {}
             (Arrived::Opened, _) => self.reopened(),
             (Arrived::Lost(trouble), _) => {
-                self.condition.trouble("messages' way", trouble.to_string());
+                self.condition
+                    .degraded("messages' way", trouble.to_string());
             }
         }
     }
 
     /// What was asked for over the old connection never comes, and what came of it may not be all.
     fn reopened(&mut self) {
-        self.condition.well("messages' way");
+        self.condition.recovered("messages' way");
         let now = self.now();
-        for work in self.lanes.values_mut() {
+        for work in self.partitions.values_mut() {
             work.pull.reset(now);
             work.quiet_since = now;
-            work.lane.reconnected(now);
+            work.partition.reconnected(now);
         }
     }
 
@@ -309,20 +313,20 @@ impl Reader {
         }
         self.connection = number;
         tracing::warn!("connected to NATS anew");
-        self.condition.well("broker");
+        self.condition.recovered("broker");
         let now = self.now();
-        for work in self.lanes.values_mut() {
-            work.unconfirmed(&self.tally);
-            work.lane.reconnected(now);
+        for work in self.partitions.values_mut() {
+            work.unconfirmed(&self.metrics);
+            work.partition.reconnected(now);
         }
     }
 
     /// How long to wait when nothing comes.
     fn pause(&self) -> Duration {
-        let held = |work: &Work| work.lane.open() > 0 || !work.lane.is_confirmed();
+        let held = |work: &Work| work.partition.open() > 0 || !work.partition.is_confirmed();
         Duration::from_millis(match () {
             () if self.waiting.0 > 0 => 1,
-            () if self.lanes.values().any(held) => 2,
+            () if self.partitions.values().any(held) => 2,
             () => 20,
         })
     }

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 
 use super::parse::{Frame, Parser};
 use super::tls::over_tls;
+use crate::source::connect_error::ConnectError;
 use crate::source::nats::connect::{named_by_address, read, unreadable};
 use crate::source::nats::settings::{Connection, Login};
-use crate::source::trouble::Trouble;
 
 /// Bytes both ways.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -74,13 +74,13 @@ pub(super) async fn greeted(
     named: &[ServerAddr],
     connection: &Connection,
     inbox: &str,
-) -> Result<Greeted, Trouble> {
+) -> Result<Greeted, ConnectError> {
     let stream = TcpStream::connect((address.host(), address.port())).await;
     let mut stream = stream.map_err(broken)?;
     stream.set_nodelay(true).map_err(broken)?;
     let (mut parser, mut buffer) = (Parser::new(), BytesMut::new());
     let Frame::Info(info) = next(&mut stream, &mut parser, &mut buffer).await? else {
-        return Err(Trouble::Passing("NATS does not greet".into()));
+        return Err(ConnectError::Transient("NATS does not greet".into()));
     };
     let info: Info = serde_json::from_slice(&info).map_err(broken)?;
     // A stream that is fed by another one adds headers to what was published.
@@ -109,7 +109,7 @@ pub(super) async fn greeted(
     loop {
         match next(&mut stream, &mut parser, &mut buffer).await? {
             Frame::Pong => break,
-            Frame::Refused(_) => return Err(Trouble::Refused(NOT_LET_IN.into())),
+            Frame::Refused(_) => return Err(ConnectError::Permanent(NOT_LET_IN.into())),
             _ => {}
         }
     }
@@ -127,30 +127,30 @@ async fn next(
     stream: &mut (impl AsyncRead + Unpin),
     parser: &mut Parser,
     buffer: &mut BytesMut,
-) -> Result<Frame, Trouble> {
+) -> Result<Frame, ConnectError> {
     loop {
         if let Some(frame) = parser.next(buffer).map_err(broken)? {
             return Ok(frame);
         }
         if stream.read_buf(buffer).await.map_err(broken)? == 0 {
-            return Err(Trouble::Passing("NATS closed the connection".into()));
+            return Err(ConnectError::Transient("NATS closed the connection".into()));
         }
     }
 }
 
 /// Only the kind of it: texts of the system name addresses.
-fn broken(error: impl std::error::Error + 'static) -> Trouble {
+fn broken(error: impl std::error::Error + 'static) -> ConnectError {
     let error: &dyn std::error::Error = &error;
     let kind = error
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind);
-    Trouble::Passing(kind.map_or_else(
+    ConnectError::Transient(kind.map_or_else(
         || "NATS cannot be understood".into(),
         |kind| format!("NATS cannot be reached ({kind})"),
     ))
 }
 
-fn who(login: &Login, servers: &[ServerAddr], nonce: &str) -> Result<Who, Trouble> {
+fn who(login: &Login, servers: &[ServerAddr], nonce: &str) -> Result<Who, ConnectError> {
     let by_address = named_by_address(servers);
     let login = if matches!(login, Login::None) {
         &by_address
@@ -200,12 +200,12 @@ fn blocks(text: &str) -> impl Iterator<Item = &str> {
         .map(|(_, block)| block.trim())
 }
 
-fn signed(seed: &str, nonce: &str) -> Result<(String, String), Trouble> {
+fn signed(seed: &str, nonce: &str) -> Result<(String, String), ConnectError> {
     let key = KeyPair::from_seed(seed).map_err(|_| unusable())?;
     let signature = key.sign(nonce.as_bytes()).map_err(|_| unusable())?;
     Ok((key.public_key(), URL_SAFE_NO_PAD.encode(signature)))
 }
 
-fn unusable() -> Trouble {
-    Trouble::Refused("the nkey or credentials cannot be used to log in to NATS: see the files named under [nats]".into())
+fn unusable() -> ConnectError {
+    ConnectError::Permanent("the nkey or credentials cannot be used to log in to NATS: see the files named under [nats]".into())
 }

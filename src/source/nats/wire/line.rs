@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::greet::{Greeted, greeted};
 use super::parse::{Frame, Incoming};
+use crate::source::connect_error::ConnectError;
 use crate::source::nats::connect::addresses;
 use crate::source::nats::settings::Connection;
-use crate::source::trouble::Trouble;
 
 /// Most messages taken at once.
 const BATCH: usize = 2048;
@@ -41,7 +41,7 @@ pub enum Arrived {
     /// The connection is a new one.
     Opened,
     /// The connection is lost, or could not be made, and will be tried again.
-    Lost(Trouble),
+    Lost(ConnectError),
 }
 
 /// The connection, or the attempt to make one.
@@ -57,7 +57,7 @@ pub struct Line {
 }
 
 enum State {
-    Opening(JoinHandle<Result<Greeted, Trouble>>),
+    Opening(JoinHandle<Result<Greeted, ConnectError>>),
     Open(Box<Open>),
 }
 
@@ -159,8 +159,8 @@ impl Line {
     }
 }
 
-fn lost(why: &str) -> Trouble {
-    Trouble::Passing(format!(
+fn lost(why: &str) -> ConnectError {
+    ConnectError::Transient(format!(
         "the connection over which messages come from NATS is lost: {why}"
     ))
 }
@@ -171,7 +171,7 @@ fn opening(
     client: &Client,
     inbox: &str,
     wait: Duration,
-) -> JoinHandle<Result<Greeted, Trouble>> {
+) -> JoinHandle<Result<Greeted, ConnectError>> {
     let (connection, client, inbox) = (connection.clone(), client.clone(), inbox.to_owned());
     tokio::spawn(async move {
         tokio::time::sleep(wait).await;
@@ -230,7 +230,7 @@ impl Open {
         &mut self,
         context: &mut Context<'_>,
         batch: &mut Vec<Incoming>,
-    ) -> Poll<Result<u64, Trouble>> {
+    ) -> Poll<Result<u64, ConnectError>> {
         let mut answers = 0;
         loop {
             while batch.len() < BATCH {
@@ -259,7 +259,7 @@ impl Open {
         }
     }
 
-    fn read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Trouble> {
+    fn read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, ConnectError> {
         let Greeted {
             stream,
             parser,
@@ -278,7 +278,7 @@ impl Open {
     }
 
     /// Sends as much as goes out at once; the rest goes when there is room.
-    fn send(&mut self, context: &mut Context<'_>) -> Result<(), Trouble> {
+    fn send(&mut self, context: &mut Context<'_>) -> Result<(), ConnectError> {
         while !self.unsent.is_empty() {
             match pin!(self.greeted.stream.write_buf(&mut self.unsent)).poll(context) {
                 Poll::Pending => return Ok(()),
@@ -299,7 +299,7 @@ impl Open {
 
 /// Its words are of the protocol (stale connection, maximum payload violation), and name at most a subject of ours. What we may not
 /// do leaves the connection as it is.
-fn refused(why: &str) -> Result<(), Trouble> {
+fn refused(why: &str) -> Result<(), ConnectError> {
     tracing::warn!(
         why,
         "the server complains over the connection over which messages come"

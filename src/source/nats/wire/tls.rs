@@ -10,24 +10,24 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::source::connect_error::ConnectError;
 use crate::source::nats::connect::{TLS, read};
 use crate::source::nats::settings::Connection;
-use crate::source::trouble::Trouble;
 
 /// Encrypts a connection to that host.
 pub(super) async fn over_tls(
     stream: TcpStream,
     host: &str,
     connection: &Connection,
-) -> Result<TlsStream<TcpStream>, Trouble> {
+) -> Result<TlsStream<TcpStream>, ConnectError> {
     let config = config(connection).ok_or_else(refused)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| refused())?;
     let encrypted = TlsConnector::from(Arc::new(config)).connect(name, stream);
     encrypted.await.map_err(|_| refused())
 }
 
-fn refused() -> Trouble {
-    Trouble::Refused(TLS.into())
+fn refused() -> ConnectError {
+    ConnectError::Permanent(TLS.into())
 }
 
 fn config(connection: &Connection) -> Option<ClientConfig> {

@@ -1,0 +1,191 @@
+//! From a planned copy to the request that carries it, and to the line of JSON that describes the request.
+
+use bytes::Bytes;
+
+use super::format::{self, Carrier};
+use super::names::{BatchId, RecipientId};
+use super::text::{Escaped, FormEncoded, put};
+use super::time::Iso;
+use super::world::{Content, Shipment, World};
+use crate::event::{Delivery, Headers, Millis, Origin, Provider, User};
+
+/// The element that makes an array's one bad element.
+pub const BAD_ELEMENT: &str = "17";
+
+/// The parts of one request; the buffers are used again and again.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The URL that was called.
+    pub url: Vec<u8>,
+    /// The headers, a JSON object.
+    pub headers: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
+    array: Vec<u8>,
+}
+
+/// Renders the request of a shipment as it is for the copy received then; not for lines that are no delivery.
+pub fn request(
+    world: &World,
+    shipment: &Shipment,
+    number: u32,
+    received_at: i64,
+    out: &mut Request,
+) {
+    out.url.clear();
+    out.headers.clear();
+    out.body.clear();
+    let format = format::of(shipment.provider);
+    put!(&mut out.url; "https://hooks.example.com/in/", format.name());
+    match shipment.content {
+        Content::Events { bad, .. } => events(world, shipment, bad, received_at, out),
+        Content::Control => control(shipment, number, out),
+        Content::BadBody | Content::BadLine => bad_body(number, out),
+    }
+}
+
+fn events(
+    world: &World,
+    shipment: &Shipment,
+    bad: Option<u16>,
+    received_at: i64,
+    out: &mut Request,
+) {
+    let format = format::of(shipment.provider);
+    let mut views = world.views(shipment);
+    let Some(first) = views.next() else { return };
+    format.headers(&first, received_at, &mut out.headers);
+    if format.sms() && first.ids() {
+        put!(&mut out.url; "?recipient_id=", RecipientId(first.person), "&batch_id=", BatchId(first.batch));
+    }
+    match format.carrier() {
+        Carrier::Single | Carrier::Form => format.event(&first, &mut out.body),
+        Carrier::Array => array(world, shipment, bad, &mut out.body),
+        Carrier::FormArray => {
+            out.array.clear();
+            array(world, shipment, bad, &mut out.array);
+            put!(&mut out.body; "mandrill_events=", FormEncoded(&out.array));
+        }
+    }
+}
+
+fn array(world: &World, shipment: &Shipment, bad: Option<u16>, out: &mut Vec<u8>) {
+    let format = format::of(shipment.provider);
+    let mut place = 0;
+    out.push(b'[');
+    for view in world.views(shipment) {
+        if bad == Some(place) {
+            put!(out; BAD_ELEMENT, ",");
+        }
+        format.event(&view, out);
+        out.push(b',');
+        place += 1;
+    }
+    if bad == Some(place) {
+        put!(out; BAD_ELEMENT, ",");
+    }
+    out.pop();
+    out.push(b']');
+}
+
+/// A confirmation or ping.
+fn control(shipment: &Shipment, number: u32, out: &mut Request) {
+    let format = format::of(shipment.provider);
+    format.control(u64::from(number), &mut out.body);
+    let form = format.carrier() == Carrier::FormArray;
+    let content_type = if form {
+        "application/x-www-form-urlencoded"
+    } else {
+        "application/json"
+    };
+    put!(&mut out.headers; "{\"content-type\":\"", content_type, "\"}");
+}
+
+/// Cut off in the middle, or whole but of no provider's shape.
+fn bad_body(number: u32, out: &mut Request) {
+    put!(&mut out.headers; "{\"content-type\":\"application/json\"}");
+    match cut_off(number) {
+        true => put!(&mut out.body; "{\"cut\":\"", u64::from(number), "\",\"off\":\"in the mid"),
+        false => put!(&mut out.body; u64::from(number)),
+    }
+}
+
+/// Whether a body that cannot be decoded is no JSON at all.
+pub const fn cut_off(number: u32) -> bool {
+    number.is_multiple_of(2)
+}
+
+/// Whether a line that is no delivery names an unknown provider.
+pub const fn unknown_provider(number: u32) -> bool {
+    number % 3 == 2
+}
+
+/// A line that is no delivery: cut off, without a provider, or with one that nobody knows.
+pub fn bad_line(world: &World, shipment: &Shipment, number: u32, out: &mut Vec<u8>) {
+    let user = user_of(world, shipment);
+    match number % 3 {
+        0 => {
+            put!(out; "{\"provider\":\"ses\",\"user\":\"", user, "\",\"body\":\"cut off ", u64::from(number))
+        }
+        1 => {
+            put!(out; "{\"user\":\"", user, "\",\"body\":\"from nobody ", u64::from(number), "\"}")
+        }
+        _ => {
+            put!(out; "{\"provider\":\"carrierpigeon\",\"user\":\"", user, "\",\"body\":\"coo ", u64::from(number), "\"}")
+        }
+    }
+}
+
+/// The tenant of a shipment.
+pub fn user_of<'a>(world: &'a World, shipment: &Shipment) -> &'a str {
+    let batch = &world.batches[shipment.batch as usize];
+    &world.users[batch.user as usize]
+}
+
+/// The line of JSON that describes a copy, with its line end.
+pub fn line(world: &World, copy: u32, request_buffer: &mut Request, out: &mut Vec<u8>) {
+    let copy = world.copies[copy as usize];
+    let shipment = &world.shipments[copy.shipment as usize];
+    if shipment.content == Content::BadLine {
+        bad_line(world, shipment, copy.shipment, out);
+        out.push(b'\n');
+        return;
+    }
+    request(
+        world,
+        shipment,
+        copy.shipment,
+        copy.received_at,
+        request_buffer,
+    );
+    put!(out;
+        "{\"provider\":\"", format::of(shipment.provider).name(),
+        "\",\"user\":\"", user_of(world, shipment),
+        "\",\"method\":\"POST\",\"url\":\"", request_buffer.url.as_slice(),
+        "\",\"received_at\":\"", Iso(copy.received_at),
+        "\",\"headers\":", request_buffer.headers.as_slice(),
+        ",\"body\":\"", Escaped(&request_buffer.body), "\"}\n");
+}
+
+/// The same as a delivery; none for a line that is no delivery.
+pub fn delivery(world: &World, copy: u32, place: u64, buffer: &mut Request) -> Option<Delivery> {
+    let copy = world.copies[copy as usize];
+    let shipment = &world.shipments[copy.shipment as usize];
+    if shipment.content == Content::BadLine {
+        return None;
+    }
+    request(world, shipment, copy.shipment, copy.received_at, buffer);
+    Some(Delivery {
+        origin: Origin {
+            partition: 0,
+            offset: place,
+        },
+        provider: Provider::new(format::of(shipment.provider).name()),
+        user: User::new(user_of(world, shipment)),
+        method: "POST".into(),
+        url: String::from_utf8_lossy(&buffer.url).into(),
+        headers: Headers::from_json(Bytes::copy_from_slice(&buffer.headers)),
+        body: Bytes::copy_from_slice(&buffer.body),
+        received_at: Millis(copy.received_at),
+    })
+}

@@ -1,0 +1,156 @@
+//! A world as a folder of files.
+//!
+//! `deliveries.jsonl`, `snapshot.jsonl` and `snapshot-late.jsonl` (or `.csv`), `batches.jsonl`, `journal.jsonl`, and
+//! last of all `complete`, which is removed first where it was there: a folder without it is half-written.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::build::build;
+use super::journal;
+use super::render::{self, Request};
+use super::rows::{self, CSV, CSV_HEADER, JSONL};
+use super::settings::Settings;
+use super::world::{Known, World};
+use crate::failpoint;
+
+pub use super::journal::Totals;
+
+/// How snapshots are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SnapshotFormat {
+    /// One JSON object a line.
+    #[default]
+    Jsonl,
+    /// Comma-separated values with a header line.
+    Csv,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows of the first snapshot.
+    pub snapshot_rows: u64,
+    /// Rows of the second.
+    pub late_rows: u64,
+    /// Rows of `batches.jsonl`.
+    pub batch_rows: u64,
+    /// What the journal counts.
+    pub totals: Totals,
+}
+
+/// The name of the file that is written last.
+pub const COMPLETE: &str = "complete";
+
+/// Whether a folder was written to its end.
+pub fn is_complete(dir: &Path) -> bool {
+    dir.join(COMPLETE).is_file()
+}
+
+/// Writes the world of these settings; `progress` is told now and then how many deliveries are written.
+pub fn write_to(
+    dir: &Path,
+    settings: Settings,
+    snapshot: SnapshotFormat,
+    progress: impl FnMut(u64),
+) -> io::Result<Written> {
+    failpoint::create_dir_all(dir)?;
+    failpoint::remove_output(&dir.join(COMPLETE))?;
+    let world = build(settings);
+    let written = std::thread::scope(|scope| {
+        let tables = scope.spawn(|| tables(&world, dir, snapshot));
+        deliveries(&world, &dir.join("deliveries.jsonl"), progress)?;
+        let gone = |_| io::Error::other("the thread that writes the journal is gone");
+        tables.join().map_err(gone)?
+    })?;
+    complete(&world, dir)?;
+    Ok(written)
+}
+
+/// Everything but the deliveries, which a thread of its own writes meanwhile.
+fn tables(world: &World, dir: &Path, snapshot: SnapshotFormat) -> io::Result<Written> {
+    let mut file = create(&dir.join("journal.jsonl"))?;
+    let totals = journal::write(world, &mut file)?;
+    file.flush()?;
+    Ok(Written {
+        snapshot_rows: snapshot_file(world, dir, "snapshot", Known::Early, snapshot)?,
+        late_rows: snapshot_file(world, dir, "snapshot-late", Known::Late, snapshot)?,
+        batch_rows: batches(world, &dir.join("batches.jsonl"))?,
+        totals,
+    })
+}
+
+fn create(path: &Path) -> io::Result<BufWriter<File>> {
+    Ok(BufWriter::with_capacity(
+        1 << 20,
+        failpoint::create_output(path)?,
+    ))
+}
+
+fn deliveries(world: &World, path: &Path, mut progress: impl FnMut(u64)) -> io::Result<()> {
+    const TOLD_EVERY: usize = 4_096;
+    let mut file = create(path)?;
+    let mut request = Request::default();
+    let mut text = Vec::with_capacity(1 << 16);
+    for (done, copy) in world.order.iter().enumerate() {
+        text.clear();
+        render::line(world, *copy, &mut request, &mut text);
+        file.write_all(&text)?;
+        if done.is_multiple_of(TOLD_EVERY) {
+            progress(done as u64);
+        }
+    }
+    progress(world.order.len() as u64);
+    file.flush()
+}
+
+fn snapshot_file(
+    world: &World,
+    dir: &Path,
+    name: &str,
+    known: Known,
+    format: SnapshotFormat,
+) -> io::Result<u64> {
+    let (ending, layout, header) = match format {
+        SnapshotFormat::Jsonl => ("jsonl", &JSONL, ""),
+        SnapshotFormat::Csv => ("csv", &CSV, CSV_HEADER),
+    };
+    let mut file = create(&dir.join(format!("{name}.{ending}")))?;
+    file.write_all(header.as_bytes())?;
+    let mut text = Vec::new();
+    let mut count = 0;
+    let mut outcome = Ok(());
+    rows::each_row(world, known, |v, person| {
+        text.clear();
+        rows::write_row(v, person, layout, &mut text);
+        if outcome.is_ok() {
+            outcome = file.write_all(&text);
+        }
+        count += 1;
+    });
+    outcome?;
+    file.flush()?;
+    Ok(count)
+}
+
+fn batches(world: &World, path: &Path) -> io::Result<u64> {
+    let mut file = create(path)?;
+    let mut text = Vec::new();
+    let mut count = 0;
+    for batch in world.batches.iter().filter(|batch| batch.given.is_some()) {
+        text.clear();
+        rows::write_batch(world, batch, &mut text);
+        file.write_all(&text)?;
+        count += 1;
+    }
+    file.flush()?;
+    Ok(count)
+}
+
+fn complete(world: &World, dir: &Path) -> io::Result<()> {
+    let mut file = create(&dir.join(COMPLETE))?;
+    let Settings { seed, .. } = world.settings;
+    writeln!(file, "seed {seed}, {} deliveries", world.order.len())?;
+    file.flush()
+}

@@ -1,0 +1,129 @@
+//! The event log in ClickHouse: one table, idempotent by identity for ever.
+//!
+//! Contract, beyond that of [`EventLog`]:
+//!
+//! * **Idempotent by key.** The table is a `ReplacingMergeTree` whose sorting key and partition are made of fields that no copy
+//!   of an event can differ in; readers take the row of the highest precedence (`FINAL`, or the view `<table>_exact`).
+//! * **Durable.** An append returns when the server has synced the part and its folder (`fsync_after_insert`,
+//!   `fsync_part_directory`), which is asked for by the table and checked at the start.
+//! * **Retries are recognised** while this process lives: an insert bears a token made of what it holds. That only saves
+//!   work; the key is what makes repeats harmless.
+//! * **Settings are not trusted**: what matters is set with each query (`async_insert = 0` above all).
+//! * One insert touches at most [`PARTITIONS_MAX`] partitions, however far apart the times of its events are.
+//!
+//! The order (user, hour, provider, kind, identity) serves what is asked most, a tenant's events of a time, and
+//! keeps neighbours alike, which compresses. A call that is cut off by its deadline may have been carried out; the writer
+//! repeats it with the same rows.
+
+mod client;
+mod connect;
+mod encode;
+mod insert;
+mod pace;
+mod query;
+mod schema;
+mod settings;
+
+use std::time::{Duration, Instant};
+
+pub use insert::PARTITIONS_MAX;
+pub use query::events;
+pub use schema::{migrate, probe};
+pub use settings::{Settings, is_name};
+
+use self::client::Blocking;
+use super::pace::Pace;
+use super::{EventLog, LogRow};
+use crate::clickhouse::class::sink_error;
+use crate::error::{Class, Fatal, SinkError};
+use crate::failpoint::{self, Failpoint};
+
+/// How often the server is asked for its parts.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long it may take to answer that: rows that are durable wait for it.
+const LOOK_MAX: Duration = Duration::from_millis(500);
+
+/// The log in a table.
+pub struct ClickHouseLog {
+    client: Blocking,
+    settings: Settings,
+    /// Makes the tokens of this process differ from those of others.
+    run: [u8; 16],
+    pace: Pace,
+    looked: Option<Instant>,
+    checked: bool,
+}
+
+impl ClickHouseLog {
+    /// Opens the log. A server that cannot be reached is not an error yet: appends will say so until it can be.
+    pub fn open(settings: Settings) -> Result<Self, Fatal> {
+        let client = Blocking::new(&settings)?;
+        let reached = failpoint::run(Failpoint::LogConnect, || schema::check(&client, &settings))?;
+        if let Err(error) = &reached {
+            tracing::warn!(%error, "the event log cannot be reached yet");
+        }
+        Ok(Self {
+            client,
+            settings,
+            run: rand::random(),
+            pace: Pace::default(),
+            looked: None,
+            checked: reached.is_ok(),
+        })
+    }
+
+    /// A server that could not be reached at the start is checked before the first append.
+    fn check(&mut self) -> Result<(), SinkError> {
+        if self.checked {
+            return Ok(());
+        }
+        match schema::check(&self.client, &self.settings) {
+            Ok(reached) => reached?,
+            Err(fatal) => return Err(SinkError::new("clickhouse", Class::Bug, fatal.message)),
+        }
+        self.checked = true;
+        Ok(())
+    }
+
+    /// Asks for the number of parts now and then; a failure only leaves the pace as it was.
+    fn look_at_parts(&mut self) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let sql = format!(
+            "SELECT sum(parts), sum(parts - least(parts, {})) FROM (SELECT count() AS parts FROM system.parts \
+             WHERE database = '{}' AND table = '{}' AND active GROUP BY partition_id)",
+            pace::SETTLED,
+            self.settings.database,
+            self.settings.table
+        );
+        let query = self.client.client.query_raw(&sql);
+        let counts = query.fetch_one::<(u64, u64)>();
+        if let Ok((parts, unsettled)) = self.client.call_within(LOOK_MAX, counts) {
+            let wait = pace::wait_min(unsettled, self.settings.parts_max);
+            self.pace.set(wait, parts);
+        }
+    }
+}
+
+impl EventLog for ClickHouseLog {
+    fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError> {
+        self.check()?;
+        let until = Instant::now() + self.settings.call_timeout;
+        for group in insert::groups(rows) {
+            let left = until.saturating_duration_since(Instant::now());
+            failpoint::run(Failpoint::LogInsert, || {
+                insert::insert(&self.client, &self.settings, self.run, &group, left)
+            })
+            .map_err(|error| sink_error(&error))?;
+        }
+        self.look_at_parts();
+        Ok(())
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(self.pace.clone())
+    }
+}

@@ -1,0 +1,108 @@
+//! A store that knows recipients and keeps nothing else: for measuring the dataflow without its sinks.
+
+use super::memory::MemoryStore;
+use super::view::Export;
+use super::{
+    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadSummary,
+    Loaded, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
+    StateEvent, StateStore,
+};
+use crate::error::SinkError;
+use crate::event::{Millis, Reject};
+use crate::key::{Bucket, Identity};
+
+/// Calls every event new and forgets it.
+#[derive(Debug, Default)]
+pub struct NullStore {
+    recipients: MemoryStore,
+}
+
+impl StateStore for NullStore {
+    fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError> {
+        let outcome = |event: &StateEvent| match event.effect {
+            Effect::Apply(_) => Outcome::Applied,
+            Effect::LogOnly => Outcome::LoggedOnly,
+            Effect::Park(_) => Outcome::Unmatched,
+        };
+        Ok(Applied {
+            outcomes: events.iter().map(outcome).collect(),
+            ..Applied::default()
+        })
+    }
+
+    fn bury(&mut self, _rejects: &[Reject]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError> {
+        self.recipients.begin_load(kind)
+    }
+
+    fn load_recipients(
+        &mut self,
+        load: LoadId,
+        rows: &[RecipientRow],
+    ) -> Result<Vec<Loaded>, SinkError> {
+        self.recipients.load_recipients(load, rows)
+    }
+
+    fn load_batches(&mut self, load: LoadId, rows: &[BatchRow]) -> Result<(), SinkError> {
+        self.recipients.load_batches(load, rows)
+    }
+
+    fn finish_load(&mut self, load: LoadId) -> Result<LoadSummary, SinkError> {
+        self.recipients.finish_load(load)
+    }
+
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
+        self.recipients.mappings(after, limit)
+    }
+
+    fn late_matches(&mut self, _after: Identity, _rows: usize) -> Result<LatePage, SinkError> {
+        Ok(LatePage::default())
+    }
+
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+
+    fn judge_deadlines(&mut self, _now: Millis) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+
+    fn checkpoint(&mut self, _lanes: &[Checkpoint]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn checkpoints(&mut self, _job: &str) -> Result<Vec<Checkpoint>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn attempts(&mut self, _job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn note_attempts(&mut self, _job: &str, _lanes: &[PartitionAttempt]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn relay(&mut self, _deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
+        Ok(0)
+    }
+
+    fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
+        Ok(vec![false; events.len()])
+    }
+
+    fn prune(&mut self, _what: &Prune, _rows_max: u32) -> Result<Pruned, SinkError> {
+        Ok(Pruned::default())
+    }
+
+    fn export(&mut self) -> Result<Export, SinkError> {
+        self.recipients.export()
+    }
+}

@@ -1,0 +1,86 @@
+//! Dead letters: raw bytes, headers and a reason, one row per identity.
+
+use tokio_postgres::Statement;
+
+use super::connect::Connection;
+use super::values::{Key, Stamp};
+use crate::error::SinkError;
+use crate::event::Reject;
+use crate::failpoint::Failpoint;
+use crate::key::RejectKey;
+
+const WRITE: &str = r#"INSERT INTO dead_letters AS d (id, provider, "user", stage, place, reason_code, reason, raw,
+    body_sha256, headers, first_seen, last_seen, delivery)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)
+    ON CONFLICT (id) DO UPDATE SET attempts = d.attempts + 1, delivery = excluded.delivery,
+    first_seen = least(d.first_seen, excluded.first_seen), last_seen = greatest(d.last_seen, excluded.last_seen)"#;
+
+/// Stores rejects; a repeat raises the attempts and widens the time in which it was seen.
+pub(super) async fn bury(connection: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
+    let mut keyed: Vec<(RejectKey, &Reject)> = rejects.iter().map(|r| (key(r), r)).collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    let statement = connection.statement(WRITE).await?;
+    connection.begin().await?;
+    // Sent one behind the other without waiting for each answer.
+    let sent = keyed
+        .iter()
+        .map(|(key, reject)| bury_one(connection, &statement, *key, reject));
+    for answer in futures_util::future::join_all(sent).await {
+        answer?;
+    }
+    connection.commit(Failpoint::StoreBury).await
+}
+
+/// The identity of a dead letter.
+fn key(reject: &Reject) -> RejectKey {
+    let sha = &reject.body_sha256;
+    RejectKey::of(
+        &reject.provider,
+        &reject.user,
+        sha,
+        reject.stage,
+        reject.index,
+    )
+}
+
+async fn bury_one(
+    connection: &Connection,
+    statement: &Statement,
+    key: RejectKey,
+    reject: &Reject,
+) -> Result<(), SinkError> {
+    let texts = [
+        storable(reject.provider.as_str()),
+        storable(reject.user.as_str()),
+        storable(&reject.reason.text),
+    ];
+    let [provider, user, reason] = &texts;
+    let (stage, code) = (reject.stage.name(), reject.reason.code.name());
+    let headers = reject.headers.as_json();
+    connection
+        .client
+        .execute(
+            statement,
+            &[
+                &Key(key.0),
+                provider,
+                user,
+                &stage,
+                &i64::from(reject.index),
+                &code,
+                reason,
+                &&reject.raw[..],
+                &&reject.body_sha256[..],
+                &headers,
+                &Stamp(reject.received_at),
+                &reject.origin.to_string(),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Postgres holds no NUL in text; a dead letter must be storable whatever it says.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,142 @@
+//! Pruning: whole partitions where a day is over, bounded range deletes elsewhere; each step a transaction of its own.
+//!
+//! Before a ledger row of an hour goes, the hour behind it is stored as `dropped_before`, in the same transaction: from then
+//! on events below it raise no totals. Only what is really dropped moves it. A step holds the lock that every batch of
+//! events shares, so no batch judges by a floor that is about to rise.
+
+use super::super::{Prune, Pruned};
+use super::connect::{Connection, Lock};
+use super::ledger::hour;
+use super::partitions::{self, Day};
+use super::values::{Key, Stamp, count};
+use crate::error::SinkError;
+use crate::event::Millis;
+use crate::failpoint::Failpoint;
+use crate::key::Bucket;
+
+/// Drops what is asked, at most `rows_max` rows a transaction where it is not a whole day.
+pub(super) async fn prune(
+    connection: &Connection,
+    floor: Lock,
+    what: &Prune,
+    rows_max: u32,
+) -> Result<Pruned, SinkError> {
+    let rows_max = i64::from(rows_max.max(1));
+    let mut pruned = Pruned::default();
+    if let Some(before) = what.before {
+        let before = hour(Bucket::of(Some(before)));
+        for day in partitions::days(connection).await? {
+            if day.end() <= before {
+                pruned.ledger += drop_day(connection, floor, day).await?;
+            }
+        }
+        pruned.ledger += hours(connection, floor, before, rows_max).await?;
+    }
+    if let Some(before) = what.no_time_stored_before {
+        pruned.no_time = no_time(connection, before, rows_max).await?;
+    }
+    if let Some(before) = what.dead_letters_before {
+        pruned.dead_letters = dead_letters(connection, before, rows_max).await?;
+    }
+    Ok(pruned)
+}
+
+/// Drops one partition. It is counted before the lock is taken, which writers wait for.
+async fn drop_day(connection: &Connection, floor: Lock, day: Day) -> Result<u64, SinkError> {
+    let table = day.table();
+    let read = format!("SELECT count(*) FROM {table}");
+    let rows = count(&connection.client.query_one(&read, &[]).await?, 0)?;
+    connection.begin().await?;
+    connection.lock(floor).await?;
+    let words = format!(
+        "UPDATE meta SET dropped_before = greatest(dropped_before, (SELECT max(bucket) + 1 FROM {table}));
+         DROP TABLE {table}"
+    );
+    connection.client.batch_execute(&words).await?;
+    connection.commit(Failpoint::StorePrune).await?;
+    Ok(rows)
+}
+
+/// The highest hour below a limit that has rows, and the deletion of the lowest rows up to an hour.
+const HIGHEST: &str = "SELECT max(bucket) FROM ledger WHERE bucket > 0 AND bucket < $1";
+const RAISE: &str = "UPDATE meta SET dropped_before = greatest(dropped_before, $1)";
+const DELETE: &str = "DELETE FROM ledger AS l USING (
+        SELECT bucket, identity FROM ledger WHERE bucket > 0 AND bucket <= $1
+        ORDER BY bucket, identity LIMIT $2) AS old
+    WHERE l.bucket = old.bucket AND l.identity = old.identity";
+
+async fn hours(
+    connection: &Connection,
+    floor: Lock,
+    before: i32,
+    rows_max: i64,
+) -> Result<u64, SinkError> {
+    let mut dropped = 0;
+    loop {
+        connection.begin().await?;
+        connection.lock(floor).await?;
+        let row = connection.client.query_one(HIGHEST, &[&before]).await?;
+        let Some(highest) = row.try_get::<_, Option<i32>>(0)? else {
+            connection.roll_back().await?;
+            return Ok(dropped);
+        };
+        connection.client.execute(RAISE, &[&(highest + 1)]).await?;
+        dropped += connection
+            .client
+            .execute(DELETE, &[&highest, &rows_max])
+            .await?;
+        connection.commit(Failpoint::StorePrune).await?;
+    }
+}
+
+/// Bucket 0 goes by the date of storing; it is walked in the order of its key, one bounded range after the other.
+async fn no_time(connection: &Connection, before: Millis, rows_max: i64) -> Result<u64, SinkError> {
+    let range_end = "SELECT identity FROM (SELECT identity FROM ledger
+        WHERE bucket = 0 AND identity >= $1 ORDER BY identity LIMIT $2) AS range ORDER BY identity DESC LIMIT 1";
+    let delete = "DELETE FROM ledger
+        WHERE bucket = 0 AND identity >= $1 AND identity <= $2 AND stored < $3";
+    let (mut from, mut dropped) = (Key(0), 0);
+    loop {
+        connection.begin().await?;
+        let end = connection
+            .client
+            .query_opt(range_end, &[&from, &rows_max])
+            .await?;
+        let Some(end) = end else {
+            connection.roll_back().await?;
+            return Ok(dropped);
+        };
+        let end: Key = end.try_get(0)?;
+        dropped += connection
+            .client
+            .execute(delete, &[&from, &end, &Stamp(before)])
+            .await?;
+        connection.commit(Failpoint::StorePrune).await?;
+        let Some(next) = end.0.checked_add(1) else {
+            return Ok(dropped);
+        };
+        from = Key(next);
+    }
+}
+
+async fn dead_letters(
+    connection: &Connection,
+    before: Millis,
+    rows_max: i64,
+) -> Result<u64, SinkError> {
+    let delete = "DELETE FROM dead_letters WHERE id IN
+        (SELECT id FROM dead_letters WHERE last_seen < $1 ORDER BY last_seen LIMIT $2)";
+    let mut dropped = 0;
+    loop {
+        connection.begin().await?;
+        let rows = connection
+            .client
+            .execute(delete, &[&Stamp(before), &rows_max])
+            .await?;
+        connection.commit(Failpoint::StorePrune).await?;
+        if rows == 0 {
+            return Ok(dropped);
+        }
+        dropped += rows;
+    }
+}

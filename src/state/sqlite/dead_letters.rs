@@ -1,0 +1,57 @@
+//! Dead letters: raw bytes, headers and a reason, one row per identity.
+
+use rusqlite::{Connection, params};
+
+use super::{begin, commit};
+use crate::error::SinkError;
+use crate::event::Reject;
+use crate::failpoint::Failpoint;
+use crate::key::RejectKey;
+
+/// Stores rejects; a repeat raises the attempts and widens the time in which it was seen.
+pub(super) fn bury(conn: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
+    let mut keyed: Vec<(RejectKey, &Reject)> = rejects.iter().map(|r| (key(r), r)).collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    let tx = begin(conn)?;
+    for (key, reject) in keyed {
+        bury_one(&tx, key, reject)?;
+    }
+    commit(Failpoint::StoreBury, tx)
+}
+
+/// The identity of a dead letter.
+fn key(reject: &Reject) -> RejectKey {
+    let sha = &reject.body_sha256;
+    RejectKey::of(
+        &reject.provider,
+        &reject.user,
+        sha,
+        reject.stage,
+        reject.index,
+    )
+}
+
+fn bury_one(conn: &Connection, key: RejectKey, reject: &Reject) -> Result<(), SinkError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO dead_letters (id, provider, user, stage, place, reason_code, reason, raw, body_sha256,
+         headers, first_seen, last_seen, delivery)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET attempts = attempts + 1, delivery = excluded.delivery,
+         first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
+    )?;
+    insert.execute(params![
+        key.to_bytes(),
+        reject.provider.as_str(),
+        reject.user.as_str(),
+        reject.stage.name(),
+        reject.index,
+        reject.reason.code.name(),
+        reject.reason.text,
+        &reject.raw[..],
+        reject.body_sha256,
+        reject.headers.as_json(),
+        reject.received_at.0,
+        reject.origin.to_string(),
+    ])?;
+    Ok(())
+}
