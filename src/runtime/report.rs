@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::input::connector;
 use super::request::{Input, JobRequest, Sinks};
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
@@ -25,17 +26,10 @@ pub fn name(request: &JobRequest) -> String {
     if let Some(name) = &request.name {
         return name.clone();
     }
-    let source = match &request.input {
-        Input::Files { paths, provider } => format!("{paths:?} {provider:?}"),
-        Input::NatsPast { since, until } => {
-            format!("{} {since:?} {until:?}", request.plan.nats.stream)
-        }
-        Input::Kafka => format!("kafka {}", request.plan.kafka.group),
-        Input::KafkaPast { since, until } => {
-            format!("{:?} {since:?} {until:?}", request.plan.kafka.topics)
-        }
-        other => other.name().to_owned(),
-    };
+    let mut source = connector(request).identity();
+    if let Input::Replay(range) = &request.input {
+        source.push_str(&format!(" {range:?}"));
+    }
     let store = match request.plan.state_store {
         StateKind::Sqlite => request.plan.store_dir.display().to_string(),
         StateKind::Postgres => format!("postgres {}", request.plan.postgres.schema),
@@ -48,11 +42,7 @@ pub fn name(request: &JobRequest) -> String {
 
 /// What tells the members of a job apart, where settings do.
 pub fn part(request: &JobRequest, job: &str) -> String {
-    let plan = &request.plan;
-    match &request.input {
-        Input::Nats => format!("{job} {} {:?}", plan.nats.stream, plan.nats.partitions),
-        _ => format!("{job} {:?} {:?}", plan.kafka.member, plan.kafka.partitions),
-    }
+    format!("{job} {}", connector(request).member())
 }
 
 /// The drain took too long.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::completions::Completions;
 use super::housekeeping::Housekeeping;
-use super::input::Reading;
+use super::input::RunningSource;
 use super::polls::{Looks, Polls};
 use super::settlement::Settlement;
 use super::tables::TableLoader;
 use super::workers::Workers;
 use crate::error::{Exit, Fatal};
 use crate::settle::Partitions;
-use crate::source::broker::SourceHealth;
+use crate::source::SourceHealth;
 
 /// What works side by side.
 pub struct Running {
@@ -26,9 +26,9 @@ pub struct Running {
     /// Who looks at the user's own tables, if there are any.
     pub polls: Option<Polls>,
     /// The source.
-    pub reading: Reading,
+    pub source: RunningSource,
     /// How the source is.
-    pub condition: SourceHealth,
+    pub source_health: SourceHealth,
 }
 
 /// What looks at the user's own tables, once nobody else does.
@@ -43,11 +43,11 @@ impl Running {
         self.completions.end();
         self.housekeeping.end()?;
         let partitions = self.settlement.end()?;
-        if !self.reading.ended_within(wait) {
+        if !self.source.has_ended_within(wait) {
             let message = "the broker did not confirm the last acknowledgements in time; start again to go on";
             return Err(Fatal::new(Exit::Unfinished, message));
         }
-        self.condition
+        self.source_health
             .take_failure()
             .map_or(Ok((partitions, tables)), Err)
     }

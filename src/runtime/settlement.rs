@@ -14,8 +14,8 @@ use crate::failpoint::{self, Failpoint};
 use crate::metrics::{Counter, Metrics};
 use crate::settle::{Floor, Partitions};
 use crate::sink::writer::StateHandle;
+use crate::source::Commit;
 use crate::source::PartitionEvent;
-use crate::source::broker::Commit;
 use crate::source::file::witness::Proofs;
 use crate::source::in_flight::Position;
 use crate::state::Checkpoint;
@@ -28,8 +28,8 @@ pub struct Parts {
     pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a partition is still the same; none for sources that do not resume.
-    pub proofs: Option<Proofs>,
+    /// What proves that a partition is still the same.
+    pub proofs: Proofs,
     /// Where a source that acknowledges is told of floors; its positions are remembered by the broker, not in the store.
     pub acknowledge: Option<Sender<Vec<Commit>>>,
     /// Where positions are stored; none if nothing is.
@@ -158,7 +158,7 @@ fn acknowledge(parts: &Parts, partitions: &Mutex<Partitions>) {
     }
     let settled = floors.iter().map(|floor| Commit {
         partition: floor.partition,
-        upto: floor.offset,
+        offset: floor.offset,
     });
     let told = failpoint::run(Failpoint::SourceSettle, || source.send(settled.collect()));
     if told.is_err() {
@@ -188,10 +188,7 @@ fn store(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError>
 
 /// What is stored of a partition; nothing of one that cannot be proven to be the same later.
 fn checkpoint(parts: &Parts, floor: &Floor) -> Option<Checkpoint> {
-    let proof = parts
-        .proofs
-        .as_ref()?
-        .at_floor(floor.partition, floor.offset)?;
+    let proof = parts.proofs.at_floor(floor.partition, floor.offset)?;
     Some(Checkpoint {
         job: parts.job.clone(),
         partition: floor.name.clone(),

@@ -35,7 +35,7 @@ impl Watch {
         let progress = partitions.progress();
         let unreadable = partitions.failures().first().cloned();
         drop(partitions);
-        let trouble = unreadable.or_else(|| running.condition.problems().into_iter().next());
+        let trouble = unreadable.or_else(|| running.source_health.problems().into_iter().next());
         self.board.post(match trouble {
             Some(why) => Component::troubled("source", why),
             None => Component::ready("source"),

@@ -11,19 +11,27 @@
 
 pub mod attempt;
 pub mod bridge;
-pub mod broker;
 pub mod commit_tracker;
 pub mod connect_error;
+pub mod connector;
+pub mod context;
 pub mod envelope;
 pub mod file;
 pub mod generator;
 pub mod guard;
+pub mod health;
 pub mod in_flight;
 pub mod kafka;
 pub mod message;
 pub mod nats;
+pub mod outgoing;
 pub mod pace;
+pub mod replay;
 pub mod secret;
+
+pub use connector::{Connector, Source, SourceError};
+pub use context::{Commit, SourceContext};
+pub use health::SourceHealth;
 
 use std::sync::Arc;
 use std::time::Instant;

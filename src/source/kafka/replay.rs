@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -22,10 +21,10 @@ use super::reader::record;
 use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::source::broker::{BrokerSource, SourceContext};
 use crate::source::connect_error::{ConnectError, End};
 use crate::source::message::FieldsWriter;
-use crate::source::{PartitionEvent, Stopped};
+use crate::source::replay::{ReplayRange, ReplayStart};
+use crate::source::{PartitionEvent, Source, SourceContext, Stopped};
 
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -39,30 +38,31 @@ pub struct KafkaReplay {
 }
 
 impl KafkaReplay {
-    /// A replay that has not connected yet: of what the topics took from one time on, and before another.
-    pub const fn new(settings: Settings, since: Option<Millis>, until: Option<Millis>) -> Self {
+    /// A replay that has not connected yet.
+    pub const fn new(settings: Settings, range: ReplayRange) -> Self {
+        let since = match range.start {
+            ReplayStart::Time(time) => Some(time),
+            ReplayStart::Beginning | ReplayStart::Offset(_) => None,
+        };
         Self {
             settings,
             since,
-            until,
+            until: range.until,
         }
     }
 }
 
-impl BrokerSource for KafkaReplay {
-    fn run(self: Box<Self>, mut ends: SourceContext) {
+impl Source for KafkaReplay {
+    fn run(self: Box<Self>, mut context: SourceContext) -> Result<(), Fatal> {
         let mut numbers = 0;
         for topic in &self.settings.topics {
-            match self.read(topic, &mut numbers, &mut ends) {
+            match self.read(topic, &mut numbers, &mut context) {
                 Ok(()) => {}
                 Err(End::Stopped) => break,
-                Err(End::Failed(fatal)) => return ends.condition.fail(fatal),
+                Err(End::Failed(fatal)) => return Err(fatal),
             }
         }
-        let settled = ends.settled.clone();
-        drop(ends);
-        // Nothing is acknowledged; but a source that ends tells the job that all is over.
-        settled.iter().for_each(drop);
+        Ok(())
     }
 }
 
@@ -164,14 +164,14 @@ impl Reading<'_> {
         start: u64,
         end: u64,
     ) -> Result<(), Stopped> {
-        self.ends.feed.tell(PartitionEvent::Begins {
+        self.ends.records.tell(PartitionEvent::Begins {
             partition: number,
             name: format!("{topic_partition} from {start} to {end}"),
             offset: start,
             length: None,
         })?;
         if start >= end {
-            return self.ends.feed.tell(PartitionEvent::Ended {
+            return self.ends.records.tell(PartitionEvent::Ended {
                 partition: number,
                 offset: start,
             });
@@ -243,7 +243,7 @@ impl Reading<'_> {
         let Some((partition, _)) = self.numbers.remove(&number) else {
             return Ok(());
         };
-        Ok(self.ends.feed.tell(PartitionEvent::Ended {
+        Ok(self.ends.records.tell(PartitionEvent::Ended {
             partition: partition.number(),
             offset: partition.next(),
         })?)
@@ -256,13 +256,10 @@ impl Reading<'_> {
             .get_mut(&number)
             .and_then(|(partition, _)| partition.cut(usize::MAX))
         {
-            while let Some(back) = self.ends.feed.try_hand_out(parcel)? {
+            while let Some(back) = self.ends.records.try_hand_out(parcel)? {
                 parcel = back;
                 self.still_reading()?;
-                let settled = self.ends.settled.recv_timeout(Duration::from_millis(1));
-                if settled == Err(RecvTimeoutError::Disconnected) {
-                    return Err(End::Stopped);
-                }
+                std::thread::sleep(Duration::from_millis(1));
             }
         }
         Ok(())

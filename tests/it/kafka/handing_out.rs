@@ -6,9 +6,10 @@ use bytes::Bytes;
 use hookflow::event::{Delivery, Headers, Millis, Origin, Provider, User};
 use hookflow::metrics::Counter;
 use hookflow::source::kafka::partitions::Partitions;
-use hookflow::source::kafka::publisher::{Outgoing, publish};
+use hookflow::source::kafka::publisher::publish;
 use hookflow::source::kafka::settings::Topic;
 use hookflow::source::message::parse;
+use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
 use hookflow::source::{EnvelopeDefaults, Record};
 
@@ -107,7 +108,7 @@ fn a_message_is_the_delivery_that_was_published() {
         body: Bytes::new(),
         ..full.clone()
     };
-    let messages = [&full, &empty].map(Outgoing::delivery);
+    let messages = [&full, &empty].map(|delivery| OutgoingMessage::delivery("", delivery.clone()));
     publish(&world.settings, messages.into_iter(), Pace::default()).unwrap();
     let mut job = Job::start(&world.settings);
     let read = deliveries(&mut job, 2);

@@ -141,7 +141,7 @@ fn messages_that_are_dropped_before_they_were_fetched_are_no_silent_gap() {
         let mut all = first;
         until("it has gone on to the end", || {
             all.extend(std::iter::from_fn(|| job.next(Duration::ZERO)));
-            assert!(job.condition.take_failure().is_none());
+            assert!(job.health.take_failure().is_none());
             all.last().is_some_and(|parcel| parcel.end == 60_000)
         });
         let lost = job.count(Counter::SourceLost);
