@@ -11,7 +11,7 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -23,7 +23,7 @@ use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 use hookflow::source::nats::{NatsSource, assign::Partitions, runtime, setup};
 use hookflow::source::pace::Pace;
-use hookflow::source::{EnvelopeDefaults, Record, RecordSender};
+use hookflow::source::{Commit, EnvelopeDefaults, Record, RecordSender, Source, SourceContext};
 use rustix::time::{ClockId, clock_gettime};
 
 const STREAM: &str = "hookflow_bench";
