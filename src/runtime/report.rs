@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::input::connector;
 use super::request::{Input, JobRequest, Sinks};
+use super::settlement::SourceReport;
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
-use crate::settle::Partitions;
 use crate::state::view::{BatchView, Export, diff};
 
 /// Said when a finished job is run again.
@@ -55,9 +55,9 @@ pub fn not_drained(deadline: Duration) -> Fatal {
 }
 
 /// What happened to the partitions.
-pub fn partitions(summary: &mut Summary, partitions: &Partitions, stopped: bool) {
-    summary.notes.extend(partitions.restarts().iter().cloned());
-    summary.unreadable = partitions.failures().to_vec();
+pub fn partitions(summary: &mut Summary, source: SourceReport, stopped: bool) {
+    summary.notes.extend(source.restarts);
+    summary.unreadable = source.failures;
     if stopped {
         summary.notes.push(
             "the job was asked to stop: everything it read is settled, run it again for the rest"

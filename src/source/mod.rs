@@ -22,6 +22,7 @@ pub mod guard;
 pub mod health;
 pub mod in_flight;
 pub mod kafka;
+pub mod members;
 pub mod message;
 pub mod nats;
 pub mod outgoing;
@@ -71,8 +72,8 @@ impl Record {
         self
     }
 
-    /// When a broker took it, if that is known.
-    pub const fn taken(&self) -> Option<Millis> {
+    /// When a broker received it, if that is known.
+    pub const fn broker_time(&self) -> Option<Millis> {
         match self {
             Record::Message(message) | Record::Condemned(message) => message.at,
             Record::Line(..) | Record::Ready(_) => None,
@@ -126,6 +127,11 @@ pub enum PartitionEvent {
         partition: u32,
         /// Where it ended.
         offset: u64,
+    },
+    /// A partition belongs to another member now: what is still open of it is not committed here.
+    Revoked {
+        /// The partition.
+        partition: u32,
     },
     /// A partition is read from its start although part of it was settled: it is not what was read before.
     Restarted {

@@ -29,7 +29,7 @@ use crate::select::Range;
 use crate::source::file::Resume;
 use crate::source::file::witness::Proofs;
 use crate::source::generator::NewRows;
-use crate::source::in_flight::Position;
+use crate::source::in_flight::OffsetRange;
 use crate::source::{Commit, PartitionEvent, RecordSender, Records, Source, SourceContext};
 use crate::state::{Checkpoint, LoadKind};
 
@@ -64,15 +64,11 @@ impl Job {
         let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
         let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
-        let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
+        let (commit, commits) = crossbeam_channel::unbounded();
         let fingerprints = Proofs::default();
-        let acknowledge = source.commits_offsets().then_some(acknowledge);
-        let settlement = self.settlement(
-            closed,
-            taps.partition_events,
-            acknowledge,
-            fingerprints.clone(),
-        )?;
+        let commit = source.commits_offsets().then_some(commit);
+        let settlement =
+            self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
         let workers = self.workers(stop, taps.workers, told, settled)?;
         let mut fed = Fed::new(self.horizon);
         let tables = self.load(source.tables(), &mut feeder, &mut fed);
@@ -91,7 +87,7 @@ impl Job {
             resume: resume_points(resume),
             fingerprints,
             new_rows: Some(rows),
-            ..SourceContext::new(records, acknowledged, metrics, self.attempts())
+            ..SourceContext::new(records, commits, metrics, self.attempts())
         };
         let source_health = context.health.clone();
         let source = RunningSource::start(source, context)?;
@@ -108,9 +104,9 @@ impl Job {
 
     fn settlement(
         &self,
-        settled: Receiver<Vec<Position>>,
+        settled: Receiver<Vec<OffsetRange>>,
         partition_events: Receiver<PartitionEvent>,
-        acknowledge: Option<Sender<Vec<Commit>>>,
+        commits: Option<Sender<Vec<Commit>>>,
         fingerprints: Proofs,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
@@ -118,8 +114,8 @@ impl Job {
             settled,
             partition_events,
             job: self.name.clone(),
-            proofs: fingerprints,
-            acknowledge,
+            fingerprints,
+            commits,
             store: durable.then(|| self.sinks().state()),
             interval: self.request.plan.checkpoint_interval,
             metrics: Arc::clone(&self.metrics),
@@ -129,9 +125,9 @@ impl Job {
     fn workers(
         &self,
         stop: &StopHandle,
-        parcels: Vec<Receiver<Records>>,
+        records: Vec<Receiver<Records>>,
         told: Vec<Receiver<Told>>,
-        settled: Sender<Vec<Position>>,
+        settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
         workers::start(Shared {
             program: program(&self.request.input),
@@ -144,7 +140,7 @@ impl Job {
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             sinks: self.sinks(),
-            parcels: Mutex::new(parcels),
+            records: Mutex::new(records),
             told: Mutex::new(told),
             draining: stop.flag(),
             settled,

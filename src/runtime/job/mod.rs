@@ -112,8 +112,8 @@ impl Job {
         match self.supervise(&running, stop, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&partitions, tables, stop.is_raised())
+                let (source, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                self.conclude(source, tables, stop.is_raised())
             }
             Err(fatal) => {
                 self.ends_by_itself();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Origin;
-use crate::source::commit_tracker::CommitTracker;
+use crate::source::commit_tracker::SettledPrefix;
 
 const NOW: Duration = Duration::ZERO;
 
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn only_contiguous_floors_are_committed(steps in proptest::collection::vec(step(), 0..200)) {
         let mut partition = AssignedPartition::new(0, 5, Some(5));
-        let mut water = CommitTracker::starting_at(5);
+        let mut water = SettledPrefix::starting_at(5);
         let (mut open, mut under_way, mut last, mut end) = (Vec::new(), None, 5, 5);
         for step in steps {
             match step {
@@ -132,11 +132,11 @@ proptest! {
                 Step::Settle(at) if at < open.len() => {
                     let (start, end) = open.swap_remove(at);
                     water.settle(start, end);
-                    partition.settled(water.floor());
+                    partition.settled(water.offset());
                 }
                 Step::Settle(_) => {}
                 Step::Commit => if let Some(upto) = partition.commit() {
-                    prop_assert!(under_way.is_none() && upto > last && upto <= water.floor());
+                    prop_assert!(under_way.is_none() && upto > last && upto <= water.offset());
                     under_way = Some(upto);
                 },
                 Step::Answer(stands) => if let Some(upto) = under_way.take() {

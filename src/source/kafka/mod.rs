@@ -1,6 +1,6 @@
 //! Kafka: topics whose partitions a consumer group shares out, or that are given to a member by its settings.
 //!
-//! * [`settings`], [`partitions`]: what is set, and which partitions a member reads;
+//! * [`settings`]: what is set;
 //! * [`connect`], `context`: a client, what it tells, and why there is none;
 //! * [`begin`], [`assigned`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
 //! * `reader`: moves messages to the job and commits back;
@@ -23,7 +23,6 @@ pub mod begin;
 pub mod connect;
 mod context;
 mod headers;
-pub mod partitions;
 pub mod publisher;
 mod reader;
 pub mod replay;

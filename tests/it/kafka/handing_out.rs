@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use hookflow::event::{Delivery, Headers, Millis, Origin, Provider, User};
 use hookflow::metrics::Counter;
-use hookflow::source::kafka::partitions::Partitions;
+use hookflow::source::members::PartitionSet;
 use hookflow::source::kafka::publisher::publish;
 use hookflow::source::kafka::settings::Topic;
 use hookflow::source::message::parse;
@@ -150,7 +150,7 @@ fn members_that_are_given_partitions_have_every_message_between_them_once() {
     });
     let member = |partitions: &str| {
         let mut settings = world.settings.clone();
-        settings.partitions = Some(Partitions::parse(partitions).unwrap());
+        settings.partitions = Some(PartitionSet::parse(partitions).unwrap());
         Job::start(&settings)
     };
     let (mut one, mut other) = (member("1/2"), member("1,3"));

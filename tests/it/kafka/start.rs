@@ -5,7 +5,7 @@ use std::time::Duration;
 use hookflow::error::Exit;
 use hookflow::event::Millis;
 use hookflow::metrics::Counter;
-use hookflow::source::kafka::partitions::Partitions;
+use hookflow::source::members::PartitionSet;
 use hookflow::source::kafka::settings::{OnLost, Start};
 use hookflow::source::kafka::{KafkaSource, check, setup};
 
@@ -170,7 +170,7 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     world = world.set_up(4);
     check(&world.settings).unwrap();
     let mut settings = world.settings.clone();
-    settings.partitions = Partitions::parse("2-4");
+    settings.partitions = PartitionSet::parse("2-4");
     refused(check(&settings).unwrap_err(), "it has 4");
     refused(Job::start(&settings).fails_in_time(), "it has 4");
     settings.storage.partitions = 6;
