@@ -28,6 +28,7 @@ pub mod nats;
 pub mod outgoing;
 pub mod pace;
 pub mod replay;
+pub mod run_builder;
 pub mod secret;
 
 pub use connector::{Connector, Source, SourceError};

@@ -20,9 +20,8 @@ use super::settings::Settings;
 use super::stream::find;
 use super::token::Token;
 use crate::error::{Exit, Fatal};
-use crate::source::connect_error::End;
 use crate::source::message::FieldsWriter;
-use crate::source::replay::{ReplayRange, ReplayStart};
+use crate::source::replay::{ReplayError as End, ReplayRange, ReplayStart};
 use crate::source::{PartitionEvent, Record, Records};
 use crate::source::{Source, SourceContext};
 

@@ -120,11 +120,8 @@ impl Reader {
         let number = self.next_partition;
         self.next_partition += 1;
         let name = topic_partition.to_string();
-        let mut partition =
-            AssignedPartition::new(number, begin.at, (!begin.is_chosen).then_some(begin.at));
-        if self.settings.partitions.is_some() {
-            partition.renew();
-        }
+        let must_commit = begin.is_chosen || self.settings.partitions.is_some();
+        let mut partition = AssignedPartition::new(number, begin.at, must_commit);
         if let Some(feed) = &self.feed {
             let told = feed.tell(PartitionEvent::Begins {
                 partition: number,

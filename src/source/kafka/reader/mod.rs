@@ -222,7 +222,7 @@ impl Reader {
         for floor in floors {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.assigned.number() == floor.partition) {
-                work.assigned.settled(floor.offset);
+                work.assigned.set_committable(floor.offset);
             }
         }
     }
