@@ -67,7 +67,7 @@ pub struct Plan {
     /// How NATS is reached and read.
     pub nats: nats::Settings,
     /// How Kafka is reached and read.
-    pub kafka: kafka::Settings,
+    pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
