@@ -128,7 +128,6 @@ pub mod log;
 
 pub mod sink;
 
-pub mod settle;
 
 #[path = "../dataflows/mod.rs"]
 pub mod dataflows;
