@@ -473,34 +473,3 @@ fn a_world_that_follows_begins_when_its_recipients_are_known_and_not_before() {
     drop(receivers);
     running.join().unwrap().unwrap();
 }
-
-/// Not a test of anything but speed: `cargo test --release --test it generator_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn generator_speed() {
-    let settings = Settings {
-        deliveries: 500_000,
-        ..Settings::default()
-    };
-    let started = Instant::now();
-    let world = Generator::new(settings.clone());
-    println!("planned in {:?}", started.elapsed());
-    let started = Instant::now();
-    let items = world
-        .filter(|item| matches!(item, Item::Delivery(_)))
-        .count();
-    println!(
-        "{:.0} deliveries/s rendered",
-        items as f64 / started.elapsed().as_secs_f64()
-    );
-    let dir = tempfile::tempdir().unwrap();
-    let started = Instant::now();
-    let written = write_to(dir.path(), settings, SnapshotFormat::Jsonl, |_| ()).unwrap();
-    let rate = written.totals.deliveries as f64 / started.elapsed().as_secs_f64();
-    let size = std::fs::metadata(dir.path().join("deliveries.jsonl"))
-        .unwrap()
-        .len();
-    println!(
-        "{rate:.0} deliveries/s written with snapshots and journal ({size} bytes): {written:?}"
-    );
-}

@@ -18,6 +18,7 @@ use super::wait::until;
 use super::world::{World, begins_in_time};
 
 #[test]
+#[ignore = "needs Kafka"]
 fn every_message_comes_once_in_the_order_of_its_partition_and_all_is_committed_in_the_end() {
     let Some(world) = World::new("everything") else {
         return;
@@ -88,6 +89,7 @@ fn deliveries(job: &mut Job, count: usize) -> Vec<(Delivery, bool)> {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_message_is_the_delivery_that_was_published() {
     let Some(world) = World::new("fields") else {
         return;
@@ -117,6 +119,7 @@ fn a_message_is_the_delivery_that_was_published() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn what_no_header_says_comes_from_the_topic_and_the_broker() {
     let Some(mut world) = World::new("bare messages") else {
         return;
@@ -140,6 +143,7 @@ fn what_no_header_says_comes_from_the_topic_and_the_broker() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn members_that_are_given_partitions_have_every_message_between_them_once() {
     let Some(world) = World::new("static assignment") else {
         return;

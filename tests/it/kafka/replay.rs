@@ -42,6 +42,7 @@ fn replayed(world: &World, since: Option<i64>, until: Option<i64>) -> Vec<u64> {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn the_past_is_read_from_a_time_up_to_another() {
     let Some(world) = World::new("replay") else {
         return;
@@ -74,6 +75,7 @@ fn the_past_is_read_from_a_time_up_to_another() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_replay_ends_with_what_the_topic_held_when_it_began() {
     let Some(world) = World::new("replay's end") else {
         return;

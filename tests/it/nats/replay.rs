@@ -37,6 +37,7 @@ fn taken_at(world: &World, sequence: u64) -> Millis {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn the_past_is_read_from_a_sequence_or_a_time_up_to_another() {
     let Some(world) = World::new("replay") else {
         return;
@@ -72,6 +73,7 @@ fn the_past_is_read_from_a_sequence_or_a_time_up_to_another() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_replay_ends_with_what_the_stream_held_when_it_began() {
     let Some(world) = World::new("replay's end") else {
         return;
@@ -86,6 +88,7 @@ fn a_replay_ends_with_what_the_stream_held_when_it_began() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_replay_goes_on_behind_the_last_message_when_its_server_is_killed() {
     let Some(mut server) = Server::start("replay, server killed", "") else {
         return;
