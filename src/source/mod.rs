@@ -154,7 +154,7 @@ pub enum PartitionEvent {
 }
 
 /// Where a source sends its records: to the workers in turn.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RecordSender {
     workers: Vec<Sender<Records>>,
     partition_events: Sender<PartitionEvent>,
