@@ -19,7 +19,7 @@ use crate::event::{Delivery, Origin, Provider};
 use crate::observe::numbers::grouped;
 use crate::runtime::Rate;
 use crate::source::EnvelopeDefaults;
-use crate::source::envelope::parse_line;
+use crate::source::envelope::parse_line_of_any_provider;
 use crate::source::file::open;
 use crate::source::pace::Pace;
 use crate::source::{kafka, nats};
@@ -127,7 +127,7 @@ impl Lines {
         }
         let id = format!("{}-{}", self.file, self.number);
         let line = Bytes::from(line);
-        let read = parse_line(
+        let read = parse_line_of_any_provider(
             Origin::default(),
             &line,
             &self.defaults,

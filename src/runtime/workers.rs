@@ -25,7 +25,8 @@ use crate::settle::closed;
 use crate::source::bridge::Bridge;
 use crate::source::in_flight::{InFlight, InFlightLimit, Position};
 use crate::source::{EnvelopeDefaults, Records};
-use crate::{decode, dedup, window};
+use crate::decode::operator::DecodeContext;
+use crate::{dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
 const PARK: Duration = Duration::from_millis(2);
@@ -189,24 +190,26 @@ fn parts(
     let outlet = shared
         .sinks
         .outlet(&shared.clock, &pressed, &forgotten, counts);
+    let limit = InFlightLimit {
+        events_max: plan.in_flight.events_max.get().div_ceil(shares),
+        bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
+    };
     Parts {
         bridge: Bridge {
             parcels,
             ledger: Rc::clone(ledger),
-            limit: InFlightLimit {
-                events_max: plan.in_flight.events_max.get().div_ceil(shares),
-                bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
-            },
+            limit,
             clock: Arc::clone(&shared.clock),
             tick: plan.tick,
             draining: Arc::clone(&shared.draining),
             pressed,
         },
-        decode: decode::operator::Settings {
-            options: Arc::new(plan.decode_options()),
+        decode: DecodeContext {
+            config: Arc::new(plan.decode_options()),
             defaults: Arc::new(shared.defaults.clone()),
             counts: Rc::clone(counts),
-            ledger: Rc::clone(ledger),
+            in_flight: Rc::clone(ledger),
+            limit,
         },
         dedup: dedup::Settings {
             ttl: plan.dedup.ttl,
