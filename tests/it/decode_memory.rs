@@ -80,8 +80,8 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(Duration::from_millis(1)));
         let in_flight: Rc<RefCell<InFlight>> = Rc::default();
         let bridged = Bridge {
-            parcels: receivers.workers[0].clone(),
-            ledger: Rc::clone(&in_flight),
+            records: receivers.workers[0].clone(),
+            in_flight: Rc::clone(&in_flight),
             limit: LIMIT,
             clock,
             tick: Duration::from_millis(1),
@@ -117,20 +117,20 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
             let closed = in_flight
                 .borrow_mut()
                 .close_before(frontier, Duration::ZERO);
-            if !closed.positions.is_empty() {
+            if !closed.ranges.is_empty() {
                 assert_eq!(
                     seen.get(),
                     DELIVERIES as usize * EVENTS,
                     "settled too early"
                 );
             }
-            positions.extend(closed.positions);
+            positions.extend(closed.ranges);
         }
         positions.extend(
             in_flight
                 .borrow_mut()
                 .close_before(None, Duration::ZERO)
-                .positions,
+                .ranges,
         );
         assert_eq!(seen.get(), DELIVERIES as usize * EVENTS);
         let spans: Vec<_> = positions.iter().map(|at| (at.start, at.end)).collect();
