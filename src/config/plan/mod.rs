@@ -35,7 +35,7 @@ pub struct Plan {
     /// The tenant of deliveries that name none.
     pub default_user: User,
     /// How bodies are read: see [`Plan::decode_options`].
-    decode: decode::Options,
+    decode: decode::DecodeConfig,
     /// What memory remembers.
     pub dedup: Dedup,
     /// When the state store is written.
@@ -217,7 +217,7 @@ impl Plan {
     }
 
     /// What the decoders take.
-    pub fn decode_options(&self) -> decode::Options {
+    pub fn decode_options(&self) -> decode::DecodeConfig {
         self.decode.clone()
     }
 
