@@ -15,7 +15,8 @@ use crate::event::Provider;
 use crate::generator::{Settings, Supply, Tables};
 use crate::metrics::Metrics;
 use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use crate::source::file::witness::Proofs;
+use crate::source::file::fingerprint::FileFingerprints;
+use crate::source::file::inputs::{self, FileInput};
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Spent};
 use crate::source::guard::AttemptStore;
@@ -107,6 +108,23 @@ pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
     }
 }
 
+/// The files of a request whose progress is stored in checkpoints, by name.
+pub fn resumable_files(request: &JobRequest) -> Vec<String> {
+    let Input::Files { paths, provider } = &request.input else {
+        return Vec::new();
+    };
+    let inputs = inputs::expand(&specs(paths), provider.is_some());
+    let resumable = inputs.iter().filter(|input| input.is_resumable());
+    resumable.map(FileInput::name).collect()
+}
+
+fn specs(paths: &[PathBuf]) -> Vec<String> {
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect()
+}
+
 impl Source {
     /// Prepares the source of a request; `resume` holds what an unfinished run of the job settled.
     pub fn prepare(
@@ -171,10 +189,7 @@ impl Source {
         resume: Vec<Checkpoint>,
         brake: &Brake,
     ) -> Self {
-        let specs: Vec<String> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
+        let specs = specs(paths);
         let resume: HashMap<String, Resume> = resume
             .into_iter()
             .map(|partition| {
@@ -182,7 +197,7 @@ impl Source {
                     partition.partition,
                     Resume {
                         offset: partition.offset,
-                        proof: partition.proof,
+                        fingerprint: partition.proof,
                     },
                 )
             })
@@ -195,10 +210,10 @@ impl Source {
         Self::Files(FileSource::new(&specs, resume, options))
     }
 
-    /// Where the proofs of settled positions come from; none for sources that do not resume.
-    pub fn proofs(&self) -> Option<Proofs> {
+    /// The fingerprints of committed offsets; none for sources that do not resume.
+    pub fn fingerprints(&self) -> Option<FileFingerprints> {
         match self {
-            Source::Files(source) => Some(source.proofs()),
+            Source::Files(source) => Some(source.fingerprints()),
             Source::Generator(..) | Source::Broker(_) => None,
         }
     }

@@ -16,7 +16,7 @@ use crate::settle::{Floor, Partitions};
 use crate::sink::writer::StateHandle;
 use crate::source::PartitionEvent;
 use crate::source::broker::Commit;
-use crate::source::file::witness::Proofs;
+use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::in_flight::Position;
 use crate::state::Checkpoint;
 
@@ -28,8 +28,8 @@ pub struct Parts {
     pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a partition is still the same; none for sources that do not resume.
-    pub proofs: Option<Proofs>,
+    /// Tell whether a partition is still the same; none for sources that do not resume.
+    pub fingerprints: Option<FileFingerprints>,
     /// Where a source that acknowledges is told of floors; its positions are remembered by the broker, not in the store.
     pub acknowledge: Option<Sender<Vec<Commit>>>,
     /// Where positions are stored; none if nothing is.
@@ -189,9 +189,9 @@ fn store(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError>
 /// What is stored of a partition; nothing of one that cannot be proven to be the same later.
 fn checkpoint(parts: &Parts, floor: &Floor) -> Option<Checkpoint> {
     let proof = parts
-        .proofs
+        .fingerprints
         .as_ref()?
-        .at_floor(floor.partition, floor.offset)?;
+        .at_offset(floor.partition, floor.offset)?;
     Some(Checkpoint {
         job: parts.job.clone(),
         partition: floor.name.clone(),
