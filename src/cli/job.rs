@@ -6,7 +6,7 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::output::Output;
 use super::{confirm, files};
-use crate::config::{Live, LogKind, Override, Plan, StateKind};
+use crate::config::{LogKind, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
@@ -14,7 +14,7 @@ use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
 use crate::source::file::inputs;
-use crate::source::nats::replay::Since;
+use crate::source::replay::{ReplayRange, ReplayStart};
 
 const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
                            will be unmatched (parked until its recipient is loaded)";
@@ -62,18 +62,11 @@ pub(super) fn live_request(
             rate: args.rate,
         })
     } else {
-        Input::StandardInput {
+        Input::Live {
             provider: args.provider.as_deref().map(provider),
         }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if !args.generator {
-        match request.plan.live {
-            Live::Nats => request.input = Input::Nats,
-            Live::Kafka => request.input = Input::Kafka,
-            Live::StandardInput => {}
-        }
-    }
     request.snapshot = snapshot(&args.snapshot);
     Ok(request)
 }
@@ -98,7 +91,7 @@ pub(super) fn replay_request(
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
     let input = if args.stream {
-        past(args)
+        Input::Replay(replay_range(args))
     } else {
         Input::Files {
             paths: args.files.clone(),
@@ -106,8 +99,8 @@ pub(super) fn replay_request(
         }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if args.stream && request.plan.live == Live::Kafka {
-        request.input = past_of_kafka(args)?;
+    if let Input::Replay(range) = request.input {
+        drop(request.plan.connector().replay(range)?);
     }
     request.snapshot = snapshot(&args.snapshot);
     request.range = range(args)?;
@@ -117,28 +110,15 @@ pub(super) fn replay_request(
     Ok(request)
 }
 
-fn past(args: &ReplayArgs) -> Input {
-    let since = match (args.since_sequence, args.since) {
-        (Some(sequence), _) => Since::Sequence(sequence),
-        (None, Some(time)) => Since::Time(time),
-        (None, None) => Since::Beginning,
+fn replay_range(args: &ReplayArgs) -> ReplayRange {
+    let start = match (args.since_sequence, args.since) {
+        (Some(sequence), _) => ReplayStart::Offset(sequence),
+        (None, Some(time)) => ReplayStart::Time(time),
+        (None, None) => ReplayStart::Beginning,
     };
-    Input::NatsPast {
-        since,
+    ReplayRange {
+        start,
         until: args.until,
-    }
-}
-
-fn past_of_kafka(args: &ReplayArgs) -> Result<Input, Fatal> {
-    match args.since_sequence {
-        Some(_) => Err(Fatal::new(
-            Exit::Usage,
-            "--since-sequence works with NATS only: each partition of a Kafka topic has offsets of its own; use --since TIME",
-        )),
-        None => Ok(Input::KafkaPast {
-            since: args.since,
-            until: args.until,
-        }),
     }
 }
 

@@ -19,6 +19,7 @@ mod postgres;
 mod print;
 mod read;
 mod recipients;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -26,12 +27,13 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use layers::{DEFAULTS, Layers, Setting, ValueSource};
 pub use legacy::LegacyNote;
 pub use plan::{
-    Dedup, InFlightLimits, Listen, Live, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind,
-    Sweep, WindowConfig,
+    Dedup, InFlightLimits, Listen, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind, Sweep,
+    WindowConfig,
 };
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
 pub use recipients::{RecipientTables, RecipientsConfig};
+pub use sources::{LIVE_SOURCES, LiveSource};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -54,8 +54,9 @@ fn read_all(specs: &[&Path], resume: HashMap<String, Resume>, provider: Option<&
         .iter()
         .map(|path| path.display().to_string())
         .collect();
+    let fingerprints = FileFingerprints::default();
     let source = FileSource::new(&specs, resume, options(provider));
-    let fingerprints = source.fingerprints();
+    let source = source.with_fingerprints(fingerprints.clone());
     let (feed, taps) = RecordSender::channels(1, 4096);
     assert_eq!(source.run(feed), Ok(()));
     Read {

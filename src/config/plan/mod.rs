@@ -13,6 +13,7 @@ use super::errors::{ConfigError, ConfigErrors};
 use super::layers::Layers;
 use super::read::SettingReader;
 use super::recipients::RecipientsConfig;
+use super::sources::LiveSource;
 use crate::decode;
 use crate::event::User;
 use crate::log::clickhouse;
@@ -55,7 +56,7 @@ pub struct Plan {
     /// How often committed offsets are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
-    pub live: Live,
+    pub live: LiveSource,
     /// The name of this process among those that share the work.
     pub member: String,
     /// Where state lives.
@@ -78,17 +79,6 @@ pub struct Plan {
     pub logs: Logs,
     /// How recipients become known while a job runs.
     pub recipients: RecipientsConfig,
-}
-
-/// What `run live` reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// Lines of deliveries from standard input.
-    StandardInput,
-    /// A stream of NATS JetStream.
-    Nats,
-    /// Topics of Kafka.
-    Kafka,
 }
 
 /// Where state lives.

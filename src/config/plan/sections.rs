@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Dedup, InFlightLimits, Listen, Live, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind,
-    Sweep, WindowConfig,
+    Dedup, InFlightLimits, Listen, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind, Sweep,
+    WindowConfig,
 };
-use crate::config;
 use crate::config::read::{SettingReader, parse_count, parse_duration};
+use crate::config::{self, LIVE_SOURCES, LiveSource};
 use crate::decode;
 use crate::event::User;
 
@@ -47,7 +47,7 @@ pub(super) fn read(reader: &mut SettingReader<'_>) -> Plan {
             backoff_cap: reader.duration("sweep.backoff_cap", SECOND, 24 * HOUR),
         },
         checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
-        live: reader.choice("source.live", Live::StandardInput, &LIVE),
+        live: reader.choice("source.live", LIVE_SOURCES[0], &live_sources()),
         member: read_member(reader),
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
@@ -63,11 +63,10 @@ pub(super) fn read(reader: &mut SettingReader<'_>) -> Plan {
 }
 
 /// Only what is built can be chosen.
-const LIVE: [(&str, Live); 3] = [
-    ("stdin", Live::StandardInput),
-    ("nats", Live::Nats),
-    ("kafka", Live::Kafka),
-];
+fn live_sources() -> [(&'static str, LiveSource); LIVE_SOURCES.len()] {
+    LIVE_SOURCES.map(|source| (source.name(), source))
+}
+
 const STATE_STORES: [(&str, StateKind); 2] = [
     ("sqlite", StateKind::Sqlite),
     ("postgres", StateKind::Postgres),

@@ -14,6 +14,7 @@
 //!   thread may be abandoned.
 
 mod bodies;
+pub mod connector;
 pub mod fingerprint;
 pub mod inputs;
 pub mod lines;
@@ -91,9 +92,12 @@ impl FileSource {
         }
     }
 
-    /// Where the job gets the fingerprints of committed offsets.
-    pub fn fingerprints(&self) -> FileFingerprints {
-        self.fingerprints.clone()
+    /// The same source, which records into the fingerprints of the job.
+    pub fn with_fingerprints(self, fingerprints: FileFingerprints) -> Self {
+        Self {
+            fingerprints,
+            ..self
+        }
     }
 
     /// Reads everything; returns at the end of the last input, or with an error when nobody receives records any more.

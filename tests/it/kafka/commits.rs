@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hookflow::metrics::Counter;
-use hookflow::source::commit_tracker::CommitTracker;
+use hookflow::source::commit_tracker::SettledPrefix;
 use hookflow::source::kafka::settings::Topic;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -31,14 +31,14 @@ fn nothing_above_the_settled_prefix_is_committed() {
     assert!(parcels.len() >= 20);
     parcels.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
     let partition = parcels[0].partition;
-    let mut settled = CommitTracker::default();
+    let mut settled = SettledPrefix::default();
     for parcel in &parcels {
         if settled.settle(parcel.start, parcel.end) {
-            job.settle(partition, settled.floor());
+            job.settle(partition, settled.offset());
         }
         until("the settled prefix is committed", || {
             let there = world.committed().get(&0).copied().unwrap_or(0);
-            let floor = settled.floor();
+            let floor = settled.offset();
             assert!(
                 there <= floor,
                 "{there} is committed, and only {floor} are settled"

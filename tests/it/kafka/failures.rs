@@ -170,7 +170,7 @@ fn publishing_goes_on_when_its_broker_comes_back_and_stores_everything_once() {
     broker.does("kill");
     broker.does("start");
     until("everything is published", || publishing.is_finished());
-    assert_eq!(publishing.join().unwrap().unwrap(), 60_000);
+    assert_eq!(publishing.join().unwrap().unwrap().messages, 60_000);
     assert_eq!(
         world.ends().values().sum::<u64>(),
         60_000,

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use hookflow::event::{Delivery, Headers, Millis, Origin, Provider, User};
 use hookflow::metrics::Counter;
-use hookflow::source::kafka::partitions::Partitions;
-use hookflow::source::kafka::publisher::{Outgoing, publish};
+use hookflow::source::kafka::publisher::publish;
 use hookflow::source::kafka::settings::Topic;
+use hookflow::source::members::PartitionSet;
 use hookflow::source::message::parse;
+use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
 use hookflow::source::{EnvelopeDefaults, Record};
 
@@ -109,7 +110,7 @@ fn a_message_is_the_delivery_that_was_published() {
         body: Bytes::new(),
         ..full.clone()
     };
-    let messages = [&full, &empty].map(Outgoing::delivery);
+    let messages = [&full, &empty].map(|delivery| OutgoingMessage::delivery("", delivery.clone()));
     publish(&world.settings, messages.into_iter(), Pace::default()).unwrap();
     let mut job = Job::start(&world.settings);
     let read = deliveries(&mut job, 2);
@@ -153,7 +154,7 @@ fn members_that_are_given_partitions_have_every_message_between_them_once() {
     });
     let member = |partitions: &str| {
         let mut settings = world.settings.clone();
-        settings.partitions = Some(Partitions::parse(partitions).unwrap());
+        settings.partitions = Some(PartitionSet::parse(partitions).unwrap());
         Job::start(&settings)
     };
     let (mut one, mut other) = (member("1/2"), member("1,3"));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use hookflow::error::Exit;
 use hookflow::event::Millis;
 use hookflow::metrics::Counter;
-use hookflow::source::kafka::partitions::Partitions;
 use hookflow::source::kafka::settings::{OnLost, Start};
 use hookflow::source::kafka::{KafkaSource, check, setup};
+use hookflow::source::members::PartitionSet;
 
 use super::job::{Job, distinct};
 use super::wait::until;
@@ -146,7 +146,7 @@ fn messages_that_are_dropped_before_they_were_fetched_are_no_silent_gap() {
         let mut all = first;
         until("it has gone on to the end", || {
             all.extend(std::iter::from_fn(|| job.next(Duration::ZERO)));
-            assert!(job.condition.take_failure().is_none());
+            assert!(job.health.take_failure().is_none());
             all.last().is_some_and(|parcel| parcel.end == 60_000)
         });
         let lost = job.count(Counter::SourceLost);
@@ -176,7 +176,7 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     world = world.set_up(4);
     check(&world.settings).unwrap();
     let mut settings = world.settings.clone();
-    settings.partitions = Partitions::parse("2-4");
+    settings.partitions = PartitionSet::parse("2-4");
     refused(check(&settings).unwrap_err(), "it has 4");
     refused(Job::start(&settings).fails_in_time(), "it has 4");
     settings.storage.partitions = 6;

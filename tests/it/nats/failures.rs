@@ -84,11 +84,7 @@ fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     assert!(job.end().is_none());
     let job = Job::start(&world.settings);
     until("it begins", || !job.partition_events().is_empty());
-    assert_eq!(
-        job.condition.problems(),
-        [""; 0],
-        "all that is there was read"
-    );
+    assert_eq!(job.health.problems(), [""; 0], "all that is there was read");
     assert!(job.end().is_none());
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hookflow::metrics::Counter;
-use hookflow::source::commit_tracker::CommitTracker;
+use hookflow::source::commit_tracker::SettledPrefix;
 use hookflow::source::nats::settings::Acknowledge;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -92,13 +92,13 @@ fn nothing_above_the_settled_prefix_is_acknowledged() {
         let mut job = Job::start(&world.settings);
         let mut parcels = job.take(800);
         parcels.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
-        let mut settled = CommitTracker::default();
+        let mut settled = SettledPrefix::default();
         for parcel in &parcels {
             if settled.settle(parcel.start, parcel.end) {
-                job.settle(partition, settled.floor());
+                job.settle(partition, settled.offset());
             }
             // One partition, one publisher: ordinal n is sequence n + 1.
-            let floor = settled.floor();
+            let floor = settled.offset();
             until("the settled prefix is acknowledged", || {
                 let there = world.consumer(partition).ack_floor.stream_sequence;
                 assert!(

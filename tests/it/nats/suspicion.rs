@@ -173,7 +173,7 @@ fn what_the_server_has_forgotten_goes_back_and_the_lane_goes_on() {
         server.start_again();
         assert_eq!(world.consumer(partition).ack_floor.stream_sequence, 0);
         let says = || {
-            let (troubles, failure) = (job.condition.problems(), job.condition.take_failure());
+            let (troubles, failure) = (job.health.problems(), job.health.take_failure());
             format!("the first is delivered again: {troubles:?}, {failure:?}")
         };
         until_or_say(says, || job.count(Counter::Redelivered) > 0);
