@@ -1,9 +1,9 @@
-//! The section `[kafka]`: how topics are reached and read.
+//! The section `[kafka]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{Reader, parse_count};
+use super::read::{SettingReader, parse_count};
 use crate::event::Millis;
 use crate::source::kafka::config::{
     KafkaConfig, KafkaConnection, KafkaLogin, OnLost, SaslMechanism, Secret, StartOffset, Topic,
@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads the section, and the member's name.
-pub(super) fn read(reader: &mut Reader<'_>) -> KafkaConfig {
+pub(super) fn read(reader: &mut SettingReader<'_>) -> KafkaConfig {
     let settings = KafkaConfig {
         connection: read_connection(reader),
         topics: read_topics(reader),
@@ -44,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> KafkaConfig {
 }
 
 /// What is right in each setting and wrong in their sum.
-fn check(reader: &mut Reader<'_>, settings: &KafkaConfig) {
+fn check(reader: &mut SettingReader<'_>, settings: &KafkaConfig) {
     if settings.session_timeout > settings.poll_interval_max {
         reader.complain_of(
             "kafka.session_timeout",
@@ -61,7 +61,7 @@ fn check(reader: &mut Reader<'_>, settings: &KafkaConfig) {
     }
 }
 
-fn read_connection(reader: &mut Reader<'_>) -> KafkaConnection {
+fn read_connection(reader: &mut SettingReader<'_>) -> KafkaConnection {
     let file = |text: Option<String>| text.map(PathBuf::from);
     let (certificate, key) = (
         file(reader.optional_text("kafka.tls_certificate_file")),
@@ -83,7 +83,7 @@ fn read_connection(reader: &mut Reader<'_>) -> KafkaConnection {
     }
 }
 
-fn read_brokers(reader: &mut Reader<'_>) -> Secret {
+fn read_brokers(reader: &mut SettingReader<'_>) -> Secret {
     let hint = "one or more addresses such as \"kafka-1:9092\", with commas between them";
     let address = |text: &str| {
         let port = text.trim().rsplit_once(':');
@@ -95,7 +95,7 @@ fn read_brokers(reader: &mut Reader<'_>) -> Secret {
     })
 }
 
-fn read_login(reader: &mut Reader<'_>) -> Option<KafkaLogin> {
+fn read_login(reader: &mut SettingReader<'_>) -> Option<KafkaLogin> {
     let mechanism = reader.choice(
         "kafka.mechanism",
         SaslMechanism::Plain,
@@ -114,7 +114,7 @@ fn read_login(reader: &mut Reader<'_>) -> Option<KafkaLogin> {
     })
 }
 
-fn read_topics(reader: &mut Reader<'_>) -> Vec<Topic> {
+fn read_topics(reader: &mut SettingReader<'_>) -> Vec<Topic> {
     let hint = "names of topics with commas between them, such as \"webhooks\" or \"webhooks,from-ses=ses\"";
     reader.value("kafka.topics", hint, Vec::new(), |text| {
         let topics: Option<Vec<Topic>> = text.split(',').map(Topic::parse).collect();
@@ -126,7 +126,7 @@ fn read_topics(reader: &mut Reader<'_>) -> Vec<Topic> {
     })
 }
 
-fn read_group(reader: &mut Reader<'_>) -> String {
+fn read_group(reader: &mut SettingReader<'_>) -> String {
     let hint = "letters, digits, -, _ and ., such as \"hookflow\"";
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     reader.value("kafka.group", hint, String::new(), |text| {
@@ -134,13 +134,13 @@ fn read_group(reader: &mut Reader<'_>) -> String {
     })
 }
 
-/// Only a name that was given is one that no other process has.
-fn read_member(reader: &mut Reader<'_>) -> Option<String> {
+/// Only a configured name is unique in the fleet.
+fn read_member(reader: &mut SettingReader<'_>) -> Option<String> {
     let name = reader.optional_text("source.member");
     name.filter(|name| name != "auto")
 }
 
-fn read_partitions(reader: &mut Reader<'_>) -> Option<PartitionSet> {
+fn read_partitions(reader: &mut SettingReader<'_>) -> Option<PartitionSet> {
     let hint = "\"group\", \"all\", partitions such as \"0-3\" or \"0,2,4-7\", or member 1 of 4 as \"1/4\"";
     reader.value("kafka.partitions", hint, None, |text| match text {
         "group" => Some(None),
@@ -148,7 +148,7 @@ fn read_partitions(reader: &mut Reader<'_>) -> Option<PartitionSet> {
     })
 }
 
-fn read_start(reader: &mut Reader<'_>) -> StartOffset {
+fn read_start(reader: &mut SettingReader<'_>) -> StartOffset {
     let hint = "\"earliest\", \"latest\", or a time such as \"2026-03-01T00:00:00Z\"";
     reader.value(
         "kafka.start",
@@ -162,7 +162,7 @@ fn read_start(reader: &mut Reader<'_>) -> StartOffset {
     )
 }
 
-fn read_number(reader: &mut Reader<'_>, path: &str, most: usize) -> usize {
+fn read_number(reader: &mut SettingReader<'_>, path: &str, most: usize) -> usize {
     let hint = format!("a whole number from 1 to {most}");
     reader.value(path, &hint, 1, |text| {
         let number = parse_count(text)?.get();

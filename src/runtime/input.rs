@@ -12,6 +12,7 @@ use crate::generator::{Settings, Supply};
 use crate::source::connector::{Connector, Source, SourceError};
 use crate::source::context::SourceContext;
 use crate::source::file::connector::FileConnector;
+use crate::source::file::inputs::{self, FileInput};
 use crate::source::generator::GeneratorConnector;
 use crate::source::pace::Pace;
 use crate::source::replay::ReplayRange;
@@ -134,6 +135,17 @@ impl StopHandle {
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
+}
+
+/// The files of a request whose progress is stored in checkpoints, by name.
+pub fn resumable_files(request: &JobRequest) -> Vec<String> {
+    let Input::Files { paths, provider } = &request.input else {
+        return Vec::new();
+    };
+    let paths = paths.iter().map(|path| path.display().to_string());
+    let inputs = inputs::expand(&paths.collect::<Vec<_>>(), provider.is_some());
+    let resumable = inputs.iter().filter(|input| input.is_resumable());
+    resumable.map(FileInput::name).collect()
 }
 
 #[cfg(test)]

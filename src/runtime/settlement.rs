@@ -15,7 +15,7 @@ use crate::failpoint::{self, Failpoint};
 use crate::metrics::{Counter, Metrics};
 use crate::sink::writer::StateHandle;
 use crate::source::commit_tracker::{CommitTracker, PartitionCommit, SourceProgress};
-use crate::source::file::witness::Proofs;
+use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::in_flight::OffsetRange;
 use crate::source::{Commit, PartitionEvent};
 use crate::state::Checkpoint;
@@ -28,8 +28,8 @@ pub struct SettlementParts {
     pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a partition is still the same.
-    pub fingerprints: Proofs,
+    /// Tell whether a partition is still the same.
+    pub fingerprints: FileFingerprints,
     /// Where a source that commits by itself gets its commits; its offsets are kept by the broker, not in the store.
     pub commits: Option<Sender<Vec<Commit>>>,
     /// Where checkpoints are stored; none if nothing is.
@@ -209,7 +209,7 @@ fn store_checkpoints(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Resul
 fn checkpoint(parts: &SettlementParts, commit: PartitionCommit) -> Option<Checkpoint> {
     let Commit { partition, offset } = commit.commit;
     Some(Checkpoint {
-        proof: parts.fingerprints.at_floor(partition, offset)?,
+        proof: parts.fingerprints.at_offset(partition, offset)?,
         job: parts.job.clone(),
         partition: commit.name,
         offset,

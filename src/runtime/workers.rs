@@ -224,11 +224,11 @@ fn parts(
         counts: Rc::clone(counts),
         state: outlet.state(limits(&plan.state_window)),
         log: outlet.log(limits(&plan.log_window)),
-        rejects: outlet.rejects(limits(&plan.reject_window)),
+        rejects: outlet.rejects(limits(&plan.dead_letter_window)),
     }
 }
 
-const fn limits(window: &crate::config::Window) -> window::Limits {
+const fn limits(window: &crate::config::WindowConfig) -> window::Limits {
     window::Limits {
         rows_max: window.rows_max.get(),
         bytes_max: window.bytes_max,
