@@ -9,10 +9,10 @@ use hookflow::log::clickhouse::{self, ClickHouseLog};
 use hookflow::log::parquet::{self, ParquetLog};
 use hookflow::log::{EventLog, Filter, LogRow, LoggedEvent, Version};
 
-use crate::clickhouse_server::Server;
-use crate::conformance_log::seen;
+use super::clickhouse_server::Server;
+use super::conformance::seen;
+use super::rows::{DAY, received, rows};
 use crate::proxy::{Direction, Mode};
-use crate::rows::{DAY, received, rows};
 
 fn view(server: &Server) -> Vec<LoggedEvent> {
     let mut all = clickhouse::events(&server.settings, &Filter::default()).unwrap();
