@@ -213,7 +213,7 @@ impl OpenLoop {
                 return Ok(count);
             }
             let wait = self.pace.wait(self.next, now).unwrap_or(TICK);
-            std::thread::sleep(wait.clamp(TICK, STOP_CHECK));
+            std::thread::park_timeout(wait.clamp(TICK, STOP_CHECK));
         }
     }
 

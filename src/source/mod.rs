@@ -39,10 +39,10 @@ pub use context::{Commit, SourceContext};
 pub use health::SourceHealth;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
 use crate::event::{Delivery, Millis, Origin, Provider, User};
 
@@ -213,6 +213,23 @@ impl RecordSender {
             }
         }
         Ok(Some(run))
+    }
+
+    /// Hands out a run, and waits for room for a while; gives it back if there was none.
+    pub fn hand_out_within(
+        &mut self,
+        run: Records,
+        wait: Duration,
+    ) -> Result<Option<Records>, Stopped> {
+        let Some(run) = self.try_hand_out(run)? else {
+            return Ok(None);
+        };
+        let worker = self.turn().ok_or(Stopped)?;
+        match worker.send_timeout(run, wait) {
+            Ok(()) => Ok(None),
+            Err(SendTimeoutError::Timeout(run)) => Ok(Some(run)),
+            Err(SendTimeoutError::Disconnected(_)) => Err(Stopped),
+        }
     }
 
     /// Tells the job what happens to a partition.

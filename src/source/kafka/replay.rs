@@ -22,6 +22,8 @@ use crate::source::message::FieldsWriter;
 use crate::source::replay::{ReplayError, ReplayOutput, ReplayRange, ReplayStart};
 use crate::source::{Source, SourceContext};
 
+/// How often a replay that waits for room looks whether it is stopped.
+const STOP_CHECK: Duration = Duration::from_millis(10);
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -145,8 +147,7 @@ impl TopicReplay<'_> {
                 Some(Err(error)) => check(&error)?,
                 None => {}
             }
-            while !self.output.hand_out(is_idle)? {
-                std::thread::sleep(Duration::from_millis(1));
+            while !self.output.hand_out(is_idle, STOP_CHECK)? {
                 last_message = Instant::now();
             }
             if last_message.elapsed() > SILENCE {
