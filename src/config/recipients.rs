@@ -9,7 +9,7 @@ use super::complaint::{Complaint, Complaints};
 use super::read::{Reader, parse_duration};
 use crate::enrich::snapshot::Row;
 use crate::enrich::tables::{Given, Overlap, Place, Relation, Server};
-use crate::postgres::Tls;
+use crate::postgres::PostgresTls;
 use crate::recipient::{BatchRow, RecipientRow};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -97,9 +97,10 @@ fn read_place(reader: &mut Reader<'_>, server: Server) -> Place {
         url: reader.optional_text("recipients.url").unwrap_or_default(),
         user: reader.optional_text("recipients.user"),
         password: reader.optional_text("recipients.password"),
-        tls: match required {
-            true => Tls::Require { ca_file },
-            false => Tls::Off,
+        tls: if required {
+            PostgresTls::Require { ca_file }
+        } else {
+            PostgresTls::Off
         },
         connect_timeout: reader.duration("recipients.connect_timeout", SECOND / 10, HOUR),
         statement_timeout: reader.duration("recipients.statement_timeout", SECOND, 24 * HOUR),
@@ -210,7 +211,7 @@ impl Recipients {
         );
         let plain = tables.place.server == Server::ClickHouse && !url.starts_with("https://");
         expect(
-            !plain || *tls == Tls::Off,
+            !plain || *tls == PostgresTls::Off,
             "recipients.tls",
             "TLS is required and recipients.url is plain",
             "write https:// in recipients.url",

@@ -17,7 +17,7 @@ use crate::decode::join_id;
 use crate::error::Fatal;
 use crate::event::{Millis, Provider, User};
 use crate::key::{AddressKey, JoinKey, RowKey};
-use crate::recipient::{BatchRow, RecipientRow};
+use crate::recipient::{BATCH_KEY_BYTES_MAX, BatchRow, RecipientRow};
 
 /// How files are read.
 #[derive(Clone, Debug)]
@@ -232,8 +232,8 @@ impl Row for RecipientRow {
             provider: &fields.needed()?,
             message_id: &fields.needed()?,
             recipient: &fields.needed()?,
-            user: user(fields.optional()?, options).as_str(),
-            batch_id: &fields.optional()?.unwrap_or_default(),
+            user: user(fields.key()?, options).as_str(),
+            batch_id: &fields.key()?.unwrap_or_default(),
             recipient_id: &fields.needed()?,
             sent_at: fields.time()?,
         }))
@@ -257,8 +257,8 @@ impl Row for BatchRow {
     fn read(fields: Fields, options: &Options) -> Result<Self, String> {
         let mut fields = Cells::new(Self::COLUMNS, fields);
         Ok(Self {
-            id: fields.needed()?,
-            user: user(fields.optional()?, options),
+            id: fields.key()?.ok_or("id is empty")?,
+            user: user(fields.key()?, options),
             total: fields.count()?,
             sealed_at: fields.time()?,
             deadline: fields.time()?,
@@ -309,8 +309,15 @@ impl Cells {
         }
     }
 
-    fn optional(&mut self) -> Result<Option<String>, String> {
-        Ok(self.named()?.1)
+    /// A part of a batch's key.
+    fn key(&mut self) -> Result<Option<String>, String> {
+        let (name, cell) = self.named()?;
+        match cell {
+            Some(text) if text.len() > BATCH_KEY_BYTES_MAX => {
+                Err(format!("{name} is longer than {BATCH_KEY_BYTES_MAX} bytes"))
+            }
+            cell => Ok(cell),
+        }
     }
 
     fn needed(&mut self) -> Result<String, String> {

@@ -18,6 +18,7 @@ mod file_source;
 mod generator;
 mod json_reader;
 mod kafka;
+mod memory_log;
 mod nats;
 mod operators;
 mod parquet_files;

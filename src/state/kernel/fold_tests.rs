@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::flags::{Status, flag_of};
 use super::*;
 use crate::event::{BounceClass, Kind};
 
@@ -60,7 +61,7 @@ proptest! {
         for part in [left, right] {
             let before = state;
             state.merge(&fold(part));
-            deltas.transition(state.since(&before));
+            deltas.transition(Transition::between(before.flags, state.flags));
         }
         prop_assert_eq!(state, naive(&events));
         prop_assert_eq!(deltas.finished, u64::from(state.flags.finished()));
