@@ -6,14 +6,14 @@ use super::super::flags::{Status, flag_of};
 use super::*;
 use crate::event::{BounceClass, Kind};
 
-type Seen = (Flag, Millis);
+type SeenEvent = (Flag, Millis);
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn seen() -> impl Strategy<Value = SeenEvent> {
     (0..FLAG_COUNT, -5i64..50).prop_map(|(flag, at)| (Flag::ALL[flag], Millis(at)))
 }
 
 /// The naive reference: looks at the whole list for every question.
-fn naive(events: &[Seen]) -> RowState {
+fn naive(events: &[SeenEvent]) -> RowState {
     let mut state = RowState::default();
     for flag in Flag::ALL {
         let times = || events.iter().filter(|(f, _)| *f == flag).map(|(_, at)| *at);
@@ -26,7 +26,7 @@ fn naive(events: &[Seen]) -> RowState {
     state
 }
 
-fn fold(events: &[Seen]) -> RowState {
+fn fold(events: &[SeenEvent]) -> RowState {
     let mut state = RowState::default();
     for (flag, time) in events {
         state.add(*flag, *time);

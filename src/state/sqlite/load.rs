@@ -82,6 +82,9 @@ pub(super) fn recipients(
 /// The numbers of batches by user and id.
 type BatchNumbers<'a> = BTreeMap<(&'a str, &'a str), i64>;
 
+/// The numbers of state rows by their keys, and how many rows each batch gained.
+type StateRows = (HashMap<RowKey, RowId>, BTreeMap<i64, u64>);
+
 /// The state rows to which messages and addresses map already.
 fn mapped(
     conn: &Connection,
@@ -109,7 +112,7 @@ fn state_rows(
     load: LoadId,
     judged: &JudgedChunk<'_>,
     batches: &BatchNumbers<'_>,
-) -> Result<(HashMap<RowKey, RowId>, BTreeMap<i64, u64>), SinkError> {
+) -> Result<StateRows, SinkError> {
     let mut read = conn.prepare_cached("SELECT id FROM recipients WHERE row_key = ?1")?;
     let mut insert = conn.prepare_cached(
         "INSERT INTO recipients (batch, row_key, user, batch_id, recipient_id, load_id)

@@ -52,6 +52,7 @@ fn wait_for_lock(database: &Database) {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn deadline_that_moves_while_its_row_is_awaited_does_not_fire() {
     let Some(mut database) = Database::new("a deadline that moves") else {
         return;
@@ -76,6 +77,7 @@ fn deadline_that_moves_while_its_row_is_awaited_does_not_fire() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn first_batch_of_a_connection_locks_parked_rows_before_recipients() {
     let Some(mut database) = Database::new("the order of locks") else {
         return;
@@ -97,6 +99,7 @@ fn first_batch_of_a_connection_locks_parked_rows_before_recipients() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn lock_that_times_out_in_the_first_batch_of_a_connection_is_retried() {
     let Some(mut database) = Database::new("a lock that times out") else {
         return;
