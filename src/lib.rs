@@ -106,6 +106,8 @@ pub mod json;
 
 pub mod postgres;
 
+pub mod tls;
+
 pub mod clickhouse;
 
 pub mod generator;

@@ -12,7 +12,7 @@ use hookflow::recipient::Mapping;
 use hookflow::sink::rows::rows;
 use hookflow::source::EnvelopeDefaults;
 use hookflow::source::envelope::parse_line;
-use hookflow::state::{LoadKind, Loaded, StateEvent, StateStore};
+use hookflow::state::{LoadKind, LoadOutcome, StateEvent, StateStore};
 
 /// Loads the folder's recipients and batches; answers what is known then.
 pub fn load(store: &mut dyn StateStore, folder: &Path) -> MapDirectory {
@@ -21,7 +21,7 @@ pub fn load(store: &mut dyn StateStore, folder: &Path) -> MapDirectory {
     let mut known = MapDirectory::default();
     for chunk in snapshot::recipients(&folder.join("snapshot.jsonl"), &options).unwrap() {
         for fate in store.load_recipients(load, &chunk.unwrap().rows).unwrap() {
-            if let Loaded::Accepted(mapping) = fate {
+            if let LoadOutcome::Accepted(mapping) = fate {
                 learn(&mut known, mapping);
             }
         }

@@ -67,7 +67,7 @@ fn text(report: &LoadReport) -> String {
         (
             "too small",
             summary.total_too_small,
-            "batches have a total below their number of recipients",
+            "batches have a given total below their number of recipients",
         ),
     ];
     let mut text = String::new();

@@ -9,7 +9,7 @@ use super::errors::{ConfigError, ConfigErrors};
 use super::read::{SettingReader, parse_duration};
 use crate::enrich::snapshot::LoadableRow;
 use crate::enrich::tables::{Given, Overlap, Place, Relation, Server};
-use crate::postgres::Tls;
+use crate::postgres::PostgresTls;
 use crate::recipient::{BatchRow, RecipientRow};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -98,9 +98,9 @@ fn read_place(reader: &mut SettingReader<'_>, server: Server) -> Place {
         user: reader.optional_text("recipients.user"),
         password: reader.optional_text("recipients.password"),
         tls: if required {
-            Tls::Require { ca_file }
+            PostgresTls::Require { ca_file }
         } else {
-            Tls::Off
+            PostgresTls::Off
         },
         connect_timeout: reader.duration("recipients.connect_timeout", SECOND / 10, HOUR),
         statement_timeout: reader.duration("recipients.statement_timeout", SECOND, 24 * HOUR),
@@ -211,7 +211,7 @@ impl RecipientsConfig {
         );
         let plain = tables.place.server == Server::ClickHouse && !url.starts_with("https://");
         expect(
-            !plain || *tls == Tls::Off,
+            !plain || *tls == PostgresTls::Off,
             "recipients.tls",
             "TLS is required and recipients.url is plain",
             "write https:// in recipients.url",

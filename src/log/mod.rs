@@ -4,7 +4,6 @@
 //! highest version ([`Version`]).
 
 pub mod clickhouse;
-pub mod memory;
 pub mod null;
 mod pace;
 pub mod parquet;

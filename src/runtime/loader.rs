@@ -14,7 +14,7 @@ use crate::event::{Millis, User};
 use crate::generator::{SnapshotRow, Tables};
 use crate::sink::writer::StateHandle;
 use crate::state::{
-    BatchRow, LoadId, LoadKind, LoadSummary, Loaded, Mapping, MappingCursor, RecipientRow,
+    BatchRow, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping, MappingCursor, RecipientRow,
 };
 
 /// Rows of one transaction.
@@ -256,9 +256,9 @@ impl Load<'_> {
             .call_until_done(move |store| store.load_recipients(load, &rows))?;
         for one in &loaded {
             match one {
-                Loaded::Accepted(_) => report.accepted += 1,
-                Loaded::Known(_) => report.known += 1,
-                Loaded::Contradiction => report.contradictions += 1,
+                LoadOutcome::Accepted(_) => report.accepted += 1,
+                LoadOutcome::Known(_) => report.known += 1,
+                LoadOutcome::Contradiction => report.contradictions += 1,
             }
         }
         Ok(())

@@ -12,8 +12,8 @@ use crate::log::null::NullLog;
 use crate::log::parquet::ParquetLog;
 use crate::state::StateStore;
 use crate::state::null::NullStore;
-use crate::state::postgres::{self, PostgresStore};
-use crate::state::sqlite::{self, SqliteStore};
+use crate::state::postgres::{PostgresReader, PostgresStore};
+use crate::state::sqlite::{SqliteReader, SqliteStore};
 use crate::state::view::StateReader;
 
 /// The sinks of a job, open.
@@ -42,8 +42,8 @@ pub fn open_state(plan: &Plan) -> Result<Box<dyn StateStore>, Fatal> {
 /// The same store, for reading, also while a job writes to it.
 pub fn read_state(plan: &Plan) -> Result<Box<dyn StateReader>, Fatal> {
     Ok(match plan.state_store {
-        StateKind::Sqlite => Box::new(sqlite::Reader::open(&plan.store_dir)?),
-        StateKind::Postgres => Box::new(postgres::Reader::open(plan.postgres.clone())?),
+        StateKind::Sqlite => Box::new(SqliteReader::open(&plan.store_dir)?),
+        StateKind::Postgres => Box::new(PostgresReader::open(plan.postgres.clone())?),
     })
 }
 
@@ -66,7 +66,7 @@ impl Store {
     pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
         match request.sinks {
             Sinks::Null => Ok(Self {
-                state: Box::new(NullStore::default()),
+                state: Box::new(NullStore::new()?),
                 log: Box::new(NullLog),
                 scratch: Scratch::default(),
             }),

@@ -14,6 +14,8 @@ mod generator;
 mod json_reader;
 mod kafka;
 mod log;
+
+mod memory_log;
 mod nats;
 mod operators;
 mod program;

@@ -18,7 +18,7 @@ use crate::decode;
 use crate::event::User;
 use crate::log::clickhouse;
 use crate::source::{kafka, nats};
-use crate::state::postgres;
+use crate::state::postgres::PostgresConfig;
 
 /// All settings of a job.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub struct Plan {
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
     /// How the database is reached; of use where state lives there.
-    pub postgres: postgres::Settings,
+    pub postgres: PostgresConfig,
     /// Where metrics are served: see [`Plan::metrics_address`].
     pub metrics_listen: Listen,
     /// Text logs.

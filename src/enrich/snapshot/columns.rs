@@ -1,5 +1,6 @@
 //! The columns that a source of rows must have, and the cells of one row.
 
+use crate::recipient::BATCH_KEY_BYTES_MAX;
 use std::path::Path;
 
 use crate::error::{Exit, Fatal};
@@ -59,8 +60,15 @@ impl CellReader {
         }
     }
 
-    pub(super) fn optional(&mut self) -> Result<Option<String>, String> {
-        Ok(self.next()?.1)
+    /// A part of a batch's key, which has a limit in bytes.
+    pub(super) fn key(&mut self) -> Result<Option<String>, String> {
+        let (name, cell) = self.next()?;
+        match cell {
+            Some(text) if text.len() > BATCH_KEY_BYTES_MAX => {
+                Err(format!("{name} is longer than {BATCH_KEY_BYTES_MAX} bytes"))
+            }
+            cell => Ok(cell),
+        }
     }
 
     pub(super) fn required(&mut self) -> Result<String, String> {

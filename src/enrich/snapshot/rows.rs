@@ -85,8 +85,8 @@ impl LoadableRow for RecipientRow {
             provider: &cells.required()?,
             message_id: &cells.required()?,
             recipient: &cells.required()?,
-            user: user(cells.optional()?, options).as_str(),
-            batch_id: &cells.optional()?.unwrap_or_default(),
+            user: user(cells.key()?, options).as_str(),
+            batch_id: &cells.key()?.unwrap_or_default(),
             recipient_id: &cells.required()?,
             sent_at: cells.time()?,
         }))
@@ -110,8 +110,8 @@ impl LoadableRow for BatchRow {
     fn read(cells: RowCells, options: &SnapshotOptions) -> Result<Self, String> {
         let mut cells = CellReader::new(Self::COLUMNS, cells);
         Ok(Self {
-            id: cells.required()?,
-            user: user(cells.optional()?, options),
+            id: cells.key()?.ok_or("id is empty")?,
+            user: user(cells.key()?, options),
             total: cells.count()?,
             sealed_at: cells.time()?,
             deadline: cells.time()?,

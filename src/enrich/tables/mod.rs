@@ -45,6 +45,7 @@ pub use recent::{Print, Recent};
 use super::snapshot::{ColumnNames, RowCells};
 use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
+use crate::postgres::PostgresError;
 
 /// What stands in the way of a look.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,15 @@ pub enum Trouble {
     /// The server, the network, the driver.
     #[error(transparent)]
     Failed(#[from] SinkError),
+}
+
+impl From<PostgresError> for Trouble {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Config(advice) => Trouble::Config(advice),
+            PostgresError::Failed(error) => Trouble::Failed(error),
+        }
+    }
 }
 
 impl From<Trouble> for Fatal {

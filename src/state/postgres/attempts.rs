@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::super::PartitionAttempt;
-use super::connect::Connection;
+use super::connect::StoreConnection;
 use super::values::{count, int};
 use crate::error::SinkError;
 use crate::failpoint::Failpoint;
@@ -16,7 +16,7 @@ const WRITE: &str = "INSERT INTO attempts (job, partition, floor, deaths, runnin
 
 /// Stores rows, replacing those of the same partitions.
 pub(super) async fn note(
-    connection: &Connection,
+    connection: &StoreConnection,
     job: &str,
     partitions: &[PartitionAttempt],
 ) -> Result<(), SinkError> {
@@ -54,7 +54,7 @@ pub(super) async fn note(
 
 /// The rows of a job, by partition.
 pub(super) async fn attempts(
-    connection: &Connection,
+    connection: &StoreConnection,
     job: &str,
 ) -> Result<Vec<PartitionAttempt>, SinkError> {
     let read = r#"SELECT partition, floor, deaths, running, named_from, named_to, until, condemned

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::super::{LateMatch, LatePage, RowId};
 use super::class::bug;
-use super::connect::Connection;
+use super::connect::StoreConnection;
 use super::load;
 use super::values::{Key, int, moment, moment_if};
 use crate::error::SinkError;
@@ -39,7 +39,7 @@ const LAST: &str =
 
 /// Of the first `limit` parked events behind `after`, those whose state row is known now.
 pub(super) async fn late_matches(
-    connection: &Connection,
+    connection: &StoreConnection,
     after: Identity,
     limit: usize,
 ) -> Result<LatePage, SinkError> {

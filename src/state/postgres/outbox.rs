@@ -3,8 +3,8 @@
 use tokio_postgres::Row;
 
 use super::super::Completion;
-use super::connect::Connection;
-use super::values::{Stamp, count, int, moment};
+use super::connect::StoreConnection;
+use super::values::{Timestamptz, count, int, moment};
 use crate::error::SinkError;
 use crate::event::{Millis, User};
 use crate::failpoint::Failpoint;
@@ -21,7 +21,7 @@ const MARK: &str = "UPDATE outbox AS o SET delivered_at = $3
 
 /// Hands undelivered completions over and marks those that were taken.
 pub(super) async fn relay(
-    connection: &Connection,
+    connection: &StoreConnection,
     deliver: &mut dyn FnMut(&Completion) -> bool,
 ) -> Result<u64, SinkError> {
     let (waiting, mark) = (
@@ -41,7 +41,7 @@ pub(super) async fn relay(
         connection.roll_back().await?;
         return Ok(0);
     }
-    let now = Stamp(Millis::now());
+    let now = Timestamptz(Millis::now());
     connection
         .client
         .execute(&mark, &[&batches, &generations, &now])

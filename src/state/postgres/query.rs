@@ -3,42 +3,41 @@
 use tokio_postgres::Row;
 
 use super::super::view::{
-    BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
-    StateReader, UnmatchedView,
+    BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
+    StoreCounts, UnmatchedView,
 };
-use super::connect::{Connection, Mode};
+use super::connect::{Mode, StoreConnection};
 use super::session::Session;
-use super::settings::Settings;
-use super::trouble::Trouble;
+use super::settings::PostgresConfig;
 use super::values::{Key, count, int, moment, moment_if};
 use super::{export, late};
 use crate::error::{Fatal, SinkError};
 use crate::key::AddressKey;
 
 /// A view of a store. It locks nothing and holds nobody up.
-pub struct Reader {
+pub struct PostgresReader {
     session: Session,
 }
 
-impl std::fmt::Debug for Reader {
+impl std::fmt::Debug for PostgresReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reader")
+        f.write_str("PostgresReader")
     }
 }
 
 const DEAD_LETTER: &str = r#"encode(uuid_send(id), 'hex'), provider, "user", stage, place, reason_code, reason,
     encode(body_sha256, 'hex'), attempts, first_seen, last_seen, delivery"#;
 
-impl Reader {
+impl PostgresReader {
     /// Connects. A server that cannot be reached is an error here: there is nobody who would wait.
-    pub fn open(settings: Settings) -> Result<Self, Fatal> {
-        let mut session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
-        session.connect().map_err(Trouble::fatal)?;
+    pub fn open(settings: PostgresConfig) -> Result<Self, Fatal> {
+        let mut session = Session::new(settings, Mode::Durable)?;
+        session.connect()?;
         Ok(Self { session })
     }
 }
 
-impl StateReader for Reader {
+impl StateReader for PostgresReader {
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         self.session.maintain(async |c| recipients(c, needle).await)
     }
@@ -83,13 +82,13 @@ impl StateReader for Reader {
         }
     }
 
-    fn counts(&mut self) -> Result<Counts, SinkError> {
+    fn counts(&mut self) -> Result<StoreCounts, SinkError> {
         self.session.maintain(counts)
     }
 }
 
 async fn recipients(
-    connection: &Connection,
+    connection: &StoreConnection,
     needle: &str,
 ) -> Result<Vec<RecipientView>, SinkError> {
     let read = format!(
@@ -108,7 +107,10 @@ async fn recipients(
     Ok(found)
 }
 
-async fn messages(connection: &Connection, row_id: i64) -> Result<Vec<MessageView>, SinkError> {
+async fn messages(
+    connection: &StoreConnection,
+    row_id: i64,
+) -> Result<Vec<MessageView>, SinkError> {
     let read = "SELECT provider, message_id, recipient, sent_at FROM messages WHERE row_id = $1 ORDER BY id";
     let statement = connection.statement(read).await?;
     let mut found = Vec::new();
@@ -123,7 +125,10 @@ async fn messages(connection: &Connection, row_id: i64) -> Result<Vec<MessageVie
     Ok(found)
 }
 
-async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
+async fn unmatched(
+    connection: &StoreConnection,
+    limit: u64,
+) -> Result<Vec<UnmatchedView>, SinkError> {
     let read = r#"SELECT encode(uuid_send(identity), 'hex'), provider, "user", kind, message_id, recipient,
         occurred_at, received_at, parked_at, attempts, partition || '-' || "offset" FROM unmatched ORDER BY parked_at, identity LIMIT $1"#;
     let mut found = Vec::new();
@@ -145,12 +150,12 @@ async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedV
     Ok(found)
 }
 
-async fn counts(connection: &Connection) -> Result<Counts, SinkError> {
+async fn counts(connection: &StoreConnection) -> Result<StoreCounts, SinkError> {
     let read = "SELECT (SELECT count(*) FROM recipients), (SELECT count(*) FROM messages),
         (SELECT count(*) FROM batches), (SELECT count(*) FROM batches WHERE completed_at IS NOT NULL),
         (SELECT count(*) FROM ledger), (SELECT count(*) FROM unmatched), (SELECT count(*) FROM dead_letters)";
     let row = connection.client.query_one(read, &[]).await?;
-    Ok(Counts {
+    Ok(StoreCounts {
         recipients: count(&row, 0)?,
         messages: count(&row, 1)?,
         batches: count(&row, 2)?,

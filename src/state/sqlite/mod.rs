@@ -3,7 +3,7 @@
 //! Contract: that of [`StateStore`], with `synchronous = FULL` on a write-ahead log, so a commit that returned survives
 //! a power cut. The tables are documented in `schema.sql`; the ledger is clustered by hour, which keeps inserts
 //! local however large it grows. Every transaction is `IMMEDIATE` (one writer, no upgrades that could deadlock), and every
-//! commit passes its named point. Reading needs no lock: see [`Reader`].
+//! commit passes its named point. Reading needs no lock: see [`SqliteReader`].
 
 mod apply;
 mod attempts;
@@ -31,28 +31,34 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
+    LoadSummary, Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::failpoint::{self, Failpoint};
 use crate::key::{Bucket, Identity};
 
-pub use query::Reader;
+pub use query::SqliteReader;
 pub use schema::VERSION;
 
-/// An open embedded store; its folder is locked until this is dropped.
+/// An open embedded store; its folder, if it has one, is locked until this is dropped.
 #[derive(Debug)]
 pub struct SqliteStore {
     conn: Connection,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
     /// Opens the store in a folder, making both where they are missing. A load that died is closed.
     pub fn open(dir: &Path) -> Result<Self, Fatal> {
         open::open(dir)
+    }
+
+    /// A store that lives in memory, as long as this value.
+    pub fn in_memory() -> Result<Self, Fatal> {
+        open::in_memory()
     }
 
     /// Copies the whole store, as of now, into the store folder `to`, which must not hold one yet: what a dry run works on.
@@ -107,7 +113,7 @@ impl StateStore for SqliteStore {
         apply::apply(&self.conn, events)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         dead_letters::bury(&self.conn, rejects)
     }
 
@@ -119,7 +125,7 @@ impl StateStore for SqliteStore {
         &mut self,
         load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError> {
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         load::recipients(&self.conn, load, rows)
     }
 

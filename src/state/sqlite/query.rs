@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::view::{
-    BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
-    StateReader, UnmatchedView,
+    BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
+    StoreCounts, UnmatchedView,
 };
 use super::{count, export, int, millis, open, parked};
 use crate::error::{Fatal, SinkError};
@@ -15,14 +15,14 @@ use crate::key::AddressKey;
 
 /// A read-only view of a store's folder. It takes no lock and holds nobody up.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SqliteReader {
     conn: Connection,
 }
 
 const DEAD_LETTER: &str = "lower(hex(id)), provider, user, stage, place, reason_code, reason,
     lower(hex(body_sha256)), attempts, first_seen, last_seen, delivery";
 
-impl Reader {
+impl SqliteReader {
     /// Opens the store in a folder for reading.
     pub fn open(dir: &Path) -> Result<Self, Fatal> {
         let conn = open::open_read_only(dir)?;
@@ -45,7 +45,7 @@ impl Reader {
     }
 }
 
-impl StateReader for Reader {
+impl StateReader for SqliteReader {
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         let sql = format!(
             "SELECT {} FROM recipients AS r WHERE r.recipient_id = ?1 OR r.id IN
@@ -108,12 +108,12 @@ impl StateReader for Reader {
         Ok(read.query_row([id], dead_letter).optional()?)
     }
 
-    fn counts(&mut self) -> Result<Counts, SinkError> {
+    fn counts(&mut self) -> Result<StoreCounts, SinkError> {
         let sql = "SELECT (SELECT count(*) FROM recipients), (SELECT count(*) FROM messages),
             (SELECT count(*) FROM batches), (SELECT count(*) FROM batches WHERE completed_at IS NOT NULL),
             (SELECT count(*) FROM ledger), (SELECT count(*) FROM unmatched), (SELECT count(*) FROM dead_letters)";
         Ok(self.conn.query_row(sql, (), |row| {
-            Ok(Counts {
+            Ok(StoreCounts {
                 recipients: count(row, 0)?,
                 messages: count(row, 1)?,
                 batches: count(row, 2)?,

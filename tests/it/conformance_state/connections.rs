@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::state::postgres::Settings;
+use hookflow::state::postgres::PostgresConfig;
 use hookflow::state::{Outcome, StateStore as _};
 use tokio_postgres::Client;
 
@@ -41,7 +41,7 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
         }
     }
     assert!(lost > 0, "no connection was lost");
-    let mut alone = hookflow::state::memory::MemoryStore::new();
+    let mut alone = super::reference::ReferenceStore::new();
     let rows = full(&mut alone, "b", 20);
     alone.apply(&many(&rows, 2_000, 3)).unwrap();
     let (one, two) = (batch(&mut store, "b"), batch(&mut alone, "b"));
@@ -49,7 +49,7 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
 }
 
 /// Somebody who holds all rows, until it lets its transaction go.
-async fn hold_rows(settings: &Settings) -> Client {
+async fn hold_rows(settings: &PostgresConfig) -> Client {
     let client = connect(&settings.url).await;
     let words = format!(
         "BEGIN; SELECT FROM {}.recipients FOR UPDATE",

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hookflow::state::postgres::{PostgresStore, Settings, migrate};
+use hookflow::state::postgres::{PostgresConfig, PostgresStore, migrate};
 use tokio_postgres::NoTls;
 
 use crate::skip::skipped_server;
 
 /// A fresh store; its schema goes away with this.
 pub struct Database {
-    pub settings: Settings,
+    pub settings: PostgresConfig,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -46,7 +46,7 @@ impl Database {
         let url = server(test)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let schema = format!("test_{}_{number}", std::process::id());
-        let mut settings = Settings::plain(url, schema);
+        let mut settings = PostgresConfig::plain(url, schema);
         settings.lock_timeout = Duration::from_secs(10);
         Some(Self { settings })
     }

@@ -1,9 +1,9 @@
 //! Dead letters, checkpoints and attempts.
 
+use super::reference::ReferenceStore;
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
-use hookflow::state::memory::MemoryStore;
 use hookflow::state::postgres;
-use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::StateReader;
 use hookflow::state::{Checkpoint, PartitionAttempt, Prune, StateStore};
 
@@ -28,7 +28,7 @@ fn reject(index: u32, seconds: i64) -> Reject {
 #[test]
 fn a_repeat_raises_the_attempts_and_adds_no_row() {
     let dir = tempfile::tempdir().unwrap();
-    let mut memory = MemoryStore::new();
+    let mut memory = ReferenceStore::new();
     let mut embedded = SqliteStore::open(dir.path()).unwrap();
     let database = Database::if_available();
     let mut server = database.as_ref().map(Database::open);
@@ -36,7 +36,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
     stores.extend(server.iter_mut().map(|store| store as &mut dyn StateStore));
     for store in stores {
         store
-            .bury(&[reject(1, 5), reject(0, 5), reject(1, 3)])
+            .write_dead_letters(&[reject(1, 5), reject(0, 5), reject(1, 3)])
             .unwrap();
         let last = Reject {
             origin: Origin {
@@ -45,11 +45,12 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
             },
             ..reject(1, 9)
         };
-        store.bury(&[last]).unwrap();
+        store.write_dead_letters(&[last]).unwrap();
     }
-    let mut readers: Vec<Box<dyn StateReader>> = vec![Box::new(Reader::open(dir.path()).unwrap())];
+    let mut readers: Vec<Box<dyn StateReader>> =
+        vec![Box::new(SqliteReader::open(dir.path()).unwrap())];
     readers.extend(database.iter().map(|database| {
-        let reader = postgres::Reader::open(database.settings.clone()).unwrap();
+        let reader = postgres::PostgresReader::open(database.settings.clone()).unwrap();
         Box::new(reader) as Box<dyn StateReader>
     }));
     for reader in &mut readers {
@@ -76,7 +77,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
 fn old_dead_letters_are_pruned() {
     on_every_store(|store| {
         store
-            .bury(&[reject(0, 1), reject(1, 2), reject(2, 9)])
+            .write_dead_letters(&[reject(0, 1), reject(1, 2), reject(2, 9)])
             .unwrap();
         let what = Prune {
             dead_letters_before: Some(at(9)),

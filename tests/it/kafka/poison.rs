@@ -9,7 +9,7 @@ use hookflow::log::clickhouse;
 use hookflow::source::kafka::publisher::publish;
 use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
-use hookflow::state::postgres::Reader;
+use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::StateReader;
 
 use super::program::{body, recipients, settings, tenant};
@@ -97,7 +97,7 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
         deaths > 5,
         "it died {deaths} times: no message is condemned before five deaths"
     );
-    let mut reader = Reader::open(database.settings.clone()).unwrap();
+    let mut reader = PostgresReader::open(database.settings.clone()).unwrap();
     let letters = reader.dead_letters(10).unwrap();
     let [letter] = &letters[..] else {
         panic!("{letters:?}")

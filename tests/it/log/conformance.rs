@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
+use crate::memory_log::{MemoryLog, Rows, exact_view};
 use hookflow::event::Millis;
 use hookflow::log::clickhouse;
-use hookflow::log::memory::{MemoryLog, Rows, exact_view};
 use hookflow::log::parquet::{ParquetLog, for_each};
 use hookflow::log::{EventLog, LogRow, Version};
 use hookflow::log::{Filter, LoggedEvent};

@@ -1,7 +1,7 @@
 //! Queries over the Parquet log against a plain loop over the exact view.
 
+use crate::memory_log::{MemoryLog, Rows, exact_view};
 use hookflow::event::{Kind, Millis};
-use hookflow::log::memory::{MemoryLog, Rows, exact_view};
 use hookflow::log::parquet::{ParquetLog, events};
 use hookflow::log::{EventLog, LogRow, Version};
 use hookflow::log::{Filter, LoggedEvent};

@@ -8,7 +8,7 @@ use hookflow::event::Millis;
 use hookflow::log::{Filter, parquet};
 use hookflow::recipient::RecipientRow;
 use hookflow::state::StateStore;
-use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::{Export, StateReader};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,7 +76,11 @@ impl World {
                 .map(|line| format!("{line}\n"))
                 .collect(),
             processed: processed(&summary),
-            parked: Reader::open(&store).unwrap().counts().unwrap().unmatched,
+            parked: SqliteReader::open(&store)
+                .unwrap()
+                .counts()
+                .unwrap()
+                .unmatched,
             timeless: timeless(&store),
             right: SqliteStore::open(&store)
                 .unwrap()

@@ -6,13 +6,12 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::event::{Event, Kind, Millis, ReasonCode};
 use crate::key::{Bucket, Identity, JoinKey, Shard};
-use crate::log::memory::{MemoryLog, Rows};
-use crate::log::{LogRow, Version};
+use crate::log::{EventLog, LogRow, Version};
 use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
 use crate::state::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadSummary,
-    Loaded, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
+    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
+    LoadSummary, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
     StateEvent, StateStore,
 };
 
@@ -34,14 +33,18 @@ impl StateStore for Stub {
             ..Applied::default()
         })
     }
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         self.buried.lock().unwrap().extend_from_slice(rejects);
         Ok(())
     }
     fn begin_load(&mut self, _: LoadKind) -> Result<LoadId, SinkError> {
         Err(error(Class::Bug))
     }
-    fn load_recipients(&mut self, _: LoadId, _: &[RecipientRow]) -> Result<Vec<Loaded>, SinkError> {
+    fn load_recipients(
+        &mut self,
+        _: LoadId,
+        _: &[RecipientRow],
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         Err(error(Class::Bug))
     }
     fn load_batches(&mut self, _: LoadId, _: &[BatchRow]) -> Result<(), SinkError> {
@@ -141,12 +144,26 @@ fn row(index: u32) -> LogRow {
     }
 }
 
+/// Refuses every append that holds event 2 or 5.
+struct PickyLog(Shared<LogRow>);
+
+impl EventLog for PickyLog {
+    fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError> {
+        let refused = [Identity(2), Identity(5)];
+        if rows.iter().any(|row| refused.contains(&row.event.identity)) {
+            return Err(error(Class::Data));
+        }
+        self.0.lock().unwrap().extend_from_slice(rows);
+        Ok(())
+    }
+}
+
 #[test]
 fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let buried: Shared<Reject> = Shared::default();
     let state = state_writer(&buried);
-    let rows = Rows::default();
-    let log = MemoryLog::open(Rows::clone(&rows)).refusing([Identity(2), Identity(5)]);
+    let rows = Shared::default();
+    let log = PickyLog(Arc::clone(&rows));
     let burier = StateHandle::new(state.handle().clone()).burier();
     let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();

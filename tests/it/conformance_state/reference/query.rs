@@ -2,13 +2,13 @@
 
 use std::ops::Bound;
 
-use super::super::view::{BatchView, CompletionView, Export, RecipientView};
-use super::super::{LateMatch, Mapping, MappingCursor, RowId};
-use super::{Batch, BatchName, MemoryStore, Message, Recipient};
-use crate::event::{Delivery, Event};
-use crate::key::{AddressKey, JoinKey, RowKey};
+use super::{Batch, BatchName, Message, Recipient, ReferenceStore};
+use hookflow::event::{Delivery, Event};
+use hookflow::key::{AddressKey, JoinKey, RowKey};
+use hookflow::state::view::{BatchView, CompletionView, Export, RecipientView};
+use hookflow::state::{LateMatch, Mapping, MappingCursor, RowId};
 
-impl MemoryStore {
+impl ReferenceStore {
     pub(super) fn page_of_mappings(
         &self,
         mut after: MappingCursor,

@@ -2,17 +2,18 @@
 
 use proptest::prelude::*;
 
+use super::super::flags::{Status, flag_of};
 use super::*;
 use crate::event::{BounceClass, Kind};
 
-type Seen = (Flag, Millis);
+type SeenEvent = (Flag, Millis);
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn seen() -> impl Strategy<Value = SeenEvent> {
     (0..FLAG_COUNT, -5i64..50).prop_map(|(flag, at)| (Flag::ALL[flag], Millis(at)))
 }
 
 /// The naive reference: looks at the whole list for every question.
-fn naive(events: &[Seen]) -> RowState {
+fn naive(events: &[SeenEvent]) -> RowState {
     let mut state = RowState::default();
     for flag in Flag::ALL {
         let times = || events.iter().filter(|(f, _)| *f == flag).map(|(_, at)| *at);
@@ -25,7 +26,7 @@ fn naive(events: &[Seen]) -> RowState {
     state
 }
 
-fn fold(events: &[Seen]) -> RowState {
+fn fold(events: &[SeenEvent]) -> RowState {
     let mut state = RowState::default();
     for (flag, time) in events {
         state.add(*flag, *time);
@@ -60,7 +61,7 @@ proptest! {
         for part in [left, right] {
             let before = state;
             state.merge(&fold(part));
-            deltas.transition(state.since(&before));
+            deltas.transition(Transition::between(before.flags, state.flags));
         }
         prop_assert_eq!(state, naive(&events));
         prop_assert_eq!(deltas.finished, u64::from(state.flags.finished()));

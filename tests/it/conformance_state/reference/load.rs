@@ -1,11 +1,13 @@
 //! Loads, and what their end decides.
 
-use super::super::{BatchRow, LoadId, LoadKind, LoadSummary, Loaded, Mapping, RecipientRow, RowId};
-use super::{Batch, BatchName, Load, MemoryStore, Message, Recipient};
-use crate::event::Millis;
+use super::{Batch, BatchName, Load, Message, Recipient, ReferenceStore};
+use hookflow::event::Millis;
+use hookflow::state::{
+    BatchRow, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping, RecipientRow, RowId,
+};
 
-impl MemoryStore {
-    pub(super) fn load_one(&mut self, row: &RecipientRow) -> Loaded {
+impl ReferenceStore {
+    pub(super) fn load_one(&mut self, row: &RecipientRow) -> LoadOutcome {
         let known = self.by_key.get(&(row.join, row.address)).copied();
         let known = known
             .and_then(|at| self.messages.get(at))
@@ -13,15 +15,15 @@ impl MemoryStore {
         match known {
             Some(mapping) if mapping.row == row.row => {
                 self.touch(row);
-                Loaded::Known(mapping)
+                LoadOutcome::Known(mapping)
             }
             Some(_) => {
                 if let Some(load) = &mut self.load {
                     load.contradictions += 1;
                 }
-                Loaded::Contradiction
+                LoadOutcome::Contradiction
             }
-            None => Loaded::Accepted(self.accept(row)),
+            None => LoadOutcome::Accepted(self.accept(row)),
         }
     }
 
@@ -92,13 +94,29 @@ impl MemoryStore {
         for (name, row) in &load.given {
             self.seal(name, &mut summary, now, |batch| batch.take_row(row));
         }
-        if load.kind == LoadKind::Full {
-            for name in &load.touched {
+        for name in load
+            .touched
+            .iter()
+            .filter(|name| !load.given.contains_key(*name))
+        {
+            if load.kind == LoadKind::Full {
                 self.seal(name, &mut summary, now, |batch| batch.seal_at_rows(now));
+            } else {
+                self.seal(name, &mut summary, now, Batch::follow_rows);
             }
         }
         summary.total_too_small = self.too_small(&load);
         summary
+    }
+
+    /// A load that died seals nothing, but derived totals follow its rows.
+    pub(super) fn close_dead_load(&mut self) {
+        if let Some(dead) = self.load.take() {
+            let (mut summary, now) = (LoadSummary::default(), Millis::now());
+            for name in &dead.touched {
+                self.seal(name, &mut summary, now, Batch::follow_rows);
+            }
+        }
     }
 
     fn seal(
@@ -125,7 +143,9 @@ impl MemoryStore {
         let mut names: Vec<&BatchName> = load.touched.iter().chain(load.given.keys()).collect();
         names.sort_unstable();
         names.dedup();
-        let small = |batch: &&Batch| batch.total.is_some_and(|total| total < batch.recipients);
+        let small = |batch: &&Batch| {
+            batch.given && batch.total.is_some_and(|total| total < batch.recipients)
+        };
         let batches = names.into_iter().filter_map(|name| self.batches.get(name));
         batches.filter(small).count() as u64
     }
@@ -134,12 +154,18 @@ impl MemoryStore {
 impl Batch {
     /// A row of a `batches` file decides from now on.
     fn take_row(&mut self, row: &BatchRow) {
-        self.given = true;
         self.deadline = row.deadline;
         self.sealed_at = row.sealed_at.or(self.sealed_at);
+        self.given = row.total.is_some() || self.sealed_at.is_none();
         if row.total.is_some() {
             self.total = row.total;
         } else if self.sealed_at.is_some() {
+            self.total = Some(self.recipients);
+        }
+    }
+
+    fn follow_rows(&mut self) {
+        if !self.given && self.sealed_at.is_some() {
             self.total = Some(self.recipients);
         }
     }

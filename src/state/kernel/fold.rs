@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use super::flags::{FLAG_COUNT, Flag, Flags, Status, flag_of};
+use super::flags::{FLAG_COUNT, Flag, Flags};
 use crate::event::Millis;
 
 /// What is known of one recipient. The times of a flag that is not set are zero.
@@ -57,14 +57,6 @@ impl RowState {
         }
         grows
     }
-
-    /// What changed on the way from `before` to this state.
-    pub const fn since(&self, before: &RowState) -> Transition {
-        Transition {
-            set: self.flags.without(before.flags),
-            finished: self.flags.finished() && !before.flags.finished(),
-        }
-    }
 }
 
 /// What a merge changed that counters care about.
@@ -76,9 +68,19 @@ pub struct Transition {
     pub finished: bool,
 }
 
+impl Transition {
+    /// From a row's flags before a merge to those after it.
+    pub const fn between(before: Flags, after: Flags) -> Self {
+        Self {
+            set: after.without(before),
+            finished: after.finished() && !before.finished(),
+        }
+    }
+}
+
 /// Counters of every event that counts, once per identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub struct EventTotals {
     /// Opens by people.
     pub opens: u64,
     /// Clicks.
@@ -87,7 +89,7 @@ pub struct Totals {
     pub machine_opens: u64,
 }
 
-impl Totals {
+impl EventTotals {
     /// Counts one event.
     pub const fn count(&mut self, flag: Flag) {
         match flag {
@@ -105,7 +107,7 @@ pub struct Deltas {
     /// Recipients that got each flag for the first time.
     pub unique: [u64; FLAG_COUNT],
     /// Events.
-    pub totals: Totals,
+    pub totals: EventTotals,
     /// Recipients that finished.
     pub finished: u64,
 }

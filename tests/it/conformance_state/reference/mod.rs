@@ -1,32 +1,31 @@
-//! The state store in memory: for tests, and as the second opinion on every other backend.
+//! A state store in memory: the second opinion on every other store.
 //!
-//! Contract: that of [`StateStore`], but for durability. It shares only the fold with the other backends and is as plain as
-//! possible: maps, loops, one event after the other. It knows its own outcome for every rule, so that the conformance
-//! suite can hold the two against each other.
+//! Contract: that of [`StateStore`], but for durability. It shares only the fold with the other stores and is as plain as
+//! possible: maps, loops, one event after the other.
 
 mod apply;
 mod load;
-mod look;
+mod query;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::fold::{Deltas, RowState};
-use super::view::{DeadLetterView, Export};
-use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, RowId, StateEvent,
-    StateStore,
+use hookflow::error::SinkError;
+use hookflow::event::{Event, Millis, Reject, User};
+use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, RejectKey, RowKey};
+use hookflow::state::kernel::{Deltas, RowState};
+use hookflow::state::view::{DeadLetterView, Export};
+use hookflow::state::{
+    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
+    LoadSummary, Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, RowId,
+    StateEvent, StateStore,
 };
-use crate::error::SinkError;
-use crate::event::{Event, Millis, Reject, User};
-use crate::key::{AddressKey, Bucket, Identity, JoinKey, RejectKey, RowKey};
 
 /// The name of a batch: tenant and id.
 type BatchName = (User, String);
 
 /// A store that lives as long as its value.
 #[derive(Debug, Default)]
-pub struct MemoryStore {
+pub struct ReferenceStore {
     /// Every identity, with the time at which it was stored.
     ledger: BTreeMap<(Bucket, Identity), Millis>,
     dropped_before: Bucket,
@@ -82,7 +81,7 @@ struct Load {
     contradictions: u64,
 }
 
-impl MemoryStore {
+impl ReferenceStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
@@ -130,19 +129,20 @@ impl Batch {
     }
 }
 
-impl StateStore for MemoryStore {
+impl StateStore for ReferenceStore {
     fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError> {
         self.apply_batch(events)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         for reject in rejects {
-            self.bury_one(reject);
+            self.write_dead_letter(reject);
         }
         Ok(())
     }
 
     fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError> {
+        self.close_dead_load();
         self.loads += 1;
         self.load = Some(Load {
             id: self.loads,
@@ -158,7 +158,7 @@ impl StateStore for MemoryStore {
         &mut self,
         _load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError> {
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         Ok(rows.iter().map(|row| self.load_one(row)).collect())
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::super::fold::flag_of;
-use super::super::view::DeadLetterView;
-use super::super::{Applied, Effect, Outcome, Prune, Pruned, RowId, StateEvent};
-use super::{BatchName, MemoryStore};
-use crate::error::{Class, SinkError};
-use crate::event::{Event, Millis, Reject};
-use crate::key::{Bucket, Identity, RejectKey};
+use super::{BatchName, ReferenceStore};
+use hookflow::error::{Class, SinkError};
+use hookflow::event::{Event, Millis, Reject};
+use hookflow::key::{Bucket, Identity, RejectKey};
+use hookflow::state::kernel::{Transition, flag_of};
+use hookflow::state::view::DeadLetterView;
+use hookflow::state::{Applied, Effect, Outcome, Prune, Pruned, RowId, StateEvent};
 
 /// What one batch leaves behind besides the store's own state.
 #[derive(Default)]
@@ -20,7 +20,7 @@ struct Traces {
     refused: u64,
 }
 
-impl MemoryStore {
+impl ReferenceStore {
     pub(super) fn apply_batch(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError> {
         self.refuse_unknown_rows(events)?;
         let mut outcomes = vec![Outcome::Duplicate; events.len()];
@@ -85,7 +85,7 @@ impl MemoryStore {
         };
         let before = row.state;
         let changed = row.state.add(flag, event.time);
-        let transition = row.state.since(&before);
+        let transition = Transition::between(before.flags, row.state.flags);
         let name = (row.user.clone(), row.batch_id.clone());
         if changed {
             traces.changed.insert(*id);
@@ -100,7 +100,7 @@ impl MemoryStore {
             }
             traces.batches.insert(name);
         }
-        if new || changed {
+        if new || transition.set.0 != 0 {
             Outcome::Applied
         } else {
             Outcome::Duplicate
@@ -128,7 +128,7 @@ impl MemoryStore {
         completed
     }
 
-    pub(super) fn bury_one(&mut self, reject: &Reject) {
+    pub(super) fn write_dead_letter(&mut self, reject: &Reject) {
         let sha = &reject.body_sha256;
         let key = RejectKey::of(
             &reject.provider,
