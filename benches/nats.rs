@@ -18,7 +18,6 @@ use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
 use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
@@ -148,7 +147,6 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
         stop: Arc::clone(&stop),
         condition: condition.clone(),
         metrics: Metrics::new([]),
-        attempts: Box::new(Unkept::default()),
     };
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {

@@ -23,16 +23,17 @@ use crate::source::bridge::bridge;
 
 /// Builds the dataflow; the probe's frontier says what is settled.
 pub fn build(scope: Scope<'_, Epoch>, parts: Parts) -> ProbeHandle<Epoch> {
-    let records = bridge(scope, parts.bridge);
-    let (events, rejects) = decoded(records, parts.decode);
+    let before_writers = parts.bridge.before_writers.clone();
+    let runs = bridge(scope, parts.bridge);
+    let (events, rejects) = decoded(runs, parts.decode);
     let events = dedup(events, parts.dedup, parts.forgotten);
     let recipients = arrange(scope, parts.recipients, parts.clock);
     let enriched = enrich(events, recipients, parts.counts);
     let (state, log) = fan_out(enriched);
     let written = [
-        write(state, parts.state),
-        write(log, parts.log),
-        write(rejects, parts.rejects),
+        write(state.probe_with(&before_writers), parts.state),
+        write(log.probe_with(&before_writers), parts.log),
+        write(rejects.probe_with(&before_writers), parts.rejects),
     ];
     scope.concatenate(written).probe().0
 }

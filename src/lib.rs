@@ -39,6 +39,7 @@ pub mod event;
 
 pub use event::key;
 
+pub mod quarantine;
 pub mod recipient;
 
 pub mod epoch;

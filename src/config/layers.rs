@@ -15,9 +15,10 @@ use super::complaint::{Complaint, Complaints};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 14] = [
+const NOT_SETTINGS: [&str; 15] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POISON",
+    "HOOKFLOW_SLOW",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
     "HOOKFLOW_REQUIRE_SERVERS",

@@ -15,13 +15,14 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::{Decoded, Options, decode};
+use super::{Decoded, Options, decode, poison};
 use crate::epoch::Epoch;
 use crate::event::{Delivery, Event, Reject};
 use crate::metrics::{Counter, LocalMetrics, Step, WorkerMetrics};
+use crate::quarantine::WorkerQuarantine;
 use crate::source::envelope::parse_line;
 use crate::source::in_flight::InFlight;
-use crate::source::{EnvelopeDefaults, Record, message};
+use crate::source::{EnvelopeDefaults, Record, Records, message};
 
 /// What one worker's decoding needs.
 #[derive(Clone)]
@@ -34,18 +35,20 @@ pub struct Settings {
     pub counts: WorkerMetrics,
     /// The bridge's ledger: a delivery that holds many events weighs as many.
     pub ledger: Rc<RefCell<InFlight>>,
+    /// Names what is decoded.
+    pub quarantine: Rc<RefCell<WorkerQuarantine>>,
 }
 
 /// Decodes records into events and rejects.
 pub fn decoded<'scope>(
-    records: StreamVec<'scope, Epoch, Record>,
+    runs: StreamVec<'scope, Epoch, Records>,
     settings: Settings,
 ) -> (
     StreamVec<'scope, Epoch, Event>,
     StreamVec<'scope, Epoch, Reject>,
 ) {
-    let mut builder = OperatorBuilder::new("Decode".to_owned(), records.scope());
-    let mut input = builder.new_input(records, Pipeline);
+    let mut builder = OperatorBuilder::new("Decode".to_owned(), runs.scope());
+    let mut input = builder.new_input(runs, Pipeline);
     let (events_out, events) = builder.new_output::<Vec<Event>>();
     let (rejects_out, rejects) = builder.new_output::<Vec<Reject>>();
     let mut events_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(events_out);
@@ -54,9 +57,9 @@ pub fn decoded<'scope>(
         let mut decoded = Decoded::default();
         move |_frontiers| {
             let (mut events_out, mut rejects_out) = (events_out.activate(), rejects_out.activate());
-            input.for_each(|cap, records| {
-                let deliveries = records.len();
-                decode_all(records, &settings, &mut decoded);
+            input.for_each(|cap, runs| {
+                let deliveries = runs.iter().map(|run| run.records.len()).sum();
+                decode_all(runs, &settings, &mut decoded);
                 if let Some(epoch) = cap.least() {
                     let more = decoded.events.len().saturating_sub(deliveries);
                     settings.ledger.borrow_mut().grow(*epoch, more);
@@ -73,23 +76,43 @@ pub fn decoded<'scope>(
     (events, rejects)
 }
 
-fn decode_all(records: &mut Vec<Record>, settings: &Settings, out: &mut Decoded) {
+fn decode_all(runs: &mut Vec<Records>, settings: &Settings, out: &mut Decoded) {
     let mut counts = settings.counts.borrow_mut();
-    counts.count(Counter::Received, records.len() as u64);
     let started = Instant::now();
-    let (deliveries, mut bytes, mut control) = (records.len() as u64, 0, 0);
-    for record in records.drain(..) {
-        bytes += record.bytes() as u64;
-        let before = (out.events.len(), out.rejects.len());
-        decode_one(record, settings, &mut counts, out);
-        control += u64::from(before == (out.events.len(), out.rejects.len()));
+    let mut deliveries = 0;
+    for run in runs.drain(..) {
+        deliveries += run.records.len() as u64;
+        decode_run(run, settings, &mut counts, out);
     }
-    counts.count(Counter::ReceivedBytes, bytes);
-    counts.count(Counter::Control, control);
+    counts.count(Counter::Received, deliveries);
     counts.count(Counter::Decoded, out.events.len() as u64);
     if let Ok(divisor) = u32::try_from(deliveries.max(1)) {
         counts.took(Step::Decode, started.elapsed() / divisor, deliveries);
     }
+}
+
+/// Decodes a run; what is being decoded is named in the worker's slot.
+fn decode_run(run: Records, settings: &Settings, counts: &mut LocalMetrics, out: &mut Decoded) {
+    let quarantine = settings.quarantine.borrow();
+    let (mut bytes, mut control) = (0, 0);
+    let mut records = run.records.into_iter();
+    while !records.as_slice().is_empty() {
+        let named = quarantine.enter(run.partition, records.as_slice());
+        for record in records.by_ref().take(named) {
+            bytes += record.bytes() as u64;
+            if quarantine.is_poison(run.partition, &record) {
+                out.rejects
+                    .push(poison::dead_letter(&record, &settings.defaults));
+                continue;
+            }
+            let before = (out.events.len(), out.rejects.len());
+            decode_one(record, settings, counts, out);
+            control += u64::from(before == (out.events.len(), out.rejects.len()));
+        }
+    }
+    quarantine.leave();
+    counts.count(Counter::ReceivedBytes, bytes);
+    counts.count(Counter::Control, control);
 }
 
 fn decode_one(record: Record, settings: &Settings, counts: &mut LocalMetrics, out: &mut Decoded) {
@@ -138,6 +161,5 @@ fn read(
             counts.count(Counter::EnvelopeDiffers, u64::from(parsed.differs));
             Ok(Arc::new(parsed.delivery))
         }
-        Record::Condemned(message) => Err(message::condemned(&message, &settings.defaults)),
     }
 }

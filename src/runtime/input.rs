@@ -18,7 +18,6 @@ use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Spent};
-use crate::source::guard::AttemptStore;
 use crate::source::kafka::KafkaSource;
 use crate::source::kafka::replay::KafkaReplay;
 use crate::source::nats::NatsSource;
@@ -55,8 +54,6 @@ pub struct Start {
     pub condition: SourceHealth,
     /// The job's counts.
     pub metrics: Arc<Metrics>,
-    /// Where it is kept which messages were in work.
-    pub attempts: Box<dyn AttemptStore>,
 }
 
 /// A source that runs.
@@ -257,7 +254,6 @@ impl Source {
                     stop: start.stopping,
                     condition: start.condition,
                     metrics: start.metrics,
-                    attempts: start.attempts,
                 });
                 Ok(())
             }

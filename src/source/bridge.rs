@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::generic::source;
 use timely::dataflow::{Scope, StreamVec};
 
 use super::in_flight::{InFlight, InFlightLimit, Position};
 use super::{Record, Records};
 use crate::epoch::{Clock, Epoch};
+use crate::quarantine::{Next, WorkerQuarantine};
 
 /// Records taken in one call, so that other operators get their turn.
 const PARCELS_A_CALL: usize = 2;
@@ -44,13 +46,17 @@ pub struct Bridge {
     pub draining: Arc<AtomicBool>,
     /// Raised while the bridge stands at its limit: windows then close early.
     pub pressed: Arc<AtomicBool>,
+    /// Holds back suspects until they may be decoded alone.
+    pub quarantine: Rc<RefCell<WorkerQuarantine>>,
+    /// What is on its way to the writers, over all workers.
+    pub before_writers: ProbeHandle<Epoch>,
 }
 
-/// The stream of records of one worker.
+/// The stream of one worker's runs of records.
 pub fn bridge<'scope>(
     scope: Scope<'scope, Epoch>,
     parts: Bridge,
-) -> StreamVec<'scope, Epoch, Record> {
+) -> StreamVec<'scope, Epoch, Records> {
     source(scope, "Bridge", move |cap, info| {
         let activator = scope.activator_for(info.address);
         let mut cap = Some(cap);
@@ -59,9 +65,9 @@ pub fn bridge<'scope>(
             let epoch = parts.clock.epoch().max(*held.time());
             held.downgrade(&epoch);
             let taken = take(&parts, epoch);
-            if !taken.records.is_empty() {
-                let mut records = taken.records;
-                output.session(held).give_container(&mut records);
+            if !taken.runs.is_empty() {
+                let mut runs = taken.runs;
+                output.session(held).give_container(&mut runs);
             }
             match taken.then {
                 Then::More => activator.activate(),
@@ -79,23 +85,25 @@ enum Then {
 }
 
 struct Taken {
-    records: Vec<Record>,
+    runs: Vec<Records>,
     then: Then,
 }
 
 fn take(parts: &Bridge, epoch: Epoch) -> Taken {
     let mut ledger = parts.ledger.borrow_mut();
-    let mut records = Vec::new();
+    let mut quarantine = parts.quarantine.borrow_mut();
+    quarantine.advance(epoch, |epoch| !parts.before_writers.less_equal(&epoch));
+    let mut runs = Vec::new();
     for _ in 0..PARCELS_A_CALL {
         if ledger.is_full(&parts.limit) {
             parts.pressed.store(true, Ordering::Relaxed);
             return Taken {
-                records,
+                runs,
                 then: Then::Wait,
             };
         }
-        match parts.parcels.try_recv() {
-            Ok(mut parcel) => {
+        match quarantine.next(epoch, &parts.parcels) {
+            Next::Records(parcel) => {
                 let position = Position {
                     partition: parcel.partition,
                     start: parcel.start,
@@ -109,19 +117,25 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
                     since(&parcel, parts.clock.elapsed()),
                 );
                 ledger.taken(epoch, parcel.records.iter().filter_map(Record::taken));
-                records.append(&mut parcel.records);
+                runs.push(parcel);
             }
-            Err(TryRecvError::Empty) if !parts.draining.load(Ordering::Relaxed) => {
-                parts.pressed.store(false, Ordering::Relaxed);
+            Next::Wait => {
                 return Taken {
-                    records,
+                    runs,
                     then: Then::Wait,
                 };
             }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+            Next::Empty if !parts.draining.load(Ordering::Relaxed) => {
+                parts.pressed.store(false, Ordering::Relaxed);
+                return Taken {
+                    runs,
+                    then: Then::Wait,
+                };
+            }
+            Next::Empty | Next::Closed => {
                 parts.pressed.store(true, Ordering::Relaxed);
                 return Taken {
-                    records,
+                    runs,
                     then: Then::End,
                 };
             }
@@ -129,7 +143,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
     }
     parts.pressed.store(false, Ordering::Relaxed);
     Taken {
-        records,
+        runs,
         then: Then::More,
     }
 }

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam_channel::Receiver;
 
 use super::RecordSender;
-use super::guard::AttemptStore;
 use crate::error::Fatal;
 use crate::metrics::Metrics;
 
@@ -41,8 +40,6 @@ pub struct SourceContext {
     pub condition: SourceHealth,
     /// The job's counts.
     pub metrics: Arc<Metrics>,
-    /// Where it is kept which messages were in work, for the [guard](super::guard).
-    pub attempts: Box<dyn AttemptStore>,
 }
 
 /// A source over a broker. It runs on a thread of its own and returns when the settlement channel is closed and its last

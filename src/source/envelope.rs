@@ -53,6 +53,11 @@ pub fn parse_line(
         .map_err(|reason| refuse(origin, line, &envelope, reason))
 }
 
+/// The dead letter of a line that is not to be read: neither its provider nor its tenant is known.
+pub fn dead_letter(origin: Origin, line: &Bytes, reason: Reason) -> Box<Reject> {
+    refuse(origin, line, &Envelope::default(), reason)
+}
+
 fn read(line: &Bytes) -> Result<Envelope<'_>, Reason> {
     let mut cursor = Cursor::new(line, LIMITS);
     if cursor.peek() != Some(b'{') {

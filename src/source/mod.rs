@@ -9,7 +9,6 @@
 //! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a partition is
 //!   its contiguous settled prefix, never the maximum ([`commit_tracker`]).
 
-pub mod attempt;
 pub mod bridge;
 pub mod broker;
 pub mod commit_tracker;
@@ -17,12 +16,12 @@ pub mod connect_error;
 pub mod envelope;
 pub mod file;
 pub mod generator;
-pub mod guard;
 pub mod in_flight;
 pub mod kafka;
 pub mod message;
 pub mod nats;
 pub mod pace;
+mod partition_ids;
 pub mod secret;
 
 use std::sync::Arc;
@@ -30,6 +29,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+pub use partition_ids::PartitionIds;
 
 use crate::event::{Delivery, Millis, Origin, Provider, User};
 
@@ -40,33 +41,41 @@ pub enum Record {
     Line(Origin, Bytes),
     /// A broker's message that describes a delivery; workers read it (see [`message`]).
     Message(Box<message::Message>),
-    /// A broker's message over which the process died: it becomes a dead letter unread (see [`guard`]).
-    Condemned(Box<message::Message>),
     /// A delivery whose envelope was read already.
     Ready(Arc<Delivery>),
 }
 
 impl Record {
-    /// The record as one that becomes a dead letter unread.
-    pub fn condemned(self) -> Self {
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
         match self {
-            Record::Message(message) => Record::Condemned(message),
-            other => other,
+            Record::Line(origin, _) => *origin,
+            Record::Message(message) => message.origin,
+            Record::Ready(delivery) => delivery.origin,
         }
     }
 
-    /// The record at another place of its partition.
-    pub fn at(mut self, offset: u64) -> Self {
-        if let Record::Message(message) | Record::Condemned(message) = &mut self {
-            message.origin.offset = offset;
+    /// How often a broker delivered it, this time included; zero if that is not known.
+    pub const fn deliveries(&self) -> u32 {
+        match self {
+            Record::Message(message) => message.deliveries,
+            Record::Line(..) | Record::Ready(_) => 0,
         }
-        self
+    }
+
+    /// Hash of the bytes of its body or line: tells whether two records at one place are the same.
+    pub fn content_hash(&self) -> u64 {
+        match self {
+            Record::Line(_, text) => partition_ids::hash(text),
+            Record::Message(message) => partition_ids::hash(&message.body),
+            Record::Ready(delivery) => partition_ids::hash(&delivery.body),
+        }
     }
 
     /// When a broker took it, if that is known.
     pub const fn taken(&self) -> Option<Millis> {
         match self {
-            Record::Message(message) | Record::Condemned(message) => message.at,
+            Record::Message(message) => message.at,
             Record::Line(..) | Record::Ready(_) => None,
         }
     }
@@ -75,7 +84,7 @@ impl Record {
     pub fn bytes(&self) -> usize {
         match self {
             Record::Line(_, text) => text.len() + 64,
-            Record::Message(message) | Record::Condemned(message) => message.bytes(),
+            Record::Message(message) => message.bytes(),
             Record::Ready(delivery) => delivery.body.len() + delivery.headers.as_json().len() + 256,
         }
     }
@@ -140,6 +149,7 @@ pub enum PartitionEvent {
 pub struct RecordSender {
     workers: Vec<Sender<Records>>,
     partition_events: Sender<PartitionEvent>,
+    partition_ids: PartitionIds,
     next: usize,
 }
 
@@ -150,6 +160,8 @@ pub struct RecordReceivers {
     pub workers: Vec<Receiver<Records>>,
     /// For the job's bookkeeping.
     pub partition_events: Receiver<PartitionEvent>,
+    /// Knows each partition that has begun.
+    pub partition_ids: PartitionIds,
 }
 
 /// The job no longer takes parcels: it is draining or gone. A source that sees it returns.
@@ -161,9 +173,11 @@ impl RecordSender {
     pub fn channels(workers: usize, depth: usize) -> (RecordSender, RecordReceivers) {
         let (senders, receivers) = (0..workers).map(|_| bounded(depth)).unzip();
         let (partition_events, told) = crossbeam_channel::unbounded();
+        let partition_ids = PartitionIds::default();
         let feed = RecordSender {
             workers: senders,
             partition_events,
+            partition_ids: partition_ids.clone(),
             next: 0,
         };
         (
@@ -171,6 +185,7 @@ impl RecordSender {
             RecordReceivers {
                 workers: receivers,
                 partition_events: told,
+                partition_ids,
             },
         )
     }
@@ -199,6 +214,12 @@ impl RecordSender {
 
     /// Tells the job something of a partition.
     pub fn tell(&self, notice: PartitionEvent) -> Result<(), Stopped> {
+        if let PartitionEvent::Begins {
+            partition, name, ..
+        } = &notice
+        {
+            self.partition_ids.insert(*partition, name);
+        }
         self.partition_events.send(notice).map_err(|_| Stopped)
     }
 

@@ -389,7 +389,7 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
             Record::Ready(delivery) => {
                 Some(delivery.received_at.0 - delivery.origin.offset as i64 / 5)
             }
-            Record::Line(..) | Record::Message(_) | Record::Condemned(_) => None,
+            Record::Line(..) | Record::Message(_) => None,
         })
         .collect();
     assert!(

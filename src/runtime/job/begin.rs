@@ -29,7 +29,7 @@ use crate::select::Range;
 use crate::source::broker::{Commit, SourceHealth};
 use crate::source::generator::NewRows;
 use crate::source::in_flight::Position;
-use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::source::{PartitionEvent, PartitionIds, RecordSender, Records};
 use crate::state::{Checkpoint, LoadKind};
 
 impl Job {
@@ -65,7 +65,7 @@ impl Job {
         let (settled, closed) = crossbeam_channel::unbounded();
         let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
         let settlement = self.settlement(&source, closed, taps.partition_events, acknowledge)?;
-        let workers = self.workers(brake, taps.workers, told, settled)?;
+        let workers = self.workers(brake, (taps.workers, taps.partition_ids), told, settled)?;
         let mut fed = Fed::new(self.horizon);
         let tables = self.load(&source, &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
@@ -86,7 +86,6 @@ impl Job {
             settled: acknowledged,
             condition: condition.clone(),
             metrics: Arc::clone(&self.metrics),
-            attempts: self.attempts(),
         })?;
         Ok(Running {
             workers,
@@ -122,7 +121,7 @@ impl Job {
     fn workers(
         &self,
         brake: &Brake,
-        parcels: Vec<Receiver<Records>>,
+        (parcels, partition_ids): (Vec<Receiver<Records>>, PartitionIds),
         told: Vec<Receiver<Told>>,
         settled: Sender<Vec<Position>>,
     ) -> Result<Workers, Fatal> {
@@ -141,6 +140,8 @@ impl Job {
             told: Mutex::new(told),
             draining: brake.flag(),
             settled,
+            quarantine: self.quarantine.clone(),
+            partition_ids,
         })
     }
 

@@ -102,13 +102,6 @@ impl AssignedPartition {
         (self.waiting.len(), self.waiting_bytes)
     }
 
-    /// The offset of a waiting message.
-    pub fn position(&self, at: usize) -> u64 {
-        self.waiting
-            .get(at)
-            .map_or(self.next, |(offset, _)| *offset)
-    }
-
     /// Whether a parcel is to be cut: it would be full, or has grown for long enough where there is room.
     pub fn is_due(&self, now: Duration, room: bool) -> bool {
         let full = self.waiting.len() >= PARCEL || self.waiting_bytes >= PARCEL_BYTES;

@@ -14,8 +14,7 @@ use super::fold::{Deltas, RowState};
 use super::view::{DeadLetterView, Export};
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, RowId, StateEvent,
-    StateStore,
+    Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent, StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Event, Millis, Reject, User};
@@ -40,7 +39,6 @@ pub struct MemoryStore {
     outbox: Vec<(Completion, Option<Millis>)>,
     dead_letters: BTreeMap<RejectKey, DeadLetterView>,
     checkpoints: BTreeMap<(String, String), Checkpoint>,
-    attempts: BTreeMap<(String, String), PartitionAttempt>,
     /// The load that has not ended.
     load: Option<Load>,
     loads: i64,
@@ -229,26 +227,6 @@ impl StateStore for MemoryStore {
             .filter(|partition| partition.job == job)
             .cloned()
             .collect())
-    }
-
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        let kept = self.attempts.iter().filter(|((of, _), _)| of == job);
-        Ok(kept.map(|(_, partition)| partition.clone()).collect())
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        let keyed = |partition: &PartitionAttempt| {
-            (
-                (job.to_owned(), partition.partition.clone()),
-                partition.clone(),
-            )
-        };
-        self.attempts.extend(partitions.iter().map(keyed));
-        Ok(())
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

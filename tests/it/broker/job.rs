@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::metrics::{Counter, Metrics};
 use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
 use hookflow::source::{PartitionEvent, Record, RecordSender, Records, kafka, nats};
@@ -53,17 +52,8 @@ impl Job {
         Self::with(settings.source(), 256)
     }
 
-    /// The same, with what is kept of messages in work.
-    pub fn guarded(settings: &impl Live, attempts: Box<dyn AttemptStore>) -> Self {
-        Self::over(settings.source(), 256, attempts)
-    }
-
     /// Any source, over a channel of so many parcels.
     pub fn with(source: Box<dyn BrokerSource>, depth: usize) -> Self {
-        Self::over(source, depth, Box::new(Unkept::default()))
-    }
-
-    fn over(source: Box<dyn BrokerSource>, depth: usize, attempts: Box<dyn AttemptStore>) -> Self {
         let (feed, taps) = RecordSender::channels(1, depth);
         let (settled, floors) = crossbeam_channel::unbounded();
         let (stop, condition) = (Arc::new(AtomicBool::new(false)), SourceHealth::default());
@@ -74,7 +64,6 @@ impl Job {
             stop: Arc::clone(&stop),
             condition: condition.clone(),
             metrics: Arc::clone(&metrics),
-            attempts,
         };
         Self {
             parcels: taps.workers.into_iter().next().unwrap(),

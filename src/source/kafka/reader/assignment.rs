@@ -4,14 +4,14 @@
 //! partition begins, each for a few seconds at most.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 
 use super::commits::Committer;
 use super::intake::Waiting;
 use super::standing::End;
-use super::{LAST_NOTE, Reader, Work};
+use super::{Reader, Work};
 use crate::error::{Exit, Fatal};
 use crate::source::PartitionEvent;
 use crate::source::connect_error::ConnectError;
@@ -128,7 +128,7 @@ impl Reader {
         if let Some(feed) = &self.feed {
             let told = feed.tell(PartitionEvent::Begins {
                 partition: number,
-                name: name.clone(),
+                name,
                 offset: begin.at,
                 length: None,
             });
@@ -138,7 +138,6 @@ impl Reader {
         } else {
             partition.stop();
         }
-        self.gate.begin(number, &name, begin.at);
         let mut topics = self.settings.topics.iter();
         let topic = topics.find(|topic| topic.name == topic_partition.topic);
         self.works.push(Work {
@@ -202,23 +201,13 @@ impl Reader {
                 "partitions are let go with messages open (kafka.revoke_deadline): they come again elsewhere"
             ),
         }
-        self.forget(&leaving.partitions, lost);
+        self.forget(&leaving.partitions);
     }
 
-    fn forget(&mut self, partitions: &[TopicPartition], lost: bool) {
+    fn forget(&mut self, partitions: &[TopicPartition]) {
         let gone = |work: &Work| partitions.contains(&work.topic_partition);
-        let numbers: Vec<u32> = self
-            .works
-            .iter()
-            .filter(|work| gone(work))
-            .map(|work| work.assigned.number())
-            .collect();
         self.works.retain(|work| !gone(work));
         self.last = 0;
-        match lost {
-            true => self.gate.forget(&numbers),
-            false => self.gate.end(&numbers, Instant::now() + LAST_NOTE),
-        }
         let list = list(partitions.iter().map(|one| (one, None)));
         if self.consumer.incremental_unassign(&list).is_err() && self.consumer.unassign().is_err() {
             tracing::warn!("partitions that were taken away could not be given up");
@@ -232,13 +221,8 @@ impl Reader {
             "the group took this member for another after the brokers were away: it joins anew"
         );
         self.take_back(|_| true);
-        let numbers: Vec<u32> = self
-            .works
-            .drain(..)
-            .map(|work| work.assigned.number())
-            .collect();
+        self.works.clear();
         self.last = 0;
-        self.gate.end(&numbers, Instant::now() + LAST_NOTE);
         self.answer_the_group();
         self.committer.end();
         let consumer = Arc::new(consumer(&self.settings)?);

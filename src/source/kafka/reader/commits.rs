@@ -179,9 +179,6 @@ impl Reader {
             if let Some(work) = works.find(|work| work.assigned.number() == due.partition) {
                 acknowledged += work.assigned.committed(due.upto, *stands);
                 refused += u64::from(!stands);
-                if *stands {
-                    self.gate.settled(due.partition, due.upto);
-                }
             }
         }
         self.metrics.count(Counter::Acknowledged, acknowledged);

@@ -94,9 +94,6 @@ impl Reader {
             work.end = known.ends.get(&work.topic_partition).copied().or(work.end);
             let behind = work.end.map_or(0, |end| work.assigned.behind(end));
             lag += behind + work.assigned.waiting().0 as u64;
-            if work.end.is_some() && behind == 0 && work.assigned.waiting().0 == 0 {
-                self.gate.is_empty(work.assigned.number());
-            }
         }
         self.metrics.set(Gauge::SourceLag, lag);
     }
@@ -187,7 +184,6 @@ impl Reader {
         self.works
             .retain(|work| work.topic_partition != topic_partition);
         self.last = 0;
-        self.gate.forget(&gone);
         let begin = Begin {
             at: low,
             is_chosen: true,

@@ -13,7 +13,6 @@ use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
-use crate::source::guard::Permit;
 use crate::source::kafka::context::list;
 use crate::source::kafka::headers;
 use crate::source::message::{self, Address, FieldsWriter};
@@ -119,9 +118,8 @@ impl Reader {
         if self.feed.is_none() {
             return;
         }
-        self.gate.turn();
         let now = self.now();
-        for place in self.in_turn() {
+        for place in 0..self.works.len() {
             while !self.is_ready()
                 && let Some(parcel) = self.cut(place, now)
             {
@@ -138,21 +136,6 @@ impl Reader {
         }
     }
 
-    /// The places of the numbers in the order in which they ask.
-    fn in_turn(&self) -> Vec<usize> {
-        if !self.gate.is_suspicious() {
-            return (0..self.works.len()).collect();
-        }
-        let numbers = self.works.iter().map(|work| work.assigned.number());
-        let place = |partition: u32| {
-            self.works
-                .iter()
-                .position(|work| work.assigned.number() == partition)
-        };
-        let numbers = self.gate.in_turn(numbers).into_iter();
-        numbers.filter_map(place).collect()
-    }
-
     /// Whether enough waits for room at the job.
     fn is_ready(&self) -> bool {
         let bytes: usize = self.ready.iter().map(|parcel| parcel.bytes).sum();
@@ -165,17 +148,7 @@ impl Reader {
         if !work.assigned.is_due(now, room) {
             return None;
         }
-        let (partition, waiting) = (work.assigned.number(), work.assigned.waiting().0);
-        let permit = self
-            .gate
-            .permit(partition, waiting, |at| work.assigned.position(at));
-        let parcel = match permit {
-            Permit::Wait => return None,
-            Permit::Go(most) => work.assigned.cut(most)?,
-            Permit::Condemned => condemned(work.assigned.cut(1)?),
-        };
-        self.gate.handed_out(partition, parcel.end);
-        Some(parcel)
+        work.assigned.cut(usize::MAX)
     }
 
     /// Records that wait for room and are not to be handed out after all.
@@ -253,13 +226,6 @@ impl Reader {
     }
 }
 
-/// The one message of a parcel becomes a dead letter.
-fn condemned(mut parcel: Records) -> Records {
-    let records = parcel.records.into_iter();
-    parcel.records = records.map(Record::condemned).collect();
-    parcel
-}
-
 /// Copies out of a message what is ours.
 pub(in crate::source::kafka) fn record(
     fields: &mut FieldsWriter,
@@ -281,6 +247,7 @@ pub(in crate::source::kafka) fn record(
             provider: provider.cloned(),
         },
         at: message.timestamp().to_millis().map(Millis),
+        deliveries: 0,
         fields: fields.take(),
         body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
     }))

@@ -32,7 +32,6 @@ use crate::failpoint::{self, Failpoint};
 use crate::metrics::Metrics;
 use crate::source::broker::{Commit, SourceContext, SourceHealth};
 use crate::source::connect_error::ConnectError;
-use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
 use crate::source::{RecordSender, Records};
 
@@ -40,8 +39,6 @@ use crate::source::{RecordSender, Records};
 const LONGEST: Duration = Duration::from_secs(2);
 /// How long the last commits may take when everything else is done.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long the end of the numbers may take to be told to the state store.
-const LAST_NOTE: Duration = Duration::from_secs(2);
 
 /// A partition at work.
 struct Work {
@@ -63,7 +60,6 @@ pub struct Reader {
     stop: Arc<AtomicBool>,
     condition: SourceHealth,
     metrics: Arc<Metrics>,
-    gate: Gate,
     works: Vec<Work>,
     /// The number of the next partition.
     next_partition: u32,
@@ -144,7 +140,6 @@ impl Reader {
             stop: ends.stop,
             condition: ends.condition,
             metrics: ends.metrics,
-            gate: Gate::new(ends.attempts),
             works: Vec::new(),
             next_partition: 0,
             last: 0,
@@ -240,8 +235,6 @@ impl Reader {
 
     /// Leaves the group, so that others have our partitions at once (a member with a name of its own is waited for).
     fn close(mut self) {
-        self.gate.end_all();
-        self.gate.finish(Instant::now() + LAST_NOTE);
         self.answer_the_group();
         self.committer.end();
     }

@@ -1,0 +1,235 @@
+//! The quarantine as one worker sees it: the bridge asks it for the next records, the decode operator names what it decodes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::suspects::{Place, Verdict};
+use super::{IS_WORKER, NOBODY, PLACES_MAX, Quarantine, Shared};
+use crate::epoch::Epoch;
+use crate::source::{PartitionIds, Record, Records};
+
+/// One worker's part of the quarantine.
+#[derive(Debug)]
+pub struct WorkerQuarantine {
+    shared: Arc<Shared>,
+    worker: usize,
+    partitions: PartitionIds,
+    /// Records among which are suspects, and what of them is not handed out yet.
+    held: Option<Held>,
+    phase: Phase,
+}
+
+/// What the worker may hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Trusted records, like all workers.
+    Together,
+    /// No worker takes anything any more; since which epoch is not known yet.
+    Closing,
+    /// What was taken up to this epoch is on its way to the writers.
+    Draining(Epoch),
+    /// Nothing is on its way: a suspect may be decoded.
+    Ready,
+    /// This suspect is decoded alone, or on its way to the writers.
+    Alone(Epoch, Place, u64),
+}
+
+#[derive(Debug)]
+struct Held {
+    whole: Records,
+    rest: VecDeque<Record>,
+}
+
+/// The answer of [`WorkerQuarantine::next`].
+#[derive(Debug)]
+pub enum Next {
+    /// These are to be decoded: what the source cut, or a part of it. Only the last part has the whole position; the position of the
+    /// others is empty, so that nothing settles before all of it is durable.
+    Records(Records),
+    /// Nothing waits.
+    Empty,
+    /// Something waits, and may not be decoded yet.
+    Wait,
+    /// Nothing waits, and nothing will come.
+    Closed,
+}
+
+impl WorkerQuarantine {
+    /// The part of the worker whose thread calls.
+    pub fn new(quarantine: &Quarantine, worker: usize, partitions: PartitionIds) -> Self {
+        IS_WORKER.set(true);
+        Self {
+            shared: Arc::clone(&quarantine.0),
+            worker,
+            partitions,
+            held: None,
+            phase: Phase::Together,
+        }
+    }
+
+    /// Moves on: to be called each time before records are asked for. `is_through` says whether all rows up to an epoch, of all
+    /// workers, are handed to the writers.
+    pub fn advance(&mut self, now: Epoch, is_through: impl Fn(Epoch) -> bool) {
+        self.phase = match self.phase {
+            // The epoch was read after everybody could see that the gate is closed.
+            Phase::Closing => Phase::Draining(now),
+            Phase::Draining(since) if is_through(since) => Phase::Ready,
+            Phase::Alone(since, place, _) if is_through(since) => {
+                if let Some(files) = &self.shared.files {
+                    files.breadcrumbs.clear(self.worker);
+                }
+                self.shared.clear(place);
+                Phase::Ready
+            }
+            other => other,
+        };
+    }
+
+    /// The records to decode next, which enter the dataflow at the epoch `now`.
+    pub fn next(&mut self, now: Epoch, waiting: &Receiver<Records>) -> Next {
+        let alone = self.shared.alone.load(Ordering::SeqCst);
+        if alone != NOBODY && alone != self.worker {
+            return Next::Wait;
+        }
+        if !matches!(self.phase, Phase::Together | Phase::Ready) {
+            return Next::Wait;
+        }
+        if let Some(held) = self.held.take() {
+            return self.next_of(held, now);
+        }
+        self.decode_together();
+        match waiting.try_recv() {
+            Ok(records) if self.holds_suspect(&records) => {
+                let (mut whole, mut rest) = (records, Vec::new());
+                std::mem::swap(&mut whole.records, &mut rest);
+                let rest = rest.into();
+                self.next_of(Held { whole, rest }, now)
+            }
+            Ok(records) => Next::Records(records),
+            Err(TryRecvError::Empty) => Next::Empty,
+            Err(TryRecvError::Disconnected) => Next::Closed,
+        }
+    }
+
+    /// The trusted records at the front, or the suspect there once it may be decoded alone.
+    fn next_of(&mut self, mut held: Held, now: Epoch) -> Next {
+        let partition = held.whole.partition;
+        let mut part = Vec::new();
+        while let Some(record) = held
+            .rest
+            .pop_front_if(|record| !is_suspect(self.verdict(partition, record)))
+        {
+            part.push(record);
+        }
+        if !part.is_empty() {
+            self.decode_together();
+            return self.hand_out(held, part);
+        }
+        if self.phase != Phase::Ready {
+            self.close_gate();
+            self.held = Some(held);
+            return Next::Wait;
+        }
+        part.extend(held.rest.pop_front());
+        if let Some(record) = part.first() {
+            self.phase = Phase::Alone(now, self.place(partition, record), record.content_hash());
+        }
+        self.hand_out(held, part)
+    }
+
+    fn hand_out(&mut self, held: Held, records: Vec<Record>) -> Next {
+        let is_last = held.rest.is_empty();
+        let whole = &held.whole;
+        let part = Records {
+            end: if is_last { whole.end } else { whole.start },
+            bytes: records.iter().map(Record::bytes).sum(),
+            records,
+            ..held.whole.clone()
+        };
+        self.held = (!is_last).then_some(held);
+        Next::Records(part)
+    }
+
+    fn close_gate(&mut self) {
+        let shared = &self.shared.alone;
+        let closed =
+            shared.compare_exchange(NOBODY, self.worker, Ordering::SeqCst, Ordering::SeqCst);
+        if closed.is_ok() {
+            self.phase = Phase::Closing;
+        }
+    }
+
+    fn decode_together(&mut self) {
+        if self.phase == Phase::Ready {
+            self.phase = Phase::Together;
+            self.shared.alone.store(NOBODY, Ordering::SeqCst);
+        }
+    }
+
+    /// Names the first of these records as what this worker decodes from now on; how many are named.
+    pub fn enter(&self, partition: u32, records: &[Record]) -> usize {
+        let Some(files) = &self.shared.files else {
+            return records.len();
+        };
+        let count = records.len().min(PLACES_MAX);
+        let offsets = records
+            .iter()
+            .take(count)
+            .map(|record| record.origin().offset);
+        let alone = match self.phase {
+            Phase::Alone(_, _, content) => Some(content),
+            _ => None,
+        };
+        let partition = self.partitions.id(partition);
+        files
+            .breadcrumbs
+            .write(self.worker, partition, offsets, alone);
+        count
+    }
+
+    /// This worker decodes nothing any more. The slot of a suspect stays until its rows are handed to the writers.
+    pub fn leave(&self) {
+        if let Some(files) = &self.shared.files
+            && !matches!(self.phase, Phase::Alone(..))
+        {
+            files.breadcrumbs.clear(self.worker);
+        }
+    }
+
+    /// Whether a record is not to be decoded, but to become a dead letter.
+    pub fn is_poison(&self, partition: u32, record: &Record) -> bool {
+        self.verdict(partition, record) == Verdict::DeadLetter
+    }
+
+    fn holds_suspect(&self, records: &Records) -> bool {
+        let mut verdicts = records
+            .records
+            .iter()
+            .map(|record| self.verdict(records.partition, record));
+        verdicts.any(is_suspect)
+    }
+
+    fn verdict(&self, partition: u32, record: &Record) -> Verdict {
+        let is_repeated = self.shared.is_after_crash && record.deliveries() > 1;
+        if !is_repeated && !self.shared.has_suspects.load(Ordering::Acquire) {
+            return Verdict::Trusted;
+        }
+        let place = self.place(partition, record);
+        let suspects = self.shared.suspects();
+        suspects.verdict(place, record.deliveries(), || record.content_hash())
+    }
+
+    fn place(&self, partition: u32, record: &Record) -> Place {
+        Place {
+            partition: self.partitions.id(partition),
+            offset: record.origin().offset,
+        }
+    }
+}
+
+const fn is_suspect(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Suspect)
+}
