@@ -22,6 +22,7 @@ const SLOT_BYTES: usize = WORDS * 8;
 const EMPTY: u64 = 0;
 const RUN: u64 = 1;
 const ALONE: u64 = 2;
+const DECODED: u64 = 3;
 
 /// The slots of this life.
 #[derive(Debug)]
@@ -56,6 +57,11 @@ impl Breadcrumbs {
         let words = header.into_iter().chain(offsets).chain(alone);
         let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
         self.write_at(worker, &bytes);
+    }
+
+    /// The record that a worker decoded alone is decoded; its rows are on their way to the writers.
+    pub fn decoded(&self, worker: usize) {
+        self.write_at(worker, &DECODED.to_le_bytes());
     }
 
     /// The worker decodes nothing any more.
@@ -120,7 +126,7 @@ fn breadcrumb(state: u64, partition: u64, count: u64, offsets: &[u64]) -> Option
     let count = usize::try_from(count).ok()?;
     let alone = match (state, offsets) {
         (RUN, _) => None,
-        (ALONE, [_, content, ..]) => Some(*content),
+        (ALONE | DECODED, [_, content, ..]) => Some(*content),
         _ => return None,
     };
     let places = offsets.iter().take(count).map(|offset| Place {
@@ -130,5 +136,6 @@ fn breadcrumb(state: u64, partition: u64, count: u64, offsets: &[u64]) -> Option
     Some(Breadcrumb {
         places: places.collect(),
         alone,
+        is_decoded: state == DECODED,
     })
 }

@@ -43,7 +43,7 @@ use breadcrumbs::Breadcrumbs;
 pub use breadcrumbs::PLACES_MAX;
 use suspects::Suspects;
 pub use suspects::{ALONE, NAMED};
-pub use worker::{Next, WorkerQuarantine};
+pub use worker::{Received, WorkerQuarantine};
 
 /// So many members may share a folder.
 const MEMBERS_MAX: u32 = 256;

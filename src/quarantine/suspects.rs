@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 pub const NAMED: u32 = 3;
 /// ... at least so many of them alone, becomes a dead letter.
 pub const ALONE: u32 = 2;
+/// ... or so many of them when it was decoded already and its rows were on their way to the writers. That takes a thousand times longer than
+/// decoding, so a kill from outside is likely to hit it; hence one more is asked for.
+const DECODED: u32 = 3;
 /// From this delivery on a message of a shared consumer is a suspect, where the last life of this member ended with a crash.
 const DELIVERIES: u32 = 3;
 /// The file holds at most so many suspects; those that were named least are dropped first.
@@ -31,6 +34,8 @@ pub struct Breadcrumb {
     pub places: Vec<Place>,
     /// Hash of the one record, if it was decoded alone.
     pub alone: Option<u64>,
+    /// It was decoded, and its rows were on their way to the writers.
+    pub is_decoded: bool,
 }
 
 /// The counts of one suspect.
@@ -38,8 +43,10 @@ pub struct Breadcrumb {
 struct Suspect {
     /// Crashes that named it.
     named: u32,
-    /// How many of these named it alone.
+    /// How many of these while it was decoded alone.
     alone: u32,
+    /// How many of these later, while its rows were on their way.
+    decoded: u32,
     /// Hash of its bytes, once it was named alone.
     content: Option<u64>,
 }
@@ -87,7 +94,7 @@ impl Suspects {
         for breadcrumb in breadcrumbs {
             for place in &breadcrumb.places {
                 let suspect = self.suspects.entry(*place).or_default();
-                suspect.name(breadcrumb.alone);
+                suspect.name(breadcrumb);
             }
         }
         while self.suspects.len() > SUSPECTS_MAX {
@@ -121,6 +128,12 @@ impl Suspects {
         } else {
             Verdict::Suspect
         }
+    }
+
+    /// In how many crashes a record was named alone: those that were least go first, so that kills from outside hit another one each time.
+    pub fn blame(&self, place: Place) -> u32 {
+        let suspect = self.suspects.get(&place).copied().unwrap_or_default();
+        suspect.alone.saturating_add(suspect.decoded)
     }
 
     /// A record got through; whether it was a suspect.
@@ -158,7 +171,9 @@ impl Suspects {
     pub fn encode(&self) -> Vec<u8> {
         let mut words = vec![MAGIC, self.judged];
         for (place, suspect) in &self.suspects {
-            let counts = u64::from(suspect.named) << 32 | u64::from(suspect.alone);
+            let [named, alone, decoded] = [suspect.named, suspect.alone, suspect.decoded]
+                .map(|count| u64::from(count) & 0xffff);
+            let counts = named | alone << 16 | decoded << 32;
             words.extend([
                 place.partition,
                 place.offset,
@@ -192,25 +207,34 @@ impl Suspects {
 
 impl Suspect {
     /// A crash named it. Other bytes at the same place are another record: its count begins anew.
-    fn name(&mut self, alone: Option<u64>) {
+    fn name(&mut self, breadcrumb: &Breadcrumb) {
+        let alone = breadcrumb.alone;
         if alone.is_some() && self.content.is_some() && self.content != alone {
             *self = Self::default();
         }
         self.named = self.named.saturating_add(1);
-        self.alone = self.alone.saturating_add(u32::from(alone.is_some()));
+        if alone.is_some() {
+            let count = if breadcrumb.is_decoded {
+                &mut self.decoded
+            } else {
+                &mut self.alone
+            };
+            *count = count.saturating_add(1);
+        }
         self.content = alone.or(self.content);
     }
 
     const fn is_found_guilty(&self) -> bool {
-        self.named >= NAMED && self.alone >= ALONE
+        self.named >= NAMED && (self.alone >= ALONE || self.decoded >= DECODED)
     }
 }
 
 fn suspect(words: &[u64; SUSPECT_WORDS]) -> (Place, Suspect) {
     let [partition, offset, counts, has_content, content] = *words;
     let suspect = Suspect {
-        named: (counts >> 32) as u32,
-        alone: counts as u32,
+        named: counts as u32 & 0xffff,
+        alone: (counts >> 16) as u32 & 0xffff,
+        decoded: (counts >> 32) as u32 & 0xffff,
         content: (has_content == 1).then_some(content),
     };
     (Place { partition, offset }, suspect)

@@ -1,6 +1,5 @@
 //! The quarantine as one worker sees it: the bridge asks it for the next records, the decode operator names what it decodes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,17 +39,17 @@ enum Phase {
 #[derive(Debug)]
 struct Held {
     whole: Records,
-    rest: VecDeque<Record>,
+    rest: Vec<Record>,
 }
 
-/// The answer of [`WorkerQuarantine::next`].
+/// The answer of [`WorkerQuarantine::receive`].
 #[derive(Debug)]
-pub enum Next {
+pub enum Received {
     /// These are to be decoded: what the source cut, or a part of it. Only the last part has the whole position; the position of the
     /// others is empty, so that nothing settles before all of it is durable.
-    Records(Records),
+    Run(Records),
     /// Nothing waits.
-    Empty,
+    Nothing,
     /// Something waits, and may not be decoded yet.
     Wait,
     /// Nothing waits, and nothing will come.
@@ -89,41 +88,37 @@ impl WorkerQuarantine {
     }
 
     /// The records to decode next, which enter the dataflow at the epoch `now`.
-    pub fn next(&mut self, now: Epoch, waiting: &Receiver<Records>) -> Next {
+    pub fn receive(&mut self, now: Epoch, waiting: &Receiver<Records>) -> Received {
         let alone = self.shared.alone.load(Ordering::SeqCst);
         if alone != NOBODY && alone != self.worker {
-            return Next::Wait;
+            return Received::Wait;
         }
         if !matches!(self.phase, Phase::Together | Phase::Ready) {
-            return Next::Wait;
+            return Received::Wait;
         }
         if let Some(held) = self.held.take() {
-            return self.next_of(held, now);
+            return self.receive_held(held, now);
         }
         self.decode_together();
         match waiting.try_recv() {
             Ok(records) if self.holds_suspect(&records) => {
                 let (mut whole, mut rest) = (records, Vec::new());
                 std::mem::swap(&mut whole.records, &mut rest);
-                let rest = rest.into();
-                self.next_of(Held { whole, rest }, now)
+                self.receive_held(Held { whole, rest }, now)
             }
-            Ok(records) => Next::Records(records),
-            Err(TryRecvError::Empty) => Next::Empty,
-            Err(TryRecvError::Disconnected) => Next::Closed,
+            Ok(records) => Received::Run(records),
+            Err(TryRecvError::Empty) => Received::Nothing,
+            Err(TryRecvError::Disconnected) => Received::Closed,
         }
     }
 
-    /// The trusted records at the front, or the suspect there once it may be decoded alone.
-    fn next_of(&mut self, mut held: Held, now: Epoch) -> Next {
+    /// The trusted records, then the suspects, each once it may be decoded alone. Which goes first changes no outcome.
+    fn receive_held(&mut self, mut held: Held, now: Epoch) -> Received {
         let partition = held.whole.partition;
-        let mut part = Vec::new();
-        while let Some(record) = held
-            .rest
-            .pop_front_if(|record| !is_suspect(self.verdict(partition, record)))
-        {
-            part.push(record);
-        }
+        let (suspects, mut part): (Vec<Record>, Vec<Record>) = std::mem::take(&mut held.rest)
+            .into_iter()
+            .partition(|record| is_suspect(self.verdict(partition, record)));
+        held.rest = suspects;
         if !part.is_empty() {
             self.decode_together();
             return self.hand_out(held, part);
@@ -131,16 +126,17 @@ impl WorkerQuarantine {
         if self.phase != Phase::Ready {
             self.close_gate();
             self.held = Some(held);
-            return Next::Wait;
+            return Received::Wait;
         }
-        part.extend(held.rest.pop_front());
+        let least = (0..held.rest.len()).min_by_key(|at| self.blame(partition, held.rest.get(*at)));
+        part.extend(least.map(|at| held.rest.remove(at)));
         if let Some(record) = part.first() {
             self.phase = Phase::Alone(now, self.place(partition, record), record.content_hash());
         }
         self.hand_out(held, part)
     }
 
-    fn hand_out(&mut self, held: Held, records: Vec<Record>) -> Next {
+    fn hand_out(&mut self, held: Held, records: Vec<Record>) -> Received {
         let is_last = held.rest.is_empty();
         let whole = &held.whole;
         let part = Records {
@@ -150,7 +146,7 @@ impl WorkerQuarantine {
             ..held.whole.clone()
         };
         self.held = (!is_last).then_some(held);
-        Next::Records(part)
+        Received::Run(part)
     }
 
     fn close_gate(&mut self) {
@@ -192,9 +188,12 @@ impl WorkerQuarantine {
 
     /// This worker decodes nothing any more. The slot of a suspect stays until its rows are handed to the writers.
     pub fn leave(&self) {
-        if let Some(files) = &self.shared.files
-            && !matches!(self.phase, Phase::Alone(..))
-        {
+        let Some(files) = &self.shared.files else {
+            return;
+        };
+        if matches!(self.phase, Phase::Alone(..)) {
+            files.breadcrumbs.decoded(self.worker);
+        } else {
             files.breadcrumbs.clear(self.worker);
         }
     }
@@ -220,6 +219,11 @@ impl WorkerQuarantine {
         let place = self.place(partition, record);
         let suspects = self.shared.suspects();
         suspects.verdict(place, record.deliveries(), || record.content_hash())
+    }
+
+    fn blame(&self, partition: u32, record: Option<&Record>) -> u32 {
+        let place = record.map(|record| self.place(partition, record));
+        place.map_or(0, |place| self.shared.suspects().blame(place))
     }
 
     fn place(&self, partition: u32, record: &Record) -> Place {

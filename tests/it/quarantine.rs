@@ -80,8 +80,9 @@ impl Place {
         let raw = |letter: &Value| {
             let id = letter["id"].as_str().unwrap();
             assert_eq!(letter["reason_code"], "poison", "{letter}");
-            let shown = self.listed(&["dlq", "show", id]);
-            shown[0]["raw"].as_str().unwrap().to_owned()
+            let shown: Value =
+                serde_json::from_str(&said(&self.store(), &["dlq", "show", id])).unwrap();
+            shown["raw_text"].as_str().unwrap().to_owned()
         };
         letters.iter().map(raw).collect()
     }
@@ -96,12 +97,16 @@ fn end(mut child: Child) -> ExitStatus {
     ended.unwrap()
 }
 
-fn listed(store: &Path, what: &[&str]) -> Vec<Value> {
+fn said(store: &Path, what: &[&str]) -> String {
     let mut command = Command::new(BINARY);
     let ran = command.args(what).arg("--json").arg("--store").arg(store);
     let ran = ran.output().unwrap();
     assert!(ran.status.success(), "{ran:?}");
-    let rows = String::from_utf8(ran.stdout).unwrap();
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+fn listed(store: &Path, what: &[&str]) -> Vec<Value> {
+    let rows = said(store, what);
     rows.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()

@@ -179,6 +179,7 @@ fn end(mut child: Child) -> ExitStatus {
 
 #[cfg(feature = "faults")]
 #[test]
+#[ignore = "needs NATS, Postgres and ClickHouse"]
 fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_are_applied() {
     const WHICH: usize = 11;
     let keys = |number| match number {
@@ -206,6 +207,7 @@ fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_
 }
 
 #[test]
+#[ignore = "needs NATS, Postgres and ClickHouse"]
 fn ends_in_an_outage_of_the_state_store_make_no_suspects() {
     let Some(place) = Place::new("outages", (0..50).map(|number| format!("e{number}"))) else {
         return;
