@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hookflow::dedup::memory::Memory;
+use hookflow::epoch::Epoch;
 use hookflow::event::{Kind, Origin, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey, Shard};
 use hookflow::quarantine::{Quarantine, WorkerQuarantine};
@@ -134,7 +135,7 @@ fn keys(c: &mut Criterion) {
 fn quarantine(c: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let quarantine = Quarantine::open(folder.path(), "bench", 1);
-    let worker = WorkerQuarantine::new(&quarantine, 0, PartitionIds::default());
+    let mut worker = WorkerQuarantine::new(&quarantine, 0, PartitionIds::default());
     let line = |offset| {
         let origin = Origin {
             partition: 0,
@@ -155,7 +156,7 @@ fn quarantine(c: &mut Criterion) {
                 }
                 rest = &rest[named..];
             }
-            worker.leave();
+            worker.leave(Epoch(0), false);
         });
     });
     group.finish();

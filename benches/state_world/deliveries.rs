@@ -58,7 +58,7 @@ pub fn events(folder: &Path, known: &mut MapDirectory) -> Vec<StateEvent> {
         provider: None,
         known: decode::providers().map(Provider::new).collect(),
     };
-    let options = decode::Options::default();
+    let options = decode::DecodeConfig::default();
     let mut decoded = Decoded::default();
     for line in text.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
         let line = text.slice_ref(line);

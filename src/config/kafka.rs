@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::read::{Reader, parse_count};
 use crate::event::Millis;
-use crate::source::kafka::settings::{
-    Connection, Login, Mechanism, OnLost, Secret, Settings, Start, Storage, Topic,
+use crate::source::kafka::config::{
+    KafkaConfig, KafkaConnection, KafkaLogin, OnLost, SaslMechanism, Secret, StartOffset, Topic,
+    TopicConfig,
 };
 use crate::source::members::PartitionSet;
 
@@ -15,8 +16,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads the section, and the member's name.
-pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
-    let settings = Settings {
+pub(super) fn read(reader: &mut Reader<'_>) -> KafkaConfig {
+    let settings = KafkaConfig {
         connection: read_connection(reader),
         topics: read_topics(reader),
         group: read_group(reader),
@@ -32,7 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
         poll_interval_max: reader.duration("kafka.poll_interval_max", SECOND, DAY),
         revoke_deadline: reader.duration("kafka.revoke_deadline", SECOND, HOUR),
         queue_bytes: reader.bytes("kafka.queue_bytes_max"),
-        storage: Storage {
+        storage: TopicConfig {
             partitions: read_number(reader, "kafka.topic_partitions", 10_000),
             replicas: read_number(reader, "kafka.replicas", 100),
             max_age: reader.duration("kafka.max_age", SECOND, 3_650 * DAY),
@@ -43,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
 }
 
 /// What is right in each setting and wrong in their sum.
-fn check(reader: &mut Reader<'_>, settings: &Settings) {
+fn check(reader: &mut Reader<'_>, settings: &KafkaConfig) {
     if settings.session_timeout > settings.poll_interval_max {
         reader.complain_of(
             "kafka.session_timeout",
@@ -60,7 +61,7 @@ fn check(reader: &mut Reader<'_>, settings: &Settings) {
     }
 }
 
-fn read_connection(reader: &mut Reader<'_>) -> Connection {
+fn read_connection(reader: &mut Reader<'_>) -> KafkaConnection {
     let file = |text: Option<String>| text.map(PathBuf::from);
     let (certificate, key) = (
         file(reader.optional_text("kafka.tls_certificate_file")),
@@ -73,7 +74,7 @@ fn read_connection(reader: &mut Reader<'_>) -> Connection {
             "set kafka.tls_certificate_file and kafka.tls_key_file, or neither",
         );
     }
-    Connection {
+    KafkaConnection {
         brokers: read_brokers(reader),
         tls: reader.switch("kafka.tls"),
         ca_file: file(reader.optional_text("kafka.tls_ca_file")),
@@ -94,19 +95,19 @@ fn read_brokers(reader: &mut Reader<'_>) -> Secret {
     })
 }
 
-fn read_login(reader: &mut Reader<'_>) -> Option<Login> {
+fn read_login(reader: &mut Reader<'_>) -> Option<KafkaLogin> {
     let mechanism = reader.choice(
         "kafka.mechanism",
-        Mechanism::Plain,
+        SaslMechanism::Plain,
         &[
-            ("plain", Mechanism::Plain),
-            ("scram-sha-256", Mechanism::Scram256),
-            ("scram-sha-512", Mechanism::Scram512),
+            ("plain", SaslMechanism::Plain),
+            ("scram-sha-256", SaslMechanism::Scram256),
+            ("scram-sha-512", SaslMechanism::Scram512),
         ],
     );
     let user = reader.optional_text("kafka.user");
     let password = reader.optional_text("kafka.password");
-    user.map(|user| Login {
+    user.map(|user| KafkaLogin {
         mechanism,
         user,
         password: Secret::new(password.unwrap_or_default()),
@@ -147,13 +148,18 @@ fn read_partitions(reader: &mut Reader<'_>) -> Option<PartitionSet> {
     })
 }
 
-fn read_start(reader: &mut Reader<'_>) -> Start {
+fn read_start(reader: &mut Reader<'_>) -> StartOffset {
     let hint = "\"earliest\", \"latest\", or a time such as \"2026-03-01T00:00:00Z\"";
-    reader.value("kafka.start", hint, Start::Earliest, |text| match text {
-        "earliest" => Some(Start::Earliest),
-        "latest" => Some(Start::Latest),
-        time => Millis::parse_rfc3339(time).map(Start::Time),
-    })
+    reader.value(
+        "kafka.start",
+        hint,
+        StartOffset::Earliest,
+        |text| match text {
+            "earliest" => Some(StartOffset::Earliest),
+            "latest" => Some(StartOffset::Latest),
+            time => Millis::parse_rfc3339(time).map(StartOffset::Time),
+        },
+    )
 }
 
 fn read_number(reader: &mut Reader<'_>, path: &str, most: usize) -> usize {

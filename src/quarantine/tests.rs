@@ -291,7 +291,7 @@ impl Bench {
     fn next(&mut self, worker: usize, is_through: bool) -> Received {
         self.now += 1;
         self.workers[worker].advance(Epoch(self.now), |_| is_through);
-        self.workers[worker].receive(Epoch(self.now), &self.waiting)
+        self.workers[worker].receive(&self.waiting)
     }
 
     fn given(&mut self, worker: usize, is_through: bool) -> Option<Vec<u64>> {
@@ -317,25 +317,27 @@ fn suspects_are_given_one_by_one_and_nothing_else_meanwhile() {
     let mut second = Bench::open(folder.path(), 2);
     second.send(9..13);
     second.send(20..21);
+    second.send(21..22);
     assert_eq!(
         second.given(0, true),
         Some(vec![9, 12]),
         "what is trusted goes first"
     );
-    second.workers[0].leave();
+    second.workers[0].leave(Epoch(0), true);
     assert_eq!(second.given(0, false), None, "the gate closes");
     assert_eq!(second.given(1, true), None, "nobody else takes anything");
     assert_eq!(second.given(0, false), None, "something is on its way");
     assert_eq!(second.given(0, false), None, "still");
     assert_eq!(second.given(0, true), Some(vec![10]));
-    second.workers[0].leave();
+    second.workers[0].leave(Epoch(0), true);
     assert_eq!(second.given(0, false), None, "its rows are on their way");
     assert_eq!(second.given(1, false), None);
     assert_eq!(second.given(0, true), Some(vec![11]));
-    second.workers[0].leave();
-    assert_eq!(second.given(1, true), Some(vec![20]), "the gate is open");
-    for worker in &second.workers {
-        worker.leave();
+    second.workers[0].leave(Epoch(0), true);
+    assert_eq!(second.given(0, true), Some(vec![20]));
+    assert_eq!(second.given(1, true), Some(vec![21]), "the gate is open");
+    for worker in &mut second.workers {
+        worker.leave(Epoch(0), true);
     }
     drop(second);
     assert_eq!(Quarantine::open(folder.path(), "job", 2).suspects(), 0);
@@ -354,6 +356,7 @@ fn only_the_last_part_of_a_run_has_its_position() {
     while positions.len() < 2 {
         if let Received::Run(run) = second.next(0, true) {
             positions.push((run.start, run.end));
+            second.workers[0].leave(Epoch(0), true);
         }
     }
     assert_eq!(positions, [(0, 0), (0, 3)]);

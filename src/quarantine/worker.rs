@@ -32,8 +32,10 @@ enum Phase {
     Draining(Epoch),
     /// Nothing is on its way: a suspect may be decoded.
     Ready,
-    /// This suspect is decoded alone, or on its way to the writers.
-    Alone(Epoch, Place, u64),
+    /// This suspect is decoded alone.
+    Alone(Place, u64),
+    /// It is decoded, and its rows enter the way to the writers at that epoch.
+    Leaving(Epoch, Place),
 }
 
 #[derive(Debug)]
@@ -73,10 +75,13 @@ impl WorkerQuarantine {
     /// workers, are handed to the writers.
     pub fn advance(&mut self, now: Epoch, is_through: impl Fn(Epoch) -> bool) {
         self.phase = match self.phase {
-            // The epoch was read after everybody could see that the gate is closed.
-            Phase::Closing => Phase::Draining(now),
+            // Decoding may wait for the sinks and move what waits to a later epoch: first all of it is decoded. The epoch was read after
+            // everybody could see that the gate is closed.
+            Phase::Closing if self.shared.undecoded.load(Ordering::SeqCst) == 0 => {
+                Phase::Draining(now)
+            }
             Phase::Draining(since) if is_through(since) => Phase::Ready,
-            Phase::Alone(since, place, _) if is_through(since) => {
+            Phase::Leaving(since, place) if is_through(since) => {
                 if let Some(files) = &self.shared.files {
                     files.breadcrumbs.clear(self.worker);
                 }
@@ -87,8 +92,18 @@ impl WorkerQuarantine {
         };
     }
 
-    /// The records to decode next, which enter the dataflow at the epoch `now`.
-    pub fn receive(&mut self, now: Epoch, waiting: &Receiver<Records>) -> Received {
+    /// The records to decode next.
+    pub fn receive(&mut self, waiting: &Receiver<Records>) -> Received {
+        // Counted before the gate is looked at, so that whoever closes it sees either this run or nobody.
+        self.shared.undecoded.fetch_add(1, Ordering::SeqCst);
+        let received = self.try_receive(waiting);
+        if !matches!(received, Received::Run(_)) {
+            self.shared.undecoded.fetch_sub(1, Ordering::SeqCst);
+        }
+        received
+    }
+
+    fn try_receive(&mut self, waiting: &Receiver<Records>) -> Received {
         let alone = self.shared.alone.load(Ordering::SeqCst);
         if alone != NOBODY && alone != self.worker {
             return Received::Wait;
@@ -97,14 +112,14 @@ impl WorkerQuarantine {
             return Received::Wait;
         }
         if let Some(held) = self.held.take() {
-            return self.receive_held(held, now);
+            return self.receive_held(held);
         }
         self.decode_together();
         match waiting.try_recv() {
             Ok(records) if self.holds_suspect(&records) => {
                 let (mut whole, mut rest) = (records, Vec::new());
                 std::mem::swap(&mut whole.records, &mut rest);
-                self.receive_held(Held { whole, rest }, now)
+                self.receive_held(Held { whole, rest })
             }
             Ok(records) => Received::Run(records),
             Err(TryRecvError::Empty) => Received::Nothing,
@@ -113,7 +128,7 @@ impl WorkerQuarantine {
     }
 
     /// The trusted records, then the suspects, each once it may be decoded alone. Which goes first changes no outcome.
-    fn receive_held(&mut self, mut held: Held, now: Epoch) -> Received {
+    fn receive_held(&mut self, mut held: Held) -> Received {
         let partition = held.whole.partition;
         let (suspects, mut part): (Vec<Record>, Vec<Record>) = std::mem::take(&mut held.rest)
             .into_iter()
@@ -131,7 +146,7 @@ impl WorkerQuarantine {
         let least = (0..held.rest.len()).min_by_key(|at| self.blame(partition, held.rest.get(*at)));
         part.extend(least.map(|at| held.rest.remove(at)));
         if let Some(record) = part.first() {
-            self.phase = Phase::Alone(now, self.place(partition, record), record.content_hash());
+            self.phase = Phase::Alone(self.place(partition, record), record.content_hash());
         }
         self.hand_out(held, part)
     }
@@ -176,7 +191,7 @@ impl WorkerQuarantine {
             .take(count)
             .map(|record| record.origin().offset);
         let alone = match self.phase {
-            Phase::Alone(_, _, content) => Some(content),
+            Phase::Alone(_, content) => Some(content),
             _ => None,
         };
         let partition = self.partitions.id(partition);
@@ -186,12 +201,22 @@ impl WorkerQuarantine {
         count
     }
 
-    /// This worker decodes nothing any more. The slot of a suspect stays until its rows are handed to the writers.
-    pub fn leave(&self) {
+    /// This worker decodes nothing for now; what it decoded has this epoch, and the run is at its end or not. The slot of a suspect
+    /// stays until its rows are handed to the writers.
+    pub fn leave(&mut self, epoch: Epoch, is_at_end: bool) {
+        if is_at_end {
+            self.shared.undecoded.fetch_sub(1, Ordering::SeqCst);
+        }
+        let is_alone = if let Phase::Alone(place, _) = self.phase {
+            self.phase = Phase::Leaving(epoch, place);
+            true
+        } else {
+            false
+        };
         let Some(files) = &self.shared.files else {
             return;
         };
-        if matches!(self.phase, Phase::Alone(..)) {
+        if is_alone {
             files.breadcrumbs.decoded(self.worker);
         } else {
             files.breadcrumbs.clear(self.worker);

@@ -15,6 +15,7 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
+use crate::decode::operator::DecodeContext;
 use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
@@ -25,7 +26,7 @@ use crate::select::Range;
 use crate::source::bridge::Bridge;
 use crate::source::in_flight::{InFlight, InFlightLimit, OffsetRange};
 use crate::source::{EnvelopeDefaults, PartitionIds, Records};
-use crate::{decode, dedup, window};
+use crate::{dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
 const PARK: Duration = Duration::from_millis(2);
@@ -208,14 +209,15 @@ fn parts(
     let outlet = shared
         .sinks
         .outlet(&shared.clock, &pressed, &forgotten, counts);
+    let limit = InFlightLimit {
+        events_max: plan.in_flight.events_max.get().div_ceil(shares),
+        bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
+    };
     Parts {
         bridge: Bridge {
             records,
             in_flight: Rc::clone(in_flight),
-            limit: InFlightLimit {
-                events_max: plan.in_flight.events_max.get().div_ceil(shares),
-                bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
-            },
+            limit,
             clock: Arc::clone(&shared.clock),
             tick: plan.tick,
             draining: Arc::clone(&shared.draining),
@@ -223,11 +225,12 @@ fn parts(
             quarantine: Rc::clone(quarantine),
             before_writers: ProbeHandle::new(),
         },
-        decode: decode::operator::Settings {
-            options: Arc::new(plan.decode_options()),
+        decode: DecodeContext {
+            config: Arc::new(plan.decode_options()),
             defaults: Arc::new(shared.defaults.clone()),
             counts: Rc::clone(counts),
-            ledger: Rc::clone(in_flight),
+            in_flight: Rc::clone(in_flight),
+            limit,
             quarantine: Rc::clone(quarantine),
         },
         dedup: dedup::Settings {

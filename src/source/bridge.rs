@@ -96,7 +96,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
     let mut runs = Vec::new();
     let mut next = Next::More;
     for _ in 0..RUNS_PER_CALL {
-        match next_run(parts, &in_flight, &mut quarantine, epoch) {
+        match next_run(parts, &in_flight, &mut quarantine) {
             Ok(run) => {
                 record(parts, epoch, &run, &mut in_flight);
                 runs.push(run);
@@ -115,14 +115,13 @@ fn next_run(
     parts: &Bridge,
     in_flight: &InFlight,
     quarantine: &mut WorkerQuarantine,
-    epoch: Epoch,
 ) -> Result<Records, Next> {
     let press = |pressed| parts.pressed.store(pressed, Ordering::Relaxed);
     if in_flight.is_full(&parts.limit) {
         press(true);
         return Err(Next::Wait);
     }
-    let received = quarantine.receive(epoch, &parts.records);
+    let received = quarantine.receive(&parts.records);
     let is_draining = parts.draining.load(Ordering::Relaxed);
     match received {
         Received::Wait => Err(Next::Wait),

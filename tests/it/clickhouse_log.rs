@@ -289,8 +289,8 @@ fn raw_bytes_that_are_no_text_come_back_as_they_were() {
         return;
     };
     let mut odd = rows(0, 2, Version::Matched);
-    odd[0].event.raw = Some(Box::from(&b"{\"a\":\"\xff\x00\xfe\"}"[..]));
-    odd[1].event.raw = Some(Box::from(&b""[..]));
+    odd[0].event.raw = Some(bytes::Bytes::from_static(b"{\"a\":\"\xff\x00\xfe\"}"));
+    odd[1].event.raw = Some(bytes::Bytes::new());
     server.open().append(&odd).unwrap();
     assert_eq!(view(&server), expected(&odd));
 }

@@ -14,6 +14,7 @@ mod decode;
 mod decode_bodies;
 mod decode_fixtures;
 mod decode_hostile;
+mod decode_memory;
 mod file_source;
 mod generator;
 mod json_reader;

@@ -35,7 +35,7 @@ pub struct Plan {
     /// The tenant of deliveries that name none.
     pub default_user: User,
     /// How bodies are read: see [`Plan::decode_options`].
-    decode: decode::Options,
+    decode: decode::DecodeConfig,
     /// What memory remembers.
     pub dedup: Dedup,
     /// When the state store is written.
@@ -67,7 +67,7 @@ pub struct Plan {
     /// How NATS is reached and read.
     pub nats: nats::Settings,
     /// How Kafka is reached and read.
-    pub kafka: kafka::Settings,
+    pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
@@ -219,7 +219,7 @@ impl Plan {
     }
 
     /// What the decoders take.
-    pub fn decode_options(&self) -> decode::Options {
+    pub fn decode_options(&self) -> decode::DecodeConfig {
         self.decode.clone()
     }
 

@@ -114,8 +114,8 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(most))
 }
 
-fn read_decode(reader: &mut Reader<'_>) -> decode::Options {
-    decode::Options {
+fn read_decode(reader: &mut Reader<'_>) -> decode::DecodeConfig {
+    decode::DecodeConfig {
         body_bytes_max: reader.bytes("decode.body_bytes_max"),
         depth_max: reader.count("decode.depth_max").get(),
         elements_max: reader.count("decode.elements_max").get(),

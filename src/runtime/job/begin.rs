@@ -22,7 +22,7 @@ use crate::runtime::polls::{Looks, Polls};
 use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
 use crate::runtime::running::{Running, Tables};
-use crate::runtime::settlement::{self, Settlement};
+use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
@@ -112,7 +112,7 @@ impl Job {
         fingerprints: Proofs,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
-        Settlement::start(settlement::Parts {
+        Settlement::start(SettlementParts {
             settled,
             partition_events,
             job: self.name.clone(),

@@ -29,7 +29,7 @@ impl Live for nats::Settings {
     }
 }
 
-impl Live for kafka::Settings {
+impl Live for kafka::KafkaConfig {
     fn source(&self) -> Box<dyn Source> {
         Box::new(KafkaSource::new(self.clone()))
     }
