@@ -317,6 +317,7 @@ fn suspects_are_given_one_by_one_and_nothing_else_meanwhile() {
     let mut second = Bench::open(folder.path(), 2);
     second.send(9..13);
     second.send(20..21);
+    second.send(21..22);
     assert_eq!(
         second.given(0, true),
         Some(vec![9, 12]),
@@ -333,7 +334,8 @@ fn suspects_are_given_one_by_one_and_nothing_else_meanwhile() {
     assert_eq!(second.given(1, false), None);
     assert_eq!(second.given(0, true), Some(vec![11]));
     second.workers[0].leave();
-    assert_eq!(second.given(1, true), Some(vec![20]), "the gate is open");
+    assert_eq!(second.given(0, true), Some(vec![20]));
+    assert_eq!(second.given(1, true), Some(vec![21]), "the gate is open");
     for worker in &second.workers {
         worker.leave();
     }
