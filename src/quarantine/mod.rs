@@ -10,11 +10,13 @@
 //!    else meanwhile, and nothing that was decoded before is on its way to the writers. The slot stays until the record's rows are
 //!    handed to the writers; it is never set while a sink is waited for. Recipients are loaded by then, since no row
 //!    gets to the writers before.
-//! 3. **A dead letter** is what was named in three crashes, at least two of them alone with the same bytes.
+//! 3. **A dead letter** is what was named in three crashes, at least two of them while it was decoded alone, with the same bytes. A crash while
+//!    its rows are on their way is weaker evidence, since a kill from outside is likely to fall there: it takes three of these. Of several
+//!    suspects those go first that were named alone least, so that repeated kills hit another one each time.
 //! 4. **Getting through clears** a suspect.
 //!
 //! **Restarts.** A worker names at most [`PLACES_MAX`] records at once, each by its offset, so the record that kills is among the named
-//! ones in the first crash, and alone in every further one: three crashes for one member, whatever else was named. In a fleet each member
+//! ones in the first crash, and alone in every further one: three crashes for one member (four if it dies after decoding), whatever else was named. In a fleet each member
 //! counts for itself: at most three times as many crashes as there are members. The price is paid after a crash: the suspects
 //! of a worker take about a tick of the clock each, together less than a second.
 //!
