@@ -81,11 +81,8 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
         drop(sender);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(Duration::from_millis(1)));
         let in_flight: Rc<RefCell<InFlight>> = Rc::default();
-        let quarantine = WorkerQuarantine::new(
-            &Quarantine::off(),
-            0,
-            receivers.partition_ids.clone(),
-        );
+        let quarantine =
+            WorkerQuarantine::new(&Quarantine::off(), 0, receivers.partition_ids.clone());
         let quarantine = Rc::new(RefCell::new(quarantine));
         let bridged = Bridge {
             records: receivers.workers[0].clone(),
