@@ -376,10 +376,7 @@ fn context() -> (SourceContext, RecordReceivers) {
     let (records, receivers) = RecordSender::channels(1, 4_096);
     let metrics = Metrics::new([]);
     let commits = crossbeam_channel::never();
-    (
-        SourceContext::new(records, commits, metrics),
-        receivers,
-    )
+    (SourceContext::new(records, commits, metrics), receivers)
 }
 
 #[test]
