@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
-use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
@@ -139,8 +138,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
     setup(&settings).unwrap();
     let (records, taps) = RecordSender::channels(1, 8);
     let (settled, commits) = crossbeam_channel::unbounded();
-    let attempts = Box::new(Unkept::default());
-    let context = SourceContext::new(records, commits, Metrics::new([]), attempts);
+    let context = SourceContext::new(records, commits, Metrics::new([]));
     let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {

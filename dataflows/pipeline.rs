@@ -20,16 +20,17 @@ pub fn build<'scope>(
     parts: Parts,
     select: impl FnOnce(StreamVec<'scope, Epoch, Event>) -> StreamVec<'scope, Epoch, Event>,
 ) -> ProbeHandle<Epoch> {
-    let records = bridge(scope, parts.bridge);
-    let (events, rejects) = decoded(records, parts.decode);
+    let before_writers = parts.bridge.before_writers.clone();
+    let runs = bridge(scope, parts.bridge);
+    let (events, rejects) = decoded(runs, parts.decode);
     let events = dedup(select(events), parts.dedup, parts.forgotten);
     let recipients = arrange(scope, parts.recipients, parts.clock);
     let enriched = enrich(events, recipients, parts.counts);
     let (state, log) = fan_out(enriched);
     let written = [
-        write(state, parts.state),
-        write(log, parts.log),
-        write(rejects, parts.rejects),
+        write(state.probe_with(&before_writers), parts.state),
+        write(log.probe_with(&before_writers), parts.log),
+        write(rejects.probe_with(&before_writers), parts.rejects),
     ];
     scope.concatenate(written).probe().0
 }

@@ -92,6 +92,7 @@ pub mod event;
 
 pub use event::key;
 
+pub mod quarantine;
 pub mod recipient;
 
 pub mod epoch;

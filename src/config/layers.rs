@@ -15,9 +15,10 @@ use super::errors::{ConfigError, ConfigErrors};
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
 /// Prefixes of variables that are no settings: switches of test builds, and addresses for the tests.
-const NOT_SETTINGS: [&str; 14] = [
+const NOT_SETTINGS: [&str; 15] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POISON",
+    "HOOKFLOW_SLOW",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
     "HOOKFLOW_REQUIRE_SERVERS",

@@ -18,6 +18,7 @@ mod encoding;
 mod finish;
 mod form;
 pub mod operator;
+mod poison;
 pub mod print;
 mod status;
 mod times;

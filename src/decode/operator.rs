@@ -19,14 +19,15 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::waiting::WaitingRecords;
-use super::{DecodeConfig, Decoded, decode};
+use super::waiting::{WaitingRecords, WaitingRun};
+use super::{DecodeConfig, Decoded, decode, poison};
 use crate::epoch::Epoch;
 use crate::event::{Delivery, Event, Reject};
 use crate::metrics::{Counter, LocalMetrics, Step, WorkerMetrics};
+use crate::quarantine::WorkerQuarantine;
 use crate::source::envelope::parse_line;
 use crate::source::in_flight::{InFlight, InFlightLimit};
-use crate::source::{EnvelopeDefaults, Record, message};
+use crate::source::{EnvelopeDefaults, Record, Records, message};
 
 /// Records are decoded until they give this many bytes; then the in-flight limit is looked at again.
 const SLICE_BYTES: usize = 1 << 20;
@@ -47,20 +48,22 @@ pub struct DecodeContext {
     pub in_flight: Rc<RefCell<InFlight>>,
     /// How much may be in flight on this worker.
     pub limit: InFlightLimit,
+    /// Names what is decoded.
+    pub quarantine: Rc<RefCell<WorkerQuarantine>>,
 }
 
 /// Decodes records into events and rejects.
 pub fn decoded<'scope>(
-    records: StreamVec<'scope, Epoch, Record>,
+    runs: StreamVec<'scope, Epoch, Records>,
     context: DecodeContext,
 ) -> (
     StreamVec<'scope, Epoch, Event>,
     StreamVec<'scope, Epoch, Reject>,
 ) {
-    let scope = records.scope();
+    let scope = runs.scope();
     let mut builder = OperatorBuilder::new("Decode".to_owned(), scope.clone());
     let activator = scope.activator_for(builder.operator_info().address);
-    let mut input = builder.new_input(records, Pipeline);
+    let mut input = builder.new_input(runs, Pipeline);
     let (events_out, events) = builder.new_output::<Vec<Event>>();
     let (rejects_out, rejects) = builder.new_output::<Vec<Reject>>();
     let mut events_out = OutputBuilder::<_, CapacityContainerBuilder<_>>::from(events_out);
@@ -69,10 +72,10 @@ pub fn decoded<'scope>(
         let (mut decoded, mut waiting) = (Decoded::default(), WaitingRecords::default());
         move |_frontiers| {
             let (mut events_out, mut rejects_out) = (events_out.activate(), rejects_out.activate());
-            input.for_each(|cap, records| waiting.push(&cap, records));
+            input.for_each(|cap, runs| waiting.push(&cap, runs));
             let mut in_flight = context.in_flight.borrow_mut();
             while let Some(run) = waiting.next(&mut in_flight, &context.limit) {
-                let deliveries = decode_slice(&mut run.records, &context, &mut decoded);
+                let deliveries = decode_slice(run, &context, &mut decoded);
                 let more = decoded.events.len().saturating_sub(deliveries);
                 in_flight.grow(*run.events.time(), more, std::mem::take(&mut decoded.bytes));
                 events_out
@@ -90,23 +93,33 @@ pub fn decoded<'scope>(
     (events, rejects)
 }
 
-/// Decodes records until they give enough bytes; returns how many.
-fn decode_slice(
-    records: &mut std::vec::IntoIter<Record>,
-    context: &DecodeContext,
-    out: &mut Decoded,
-) -> usize {
+/// Decodes records of a run until they give enough bytes; returns how many. What is being decoded is named in the worker's slot.
+fn decode_slice(run: &mut WaitingRun, context: &DecodeContext, out: &mut Decoded) -> usize {
     let mut counts = context.counts.borrow_mut();
+    let mut quarantine = context.quarantine.borrow_mut();
     let started = Instant::now();
     let (mut deliveries, mut bytes, mut control) = (0, 0, 0);
+    let mut named = 0;
     while out.bytes < SLICE_BYTES {
-        let Some(record) = records.next() else { break };
+        if named == 0 {
+            named = quarantine.enter(run.partition, run.records.as_slice());
+        }
+        let Some(record) = run.records.next() else {
+            break;
+        };
+        named -= 1;
         deliveries += 1;
         bytes += record.bytes() as u64;
+        if quarantine.is_poison(run.partition, &record) {
+            out.rejects
+                .push(poison::dead_letter(&record, &context.defaults));
+            continue;
+        }
         let before = (out.events.len(), out.rejects.len());
         decode_one(record, context, &mut counts, out);
         control += u64::from(before == (out.events.len(), out.rejects.len()));
     }
+    quarantine.leave(*run.events.time(), run.records.len() == 0);
     counts.count(Counter::Received, deliveries);
     counts.count(Counter::ReceivedBytes, bytes);
     counts.count(Counter::Control, control);
@@ -169,6 +182,5 @@ fn read(
             counts.count(Counter::EnvelopeDiffers, u64::from(parsed.differs));
             Ok(Arc::new(parsed.delivery))
         }
-        Record::Condemned(message) => Err(message::condemned(&message, &context.defaults)),
     }
 }

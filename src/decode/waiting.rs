@@ -6,11 +6,12 @@ use std::vec::IntoIter;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::epoch::Epoch;
-use crate::source::Record;
 use crate::source::in_flight::{InFlight, InFlightLimit};
+use crate::source::{Record, Records};
 
-/// Records of one epoch, in order, with their capabilities for both outputs.
+/// Records of one run and epoch, in order, with their capabilities for both outputs.
 pub(super) struct WaitingRun {
+    pub(super) partition: u32,
     pub(super) records: IntoIter<Record>,
     pub(super) events: Capability<Epoch>,
     pub(super) rejects: Capability<Epoch>,
@@ -21,16 +22,17 @@ pub(super) struct WaitingRun {
 pub(super) struct WaitingRecords(VecDeque<WaitingRun>);
 
 impl WaitingRecords {
-    /// Takes the records of one container.
-    pub(super) fn push(&mut self, cap: &InputCapability<Epoch>, records: &mut Vec<Record>) {
+    /// Takes the runs of one container.
+    pub(super) fn push(&mut self, cap: &InputCapability<Epoch>, runs: &mut Vec<Records>) {
         let (Some(events), Some(rejects)) = (cap.retain_least(0), cap.retain_least(1)) else {
             return;
         };
-        self.0.push_back(WaitingRun {
-            records: std::mem::take(records).into_iter(),
-            events,
-            rejects,
-        });
+        self.0.extend(runs.drain(..).map(|run| WaitingRun {
+            partition: run.partition,
+            records: run.records.into_iter(),
+            events: events.clone(),
+            rejects: rejects.clone(),
+        }));
     }
 
     /// Whether there are none.

@@ -152,7 +152,6 @@ pub fn resumable_files(request: &JobRequest) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
-    use crate::source::guard::Unkept;
 
     /// Drops its context, and fails once it is told to.
     struct Failing {
@@ -178,8 +177,8 @@ mod tests {
             fail: failing,
         });
         let (records, receivers) = RecordSender::channels(1, 1);
-        let (metrics, attempts) = (Metrics::new([]), Box::new(Unkept::default()));
-        let context = SourceContext::new(records, crossbeam_channel::never(), metrics, attempts);
+        let metrics = Metrics::new([]);
+        let context = SourceContext::new(records, crossbeam_channel::never(), metrics);
         let health = context.health.clone();
         let running = RunningSource::start(source, context).unwrap();
         has_dropped.recv().unwrap();

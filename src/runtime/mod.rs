@@ -10,7 +10,6 @@
 //! Contract: [`run`] returns when everything that was read is settled and what is done at drain is done, or with the
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
-mod attempts;
 mod completions;
 mod housekeeping;
 mod input;
@@ -30,7 +29,6 @@ pub mod store;
 mod sweeper;
 mod tables;
 mod watch;
-mod word;
 mod workers;
 
 pub use job::run;
@@ -39,4 +37,3 @@ pub use loader::Report as LoadReport;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
 pub use sample::holds_only_sample;
 pub use store::store_contents;
-pub use word::{Word, leave as leave_word};

@@ -21,10 +21,11 @@ use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::metrics::{Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
+use crate::quarantine::{Quarantine, WorkerQuarantine};
 use crate::select::Range;
 use crate::source::bridge::Bridge;
 use crate::source::in_flight::{InFlight, InFlightLimit, OffsetRange};
-use crate::source::{EnvelopeDefaults, Records};
+use crate::source::{EnvelopeDefaults, PartitionIds, Records};
 use crate::{dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
@@ -75,6 +76,10 @@ pub struct Shared {
     pub draining: Arc<AtomicBool>,
     /// Where settled offsets go. Closed when the last worker has ended.
     pub settled: Sender<Vec<OffsetRange>>,
+    /// Finds records that kill the process.
+    pub quarantine: Quarantine,
+    /// The partitions that have begun.
+    pub partition_ids: PartitionIds,
 }
 
 /// Threads that run until their inputs have ended and everything is settled.
@@ -108,7 +113,20 @@ fn run(worker: &mut Worker, shared: &Shared) {
         told,
         ended: Rc::clone(&ended),
     };
-    let parts = parts(shared, records, recipients, &in_flight, &counts);
+    let quarantine = WorkerQuarantine::new(
+        &shared.quarantine,
+        worker.index(),
+        shared.partition_ids.clone(),
+    );
+    let quarantine = Rc::new(RefCell::new(quarantine));
+    let parts = parts(
+        shared,
+        records,
+        recipients,
+        &in_flight,
+        &counts,
+        &quarantine,
+    );
     let name = format!("{:?}", shared.program);
     let probe =
         worker.dataflow_named::<Epoch, _, _>(&name, |scope| shared.program.build(scope, parts));
@@ -182,6 +200,7 @@ fn parts(
     recipients: Recipients,
     in_flight: &Rc<RefCell<InFlight>>,
     counts: &WorkerMetrics,
+    quarantine: &Rc<RefCell<WorkerQuarantine>>,
 ) -> Parts {
     let plan = &shared.plan;
     let pressed = Arc::new(AtomicBool::new(false));
@@ -203,6 +222,8 @@ fn parts(
             tick: plan.tick,
             draining: Arc::clone(&shared.draining),
             pressed,
+            quarantine: Rc::clone(quarantine),
+            before_writers: ProbeHandle::new(),
         },
         decode: DecodeContext {
             config: Arc::new(plan.decode_options()),
@@ -210,6 +231,7 @@ fn parts(
             counts: Rc::clone(counts),
             in_flight: Rc::clone(in_flight),
             limit,
+            quarantine: Rc::clone(quarantine),
         },
         dedup: dedup::Settings {
             ttl: plan.dedup.ttl,

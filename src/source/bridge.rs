@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::generic::source;
 use timely::dataflow::{Scope, StreamVec};
 
 use super::in_flight::{InFlight, InFlightLimit, OffsetRange};
 use super::{Record, Records};
 use crate::epoch::{Clock, Epoch};
+use crate::quarantine::{Received, WorkerQuarantine};
 
 /// Runs of records taken in one call, so that other operators get their turn.
 const RUNS_PER_CALL: usize = 2;
@@ -44,13 +46,17 @@ pub struct Bridge {
     pub draining: Arc<AtomicBool>,
     /// Raised while the bridge is at its limit: windows then close early.
     pub pressed: Arc<AtomicBool>,
+    /// Holds back suspects until they may be decoded alone.
+    pub quarantine: Rc<RefCell<WorkerQuarantine>>,
+    /// What is on its way to the writers, over all workers.
+    pub before_writers: ProbeHandle<Epoch>,
 }
 
-/// The stream of records of one worker.
+/// The stream of one worker's runs of records.
 pub fn bridge<'scope>(
     scope: Scope<'scope, Epoch>,
     parts: Bridge,
-) -> StreamVec<'scope, Epoch, Record> {
+) -> StreamVec<'scope, Epoch, Records> {
     source(scope, "Bridge", move |cap, info| {
         let activator = scope.activator_for(info.address);
         let mut cap = Some(cap);
@@ -59,9 +65,9 @@ pub fn bridge<'scope>(
             let epoch = parts.clock.epoch().max(*held.time());
             held.downgrade(&epoch);
             let taken = take(&parts, epoch);
-            if !taken.records.is_empty() {
-                let mut records = taken.records;
-                output.session(held).give_container(&mut records);
+            if !taken.runs.is_empty() {
+                let mut runs = taken.runs;
+                output.session(held).give_container(&mut runs);
             }
             match taken.next {
                 Next::More => activator.activate(),
@@ -79,19 +85,21 @@ enum Next {
 }
 
 struct Taken {
-    records: Vec<Record>,
+    runs: Vec<Records>,
     next: Next,
 }
 
 fn take(parts: &Bridge, epoch: Epoch) -> Taken {
     let mut in_flight = parts.in_flight.borrow_mut();
-    let mut records = Vec::new();
+    let mut quarantine = parts.quarantine.borrow_mut();
+    quarantine.advance(epoch, |epoch| !parts.before_writers.less_equal(&epoch));
+    let mut runs = Vec::new();
     let mut next = Next::More;
     for _ in 0..RUNS_PER_CALL {
-        match next_run(parts, &in_flight) {
-            Ok(mut run) => {
+        match next_run(parts, &in_flight, &mut quarantine) {
+            Ok(run) => {
                 record(parts, epoch, &run, &mut in_flight);
-                records.append(&mut run.records);
+                runs.push(run);
             }
             Err(other) => {
                 next = other;
@@ -99,28 +107,33 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
             }
         }
     }
-    Taken { records, next }
+    Taken { runs, next }
 }
 
 /// The next run of records, or why there is none. Notes whether windows should close early.
-fn next_run(parts: &Bridge, in_flight: &InFlight) -> Result<Records, Next> {
+fn next_run(
+    parts: &Bridge,
+    in_flight: &InFlight,
+    quarantine: &mut WorkerQuarantine,
+) -> Result<Records, Next> {
     let press = |pressed| parts.pressed.store(pressed, Ordering::Relaxed);
     if in_flight.is_full(&parts.limit) {
         press(true);
         return Err(Next::Wait);
     }
-    let received = parts.records.try_recv();
+    let received = quarantine.receive(&parts.records);
     let is_draining = parts.draining.load(Ordering::Relaxed);
     match received {
-        Err(TryRecvError::Empty) if !is_draining => {
+        Received::Wait => Err(Next::Wait),
+        Received::Nothing if !is_draining => {
             press(false);
             Err(Next::Wait)
         }
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
+        Received::Nothing | Received::Closed => {
             press(true);
             Err(Next::End)
         }
-        Ok(run) => {
+        Received::Run(run) => {
             press(false);
             Ok(run)
         }

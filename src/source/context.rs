@@ -10,7 +10,6 @@ use super::RecordSender;
 use super::file::Resume;
 use super::file::fingerprint::FileFingerprints;
 use super::generator::NewRows;
-use super::guard::AttemptStore;
 use super::health::SourceHealth;
 use crate::metrics::Metrics;
 
@@ -37,8 +36,6 @@ pub struct SourceContext {
     pub health: SourceHealth,
     /// The job's metrics.
     pub metrics: Arc<Metrics>,
-    /// Where it is kept which messages were in work, for the [guard](super::guard).
-    pub attempts: Box<dyn AttemptStore>,
     /// Where an unfinished run of the same job stopped, by partition name.
     pub resume: HashMap<String, Resume>,
     /// Where the source notes what proves, at a later start, that a partition is still the same.
@@ -53,7 +50,6 @@ impl SourceContext {
         records: RecordSender,
         commits: Receiver<Vec<Commit>>,
         metrics: Arc<Metrics>,
-        attempts: Box<dyn AttemptStore>,
     ) -> Self {
         Self {
             records,
@@ -61,7 +57,6 @@ impl SourceContext {
             stop: Arc::default(),
             health: SourceHealth::default(),
             metrics,
-            attempts,
             resume: HashMap::new(),
             fingerprints: FileFingerprints::default(),
             new_rows: None,

@@ -87,6 +87,11 @@ fn parse(
     })
 }
 
+/// The dead letter of a line that is not to be read: neither its provider nor its tenant is known.
+pub fn dead_letter(origin: Origin, line: &Bytes, reason: Reason) -> Box<Reject> {
+    reject(origin, line, &Envelope::default(), User::default(), reason)
+}
+
 fn read(line: &Bytes) -> Result<Envelope<'_>, Reason> {
     let mut cursor = Cursor::new(line, LIMITS);
     if cursor.peek() != Some(b'{') {

@@ -12,7 +12,6 @@
 //! What sources share stands here once: [`run_builder`] cuts runs, [`in_flight`] bounds what is open, [`commit_tracker`] decides what
 //! may be committed, [`replay`] hands out a past, [`members`] reads which partitions are a member's, [`pace`] keeps a rate.
 
-pub mod attempt;
 pub mod bridge;
 pub mod commit_tracker;
 pub mod connect_error;
@@ -21,7 +20,6 @@ pub mod context;
 pub mod envelope;
 pub mod file;
 pub mod generator;
-pub mod guard;
 pub mod health;
 pub mod in_flight;
 pub mod kafka;
@@ -30,6 +28,7 @@ pub mod message;
 pub mod nats;
 pub mod outgoing;
 pub mod pace;
+mod partition_ids;
 pub mod replay;
 pub mod run_builder;
 pub mod secret;
@@ -44,6 +43,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
+pub use partition_ids::PartitionIds;
+
 use crate::event::{Delivery, Millis, Origin, Provider, User};
 
 /// One record as a source hands it out.
@@ -53,33 +54,41 @@ pub enum Record {
     Line(Origin, Bytes),
     /// A broker's message that describes a delivery; workers read it (see [`message`]).
     Message(Box<message::Message>),
-    /// A broker's message over which the process died: it becomes a dead letter unread (see [`guard`]).
-    Condemned(Box<message::Message>),
     /// A delivery whose envelope was read already.
     Ready(Arc<Delivery>),
 }
 
 impl Record {
-    /// The record as one that becomes a dead letter unread.
-    pub fn condemned(self) -> Self {
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
         match self {
-            Record::Message(message) => Record::Condemned(message),
-            other => other,
+            Record::Line(origin, _) => *origin,
+            Record::Message(message) => message.origin,
+            Record::Ready(delivery) => delivery.origin,
         }
     }
 
-    /// The record at another place of its partition.
-    pub fn at(mut self, offset: u64) -> Self {
-        if let Record::Message(message) | Record::Condemned(message) = &mut self {
-            message.origin.offset = offset;
+    /// How often a broker delivered it, this time included; zero if that is not known.
+    pub const fn deliveries(&self) -> u32 {
+        match self {
+            Record::Message(message) => message.deliveries,
+            Record::Line(..) | Record::Ready(_) => 0,
         }
-        self
+    }
+
+    /// Hash of the bytes of its body or line: tells whether two records at one place are the same.
+    pub fn content_hash(&self) -> u64 {
+        match self {
+            Record::Line(_, text) => partition_ids::hash(text),
+            Record::Message(message) => partition_ids::hash(&message.body),
+            Record::Ready(delivery) => partition_ids::hash(&delivery.body),
+        }
     }
 
     /// When a broker received it, if that is known.
     pub const fn broker_time(&self) -> Option<Millis> {
         match self {
-            Record::Message(message) | Record::Condemned(message) => message.at,
+            Record::Message(message) => message.at,
             Record::Line(..) | Record::Ready(_) => None,
         }
     }
@@ -88,7 +97,7 @@ impl Record {
     pub fn bytes(&self) -> usize {
         match self {
             Record::Line(_, text) => text.len() + 64,
-            Record::Message(message) | Record::Condemned(message) => message.bytes(),
+            Record::Message(message) => message.bytes(),
             Record::Ready(delivery) => delivery.body.len() + delivery.headers.as_json().len() + 256,
         }
     }
@@ -158,6 +167,7 @@ pub enum PartitionEvent {
 pub struct RecordSender {
     workers: Vec<Sender<Records>>,
     partition_events: Sender<PartitionEvent>,
+    partition_ids: PartitionIds,
     next: usize,
 }
 
@@ -168,6 +178,8 @@ pub struct RecordReceivers {
     pub workers: Vec<Receiver<Records>>,
     /// For the job's bookkeeping.
     pub partition_events: Receiver<PartitionEvent>,
+    /// Knows each partition that has begun.
+    pub partition_ids: PartitionIds,
 }
 
 /// The job takes no more records: it is draining or gone. A source that sees it returns.
@@ -179,9 +191,11 @@ impl RecordSender {
     pub fn channels(workers: usize, depth: usize) -> (RecordSender, RecordReceivers) {
         let (senders, receivers) = (0..workers).map(|_| bounded(depth)).unzip();
         let (partition_events, received) = crossbeam_channel::unbounded();
+        let partition_ids = PartitionIds::default();
         let sender = RecordSender {
             workers: senders,
             partition_events,
+            partition_ids: partition_ids.clone(),
             next: 0,
         };
         (
@@ -189,6 +203,7 @@ impl RecordSender {
             RecordReceivers {
                 workers: receivers,
                 partition_events: received,
+                partition_ids,
             },
         )
     }
@@ -234,6 +249,12 @@ impl RecordSender {
 
     /// Tells the job what happens to a partition.
     pub fn tell(&self, event: PartitionEvent) -> Result<(), Stopped> {
+        if let PartitionEvent::Begins {
+            partition, name, ..
+        } = &event
+        {
+            self.partition_ids.insert(*partition, name);
+        }
         self.partition_events.send(event).map_err(|_| Stopped)
     }
 

@@ -189,18 +189,14 @@ mod tests {
     use super::*;
     use crate::event::Origin;
     use crate::metrics::Metrics;
-    use crate::source::guard::Unkept;
     use crate::source::run_builder::{RUN_BYTES_MAX, RUN_RECORDS_MAX};
     use crate::source::{RecordReceivers, RecordSender};
 
     fn context(depth: usize) -> (SourceContext, RecordReceivers) {
         let (records, receivers) = RecordSender::channels(1, depth);
-        let (metrics, attempts) = (Metrics::new([]), Box::new(Unkept::default()));
+        let metrics = Metrics::new([]);
         let commits = crossbeam_channel::never();
-        (
-            SourceContext::new(records, commits, metrics, attempts),
-            receivers,
-        )
+        (SourceContext::new(records, commits, metrics), receivers)
     }
 
     fn record(bytes: usize) -> Record {

@@ -22,7 +22,6 @@ use crate::error::SinkError;
 use crate::event::{BounceClass, Event, Kind, Millis, Reject, User};
 use crate::key::{Bucket, Identity};
 pub use crate::recipient::{BatchRow, Mapping, RecipientRow, RowId};
-pub use crate::source::attempt::PartitionAttempt;
 
 /// One event as the state store sees it.
 #[derive(Clone, Debug)]
@@ -236,16 +235,6 @@ pub trait StateStore: Send {
 
     /// The checkpoints of a job.
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
-
-    /// What is kept of a job's partitions against messages that end the process, by partition.
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError>;
-
-    /// Keeps that, replacing what was kept of the same partitions.
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError>;
 
     /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
     ///

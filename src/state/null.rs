@@ -4,7 +4,7 @@ use super::sqlite::SqliteStore;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
+    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow,
     StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
@@ -88,14 +88,6 @@ impl StateStore for NullStore {
 
     fn checkpoints(&mut self, _job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         Ok(Vec::new())
-    }
-
-    fn attempts(&mut self, _job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        Ok(Vec::new())
-    }
-
-    fn note_attempts(&mut self, _job: &str, _lanes: &[PartitionAttempt]) -> Result<(), SinkError> {
-        Ok(())
     }
 
     fn relay(&mut self, _deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

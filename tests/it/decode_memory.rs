@@ -11,9 +11,11 @@ use hookflow::decode::{DecodeConfig, Decoded, decode};
 use hookflow::epoch::{Clock, Epoch, MonotonicClock};
 use hookflow::event::{Delivery, Headers, Origin, Provider, User};
 use hookflow::metrics::{LocalMetrics, Metrics, WorkerMetrics};
+use hookflow::quarantine::{Quarantine, WorkerQuarantine};
 use hookflow::source::bridge::{Bridge, bridge};
 use hookflow::source::in_flight::{InFlight, InFlightLimit};
 use hookflow::source::{EnvelopeDefaults, Record, RecordSender, Records};
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 const DELIVERIES: u64 = 40;
@@ -79,6 +81,9 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
         drop(sender);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(Duration::from_millis(1)));
         let in_flight: Rc<RefCell<InFlight>> = Rc::default();
+        let quarantine =
+            WorkerQuarantine::new(&Quarantine::off(), 0, receivers.partition_ids.clone());
+        let quarantine = Rc::new(RefCell::new(quarantine));
         let bridged = Bridge {
             records: receivers.workers[0].clone(),
             in_flight: Rc::clone(&in_flight),
@@ -87,6 +92,8 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
             tick: Duration::from_millis(1),
             draining: Arc::default(),
             pressed: Arc::default(),
+            quarantine: Rc::clone(&quarantine),
+            before_writers: ProbeHandle::new(),
         };
         let counts: WorkerMetrics =
             Rc::new(RefCell::new(LocalMetrics::new(Metrics::new(["sendgrid"]))));
@@ -100,6 +107,7 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
             counts,
             in_flight: Rc::clone(&in_flight),
             limit: LIMIT,
+            quarantine,
         };
         let seen = Rc::new(Cell::new(0));
         let counted = Rc::clone(&seen);

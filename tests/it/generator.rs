@@ -11,7 +11,6 @@ use hookflow::generator::{
 };
 use hookflow::metrics::Metrics;
 use hookflow::source::generator::{GeneratorConnector, GeneratorSource};
-use hookflow::source::guard::Unkept;
 use hookflow::source::pace::Pace;
 use hookflow::source::{
     PartitionEvent, Record, RecordReceivers, RecordSender, Source, SourceContext,
@@ -375,12 +374,9 @@ fn connector(settings: &Settings, supply: Supply, per_second: Option<u64>) -> Ge
 
 fn context() -> (SourceContext, RecordReceivers) {
     let (records, receivers) = RecordSender::channels(1, 4_096);
-    let (metrics, attempts) = (Metrics::new([]), Box::new(Unkept::default()));
+    let metrics = Metrics::new([]);
     let commits = crossbeam_channel::never();
-    (
-        SourceContext::new(records, commits, metrics, attempts),
-        receivers,
-    )
+    (SourceContext::new(records, commits, metrics), receivers)
 }
 
 #[test]
@@ -410,7 +406,7 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
             Record::Ready(delivery) => {
                 Some(delivery.received_at.0 - delivery.origin.offset as i64 / 5)
             }
-            Record::Line(..) | Record::Message(_) | Record::Condemned(_) => None,
+            Record::Line(..) | Record::Message(_) => None,
         })
         .collect();
     assert!(

@@ -20,6 +20,7 @@ mod nats;
 mod operators;
 mod program;
 mod proxy;
+mod quarantine;
 mod recipient_tables;
 mod rules;
 mod skip;

@@ -71,6 +71,8 @@ pub struct Plan {
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
+    /// Whether that folder survives restarts of the process.
+    pub dir_kept: bool,
     /// How the database is reached; of use where state lives there.
     pub postgres: PostgresConfig,
     /// Where metrics are served: see [`Plan::metrics_address`].

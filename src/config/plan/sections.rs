@@ -55,6 +55,7 @@ pub(super) fn read(reader: &mut SettingReader<'_>) -> Plan {
         kafka: config::kafka::read(reader),
         clickhouse: config::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
+        dir_kept: reader.switch("store.dir_kept"),
         postgres: config::postgres::read(reader),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),

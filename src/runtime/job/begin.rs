@@ -29,7 +29,9 @@ use crate::source::file::Resume;
 use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::generator::NewRows;
 use crate::source::in_flight::OffsetRange;
-use crate::source::{Commit, PartitionEvent, RecordSender, Records, Source, SourceContext};
+use crate::source::{
+    Commit, PartitionEvent, PartitionIds, RecordSender, Records, Source, SourceContext,
+};
 use crate::state::{Checkpoint, LoadKind};
 
 impl Job {
@@ -65,7 +67,7 @@ impl Job {
         let commit = source.commits_offsets().then_some(commit);
         let settlement =
             self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
-        let workers = self.workers(stop, taps.workers, told, settled)?;
+        let workers = self.workers(stop, (taps.workers, taps.partition_ids), told, settled)?;
         let mut fed = Fed::new(self.horizon);
         let tables = self.load(source.tables(), &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
@@ -83,7 +85,7 @@ impl Job {
             resume: resume_points(resume),
             fingerprints,
             new_rows: Some(rows),
-            ..SourceContext::new(records, commits, metrics, self.attempts())
+            ..SourceContext::new(records, commits, metrics)
         };
         let source_health = context.health.clone();
         let source = RunningSource::start(source, context)?;
@@ -121,7 +123,7 @@ impl Job {
     fn workers(
         &self,
         stop: &StopHandle,
-        records: Vec<Receiver<Records>>,
+        (records, partition_ids): (Vec<Receiver<Records>>, PartitionIds),
         told: Vec<Receiver<Told>>,
         settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
@@ -140,6 +142,8 @@ impl Job {
             told: Mutex::new(told),
             draining: stop.flag(),
             settled,
+            quarantine: self.quarantine.clone(),
+            partition_ids,
         })
     }
 

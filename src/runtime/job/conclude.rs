@@ -38,6 +38,7 @@ impl Job {
         if let Some(fatal) = trouble.take() {
             return Err(fatal);
         }
+        self.quarantine.conclude();
         let mut summary = Summary::of(self.name, &self.metrics.snapshot(), ran);
         summary.used(self.started.1, used);
         summary.notes = self.notes;

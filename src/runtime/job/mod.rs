@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
 use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
@@ -18,7 +17,6 @@ use super::sinks::{Sinks, Writers};
 use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
 use super::watch::Watch;
-use super::word::Excuse;
 use super::{outbox, report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
@@ -31,8 +29,8 @@ use crate::observe::{
     usage::Usage,
     watchdog::Watchdog,
 };
+use crate::quarantine::Quarantine;
 use crate::source::connector::ProductionTime;
-use crate::source::guard::{AttemptStore, Unkept};
 use crate::state::view::Export;
 
 /// Runs a job to its end.
@@ -73,8 +71,8 @@ struct Job {
     turn: Arc<Mutex<()>>,
     /// Which rows are recent.
     horizon: Horizon,
-    /// What is kept of messages in work; only of a broker's.
-    attempts: Option<Attempts>,
+    /// Finds records that kill the process.
+    quarantine: Quarantine,
 }
 
 impl Job {
@@ -87,7 +85,7 @@ impl Job {
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
         Ok(Self {
-            attempts: Attempts::of(&request, &name, writers.sinks().state()),
+            quarantine: quarantine(&request, &name),
             name,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
@@ -113,28 +111,16 @@ impl Job {
         match self.supervise(&running, stop, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (source, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                let (source, tables) = ended.inspect_err(|_| self.quarantine.close())?;
                 self.conclude(source, tables, stop.is_raised())
             }
             Err(fatal) => {
-                self.ends_by_itself();
+                // Whatever the reason, it is not that a record ended the process.
+                self.quarantine.close();
                 // Threads may hang, which may be why this ends: they must not be waited for.
                 std::mem::forget((running, self));
                 Err(fatal)
             }
-        }
-    }
-
-    /// Whatever the reason, it is not that a message ended the process.
-    fn ends_by_itself(&self) {
-        if let Some(attempts) = &self.attempts {
-            attempts.end(LAST_NOTE);
-        }
-    }
-
-    fn excuse(&self, excuse: Excuse, holds: bool) {
-        if let Some(attempts) = &self.attempts {
-            attempts.excuse(excuse, holds);
         }
     }
 
@@ -163,13 +149,6 @@ impl Job {
         }
     }
 
-    fn attempts(&self) -> Box<dyn AttemptStore> {
-        match &self.attempts {
-            Some(attempts) => attempts.store(),
-            None => Box::new(Unkept::default()),
-        }
-    }
-
     fn outbox(&self) -> Option<PathBuf> {
         let durable = self.request.sinks == SinkChoice::Durable;
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
@@ -191,13 +170,14 @@ impl Job {
             }
             if stop.is_raised() {
                 source.stop();
-                self.excuse(Excuse::Ending, true);
+                if draining.is_none() {
+                    self.quarantine.close();
+                }
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
                     return Err(report::not_drained(self.request.plan.drain_deadline));
                 }
             }
-            self.excuse(Excuse::Outage, watch.is_outage());
             watch.look(self.clock.elapsed(), running)?;
         }
         watch.count();
@@ -207,8 +187,24 @@ impl Job {
 
 /// How often the job looks at itself.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long the state store may take to be told that the process ends by itself.
-const LAST_NOTE: Duration = Duration::from_secs(2);
+
+/// The quarantine of a job whose outcomes are kept.
+fn quarantine(request: &JobRequest, job: &str) -> Quarantine {
+    let plan = &request.plan;
+    if request.sinks != SinkChoice::Durable {
+        return Quarantine::off();
+    }
+    if !plan.dir_kept && !request.input.is_finite() {
+        tracing::info!(
+            "a message that kills the process again and again is found only where the folder store.dir survives restarts: \
+             if it does, set store.dir_kept = true"
+        );
+    }
+    let name = report::part(request, job);
+    let quarantine = Quarantine::open(&plan.store_dir, &name, plan.workers.get());
+    quarantine.watch_panics();
+    quarantine
+}
 
 const fn unit(input: &Input) -> Unit {
     match input {

@@ -64,11 +64,6 @@ impl AssignedPartition {
         (self.run.len(), self.run.bytes())
     }
 
-    /// The offset of a waiting message.
-    pub fn position(&self, at: usize) -> u64 {
-        self.run.offset_of(at)
-    }
-
     /// Whether a run is to be cut.
     pub fn is_due(&self, now: Duration, has_room: bool) -> bool {
         self.run.is_due(now, has_room)

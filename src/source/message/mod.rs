@@ -16,7 +16,7 @@ pub mod publish;
 pub mod subject;
 
 pub use fields::{Field, Fields, FieldsWriter, header_lines};
-pub use parse::{ParsedMessage, condemned, parse};
+pub use parse::{ParsedMessage, dead_letter, parse};
 
 use bytes::Bytes;
 
@@ -31,6 +31,8 @@ pub struct Message {
     pub address: Address,
     /// When the broker took it.
     pub at: Option<Millis>,
+    /// How often the broker delivered it, this time included; zero if it does not say.
+    pub deliveries: u32,
     /// Its headers.
     pub fields: Fields,
     /// Its value.

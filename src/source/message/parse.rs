@@ -12,7 +12,6 @@ use super::{Address, Field, Message};
 use crate::event::{Delivery, Headers, Millis, Provider, Reason, ReasonCode, Reject, Stage, User};
 use crate::json;
 use crate::source::EnvelopeDefaults;
-use crate::source::guard::DEATHS_BEFORE_SINGLY;
 
 /// A message that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +42,10 @@ pub fn parse(
         .map_err(|reason| reject(message, &names, defaults, headers, reason))
 }
 
-/// The dead letter of a message over which the process died; its body is not looked at.
-pub fn condemned(message: &Message, defaults: &EnvelopeDefaults) -> Box<Reject> {
+/// The dead letter of a message whose body is not to be read.
+pub fn dead_letter(message: &Message, defaults: &EnvelopeDefaults, reason: Reason) -> Box<Reject> {
     let values = message.fields.values();
     let names = names(message, &values, defaults);
-    let text = format!(
-        "the process died {DEATHS_BEFORE_SINGLY} times without getting on, and then with only this message in work"
-    );
-    let reason = Reason::new(ReasonCode::Poison, text);
     reject(message, &names, defaults, headers(&values), reason)
 }
 

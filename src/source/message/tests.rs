@@ -35,6 +35,7 @@ fn on_subject(subject: &str, headers: &[(&str, &str)], body: &str) -> Message {
             skip: 2,
         },
         at: Some(AT),
+        deliveries: 0,
         fields: fields(headers),
         body: Bytes::copy_from_slice(body.as_bytes()),
     }

@@ -9,7 +9,7 @@
 //!
 //! Contract (beside that of [`Source`]): a message is handed out once while it is open, however often the server delivers
 //! it; a redelivery only replaces the subject by which it is acknowledged. Nothing is acknowledged that is not durable in
-//! every sink. Nothing is handed out that the [guard](super::guard) does not permit. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
+//! every sink. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
 //! disappears is never made anew here.
 
 pub mod assign;

@@ -32,7 +32,6 @@
 //! ledger 10.7 µs and 465 bytes (`cargo bench --bench state_postgres`, random recipients, 5,000 events a batch).
 
 mod apply;
-mod attempts;
 mod batches;
 mod chunk;
 mod connect;
@@ -61,7 +60,7 @@ mod values;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
 use crate::error::{Class, Fatal, SinkError};
@@ -239,20 +238,6 @@ impl StateStore for PostgresStore {
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         self.session.call(async |c| jobs::checkpoints(c, job).await)
-    }
-
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        self.session
-            .call(async |c| attempts::attempts(c, job).await)
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        self.session
-            .call(async |c| attempts::note(c, job, partitions).await)
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

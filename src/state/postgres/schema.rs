@@ -24,7 +24,7 @@ const TABLES: &str = "SELECT name, oid IS NULL FROM unnest($1::text[]) AS name,
     WHERE oid IS NULL OR NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
     AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))";
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 13] = [
     "meta",
     "ledger",
     "recipients",
@@ -37,7 +37,6 @@ const NAMES: [&str; 14] = [
     "load_touched",
     "load_batches",
     "checkpoints",
-    "attempts",
     "ledger_rest",
 ];
 

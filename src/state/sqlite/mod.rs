@@ -6,7 +6,6 @@
 //! commit passes its named point. Reading needs no lock: see [`SqliteReader`].
 
 mod apply;
-mod attempts;
 mod batches;
 mod class;
 mod dead_letters;
@@ -32,7 +31,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
     StateStore,
 };
 use crate::error::{Fatal, SinkError};
@@ -163,18 +162,6 @@ impl StateStore for SqliteStore {
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         jobs::checkpoints(&self.conn, job)
-    }
-
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        attempts::attempts(&self.conn, job)
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        attempts::note(&self.conn, job, partitions)
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

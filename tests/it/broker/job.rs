@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::metrics::{Counter, Metrics};
-use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
 use hookflow::source::{
@@ -55,21 +54,12 @@ impl Job {
         Self::with(settings.source(), 256)
     }
 
-    /// The same, with what is kept of messages in work.
-    pub fn guarded(settings: &impl Live, attempts: Box<dyn AttemptStore>) -> Self {
-        Self::over(settings.source(), 256, attempts)
-    }
-
     /// Any source, over a channel of so many parcels.
     pub fn with(source: Box<dyn Source>, depth: usize) -> Self {
-        Self::over(source, depth, Box::new(Unkept::default()))
-    }
-
-    fn over(source: Box<dyn Source>, depth: usize, attempts: Box<dyn AttemptStore>) -> Self {
         let (records, taps) = RecordSender::channels(1, depth);
         let (settled, commits) = crossbeam_channel::unbounded();
         let metrics = Metrics::new([]);
-        let context = SourceContext::new(records, commits, Arc::clone(&metrics), attempts);
+        let context = SourceContext::new(records, commits, Arc::clone(&metrics));
         let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
         let failed = health.clone();
         let run = move || {

@@ -59,7 +59,7 @@ impl Database {
     pub fn clean(&self) {
         let tables =
             "ledger recipients messages batches outbox unmatched dead_letters loads load_touched
-            load_batches checkpoints attempts";
+            load_batches checkpoints";
         let mut words = String::from("UPDATE meta SET dropped_before = 0;");
         for table in tables.split_whitespace() {
             words.push_str(&format!("DELETE FROM {table};"));

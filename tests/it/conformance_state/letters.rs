@@ -1,11 +1,11 @@
-//! Dead letters, checkpoints and attempts.
+//! Dead letters and checkpoints.
 
 use super::reference::ReferenceStore;
 use hookflow::event::{Headers, Origin, Reason, ReasonCode, Reject, Stage};
 use hookflow::state::postgres;
 use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::StateReader;
-use hookflow::state::{Checkpoint, PartitionAttempt, Prune, StateStore};
+use hookflow::state::{Checkpoint, Prune, StateStore};
 
 use super::database::Database;
 use super::world::*;
@@ -111,31 +111,5 @@ fn a_checkpoint_replaces_that_of_its_lane() {
             [partition("j", "a", 9), partition("j", "b", 2)]
         );
         assert!(store.checkpoints("none").unwrap().is_empty());
-    });
-}
-
-#[test]
-fn what_is_kept_of_a_lane_replaces_what_was() {
-    on_every_store(|store| {
-        let partition = |partition: &str, deaths| PartitionAttempt {
-            partition: partition.into(),
-            floor: 1 << 40,
-            deaths,
-            running: deaths > 0,
-            named: (deaths > 1).then_some((5, 6)),
-            until: 9,
-            condemned: (deaths > 2).then_some(0),
-        };
-        assert!(store.attempts("j").unwrap().is_empty());
-        store
-            .note_attempts("j", &[partition("b", 3), partition("a", 1)])
-            .unwrap();
-        store.note_attempts("k", &[partition("a", 0)]).unwrap();
-        store.note_attempts("j", &[partition("a", 2)]).unwrap();
-        assert_eq!(
-            store.attempts("j").unwrap(),
-            [partition("a", 2), partition("b", 3)]
-        );
-        assert_eq!(store.attempts("k").unwrap(), [partition("a", 0)]);
     });
 }

@@ -40,9 +40,7 @@ impl Read {
         records
             .map(|record| match record {
                 Record::Line(origin, text) => (origin.offset, text.to_vec()),
-                Record::Message(message) | Record::Condemned(message) => {
-                    (message.origin.offset, message.body.to_vec())
-                }
+                Record::Message(message) => (message.origin.offset, message.body.to_vec()),
                 Record::Ready(delivery) => (delivery.origin.offset, delivery.body.to_vec()),
             })
             .collect()

@@ -11,7 +11,7 @@ use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
 use crate::state::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
+    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow,
     StateEvent, StateStore,
 };
 
@@ -83,12 +83,6 @@ impl StateStore for Stub {
         Err(error(Class::Bug))
     }
     fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
-        Err(error(Class::Bug))
-    }
-    fn attempts(&mut self, _: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        Err(error(Class::Bug))
-    }
-    fn note_attempts(&mut self, _: &str, _: &[PartitionAttempt]) -> Result<(), SinkError> {
         Err(error(Class::Bug))
     }
     fn relay(&mut self, _: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {

@@ -4,14 +4,14 @@
 //! partition starts, each for a few seconds at most.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 
 use super::commits::Committer;
 use super::intake::Backpressure;
 use super::offsets::StartError;
-use super::{KafkaReader, LAST_NOTE, PartitionReader};
+use super::{KafkaReader, PartitionReader};
 use crate::error::{Exit, Fatal};
 use crate::source::PartitionEvent;
 use crate::source::connect_error::ConnectError;
@@ -129,11 +129,10 @@ impl KafkaReader {
         }
         self.tell(PartitionEvent::Begins {
             partition: number,
-            name: name.clone(),
+            name,
             offset: start.offset,
             length: None,
         });
-        self.gate.begin(number, &name, start.offset);
         let mut topics = self.config.topics.iter();
         let topic = topics.find(|topic| topic.name == topic_partition.topic);
         self.partitions.push(PartitionReader {
@@ -193,15 +192,11 @@ impl KafkaReader {
                 "revoked partitions are let go with messages open (kafka.revoke_deadline): another member gets them again"
             );
         }
-        self.release(&revocation.partitions, is_lost);
+        self.release(&revocation.partitions);
     }
 
-    fn release(&mut self, revoked: &[TopicPartition], is_lost: bool) {
-        let numbers = self.remove(|partition| revoked.contains(&partition.topic_partition));
-        match is_lost {
-            true => self.gate.forget(&numbers),
-            false => self.gate.end(&numbers, Instant::now() + LAST_NOTE),
-        }
+    fn release(&mut self, revoked: &[TopicPartition]) {
+        self.remove(|partition| revoked.contains(&partition.topic_partition));
         let list = list(revoked.iter().map(|one| (one, None)));
         if self.consumer.incremental_unassign(&list).is_err() && self.consumer.unassign().is_err() {
             tracing::warn!("revoked partitions could not be given up");
@@ -215,8 +210,7 @@ impl KafkaReader {
             "the group took this member for another after the brokers were away: it joins anew"
         );
         self.take_back(|_| true);
-        let numbers = self.remove(|_| true);
-        self.gate.end(&numbers, Instant::now() + LAST_NOTE);
+        self.remove(|_| true);
         self.answer_the_group();
         self.committer.end();
         let consumer = Arc::new(consumer(&self.config)?);

@@ -185,9 +185,6 @@ impl KafkaReader {
             if let Some(partition) = self.partition(due.partition) {
                 acknowledged += partition.assigned.commit_answered(due.offset, *is_accepted);
                 refused += u64::from(!is_accepted);
-                if *is_accepted {
-                    self.gate.settled(due.partition, due.offset);
-                }
             }
         }
         self.metrics.count(Counter::Acknowledged, acknowledged);

@@ -90,9 +90,6 @@ impl KafkaReader {
             let not_fetched = partition.end.map_or(0, |end| partition.assigned.lag(end));
             let waiting = partition.assigned.waiting().0;
             lag += not_fetched + waiting as u64;
-            if partition.end.is_some() && not_fetched == 0 && waiting == 0 {
-                self.gate.is_empty(partition.assigned.number());
-            }
         }
         self.metrics.set(Gauge::SourceLag, lag);
     }
@@ -173,8 +170,7 @@ impl KafkaReader {
         self.report_loss(&partition, (lost as u64).max(1))?;
         self.read_from(&partition, low)?;
         self.take_back(|one| Some(one) == number);
-        let gone = self.remove(|one| one.topic_partition == partition);
-        self.gate.forget(&gone);
+        self.remove(|one| one.topic_partition == partition);
         let start = PartitionStart {
             offset: low,
             is_chosen: true,

@@ -13,7 +13,6 @@ use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
-use crate::source::guard::Permit;
 use crate::source::kafka::consumer::list;
 use crate::source::kafka::headers;
 use crate::source::message::{self, Address, FieldsWriter};
@@ -121,9 +120,8 @@ impl KafkaReader {
         if self.records.is_none() {
             return;
         }
-        self.gate.turn();
         let now = self.now();
-        for index in self.in_turn() {
+        for index in 0..self.partitions.len() {
             while !self.has_enough_ready()
                 && let Some(run) = self.cut(index, now)
             {
@@ -142,20 +140,6 @@ impl KafkaReader {
         }
     }
 
-    /// The indices of the partitions in the order in which they ask.
-    fn in_turn(&self) -> Vec<usize> {
-        if !self.gate.is_suspicious() {
-            return (0..self.partitions.len()).collect();
-        }
-        let numbers = self.partitions.iter().map(|one| one.assigned.number());
-        let index = |number: u32| {
-            let mut partitions = self.partitions.iter();
-            partitions.position(|one| one.assigned.number() == number)
-        };
-        let numbers = self.gate.in_turn(numbers).into_iter();
-        numbers.filter_map(index).collect()
-    }
-
     /// Whether enough waits for room at the job.
     fn has_enough_ready(&self) -> bool {
         let bytes: usize = self.ready.iter().map(|run| run.bytes).sum();
@@ -168,17 +152,7 @@ impl KafkaReader {
         if !assigned.is_due(now, has_room) {
             return None;
         }
-        let (partition, waiting) = (assigned.number(), assigned.waiting().0);
-        let permit = self
-            .gate
-            .permit(partition, waiting, |at| assigned.position(at));
-        let run = match permit {
-            Permit::Wait => return None,
-            Permit::Go(most) => assigned.cut(most)?,
-            Permit::Condemned => condemned(assigned.cut(1)?),
-        };
-        self.gate.handed_out(partition, run.end);
-        Some(run)
+        assigned.cut(usize::MAX)
     }
 
     /// Runs of some partitions that wait for room are not to be handed out after all.
@@ -264,13 +238,6 @@ impl KafkaReader {
     }
 }
 
-/// The one message of a run becomes a dead letter.
-fn condemned(mut run: Records) -> Records {
-    let records = run.records.into_iter();
-    run.records = records.map(Record::condemned).collect();
-    run
-}
-
 /// Copies out of a message what is ours.
 pub(in crate::source::kafka) fn record(
     fields: &mut FieldsWriter,
@@ -292,6 +259,7 @@ pub(in crate::source::kafka) fn record(
             provider: provider.cloned(),
         },
         at: message.timestamp().to_millis().map(Millis),
+        deliveries: 0,
         fields: fields.take(),
         body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
     }))

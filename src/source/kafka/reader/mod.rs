@@ -31,7 +31,6 @@ use crate::event::Provider;
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Metrics;
 use crate::source::connect_error::ConnectError;
-use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
 use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext, SourceHealth};
 
@@ -39,8 +38,6 @@ use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext
 const CONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How long the last commits may take when everything else is done.
 const LAST_COMMITS: Duration = Duration::from_secs(5);
-/// How long the end of the numbers may take to be told to the state store.
-const LAST_NOTE: Duration = Duration::from_secs(2);
 
 /// A partition that is read.
 struct PartitionReader {
@@ -62,7 +59,6 @@ pub struct KafkaReader {
     stop: Arc<AtomicBool>,
     health: SourceHealth,
     metrics: Arc<Metrics>,
-    gate: Gate,
     partitions: Vec<PartitionReader>,
     /// The number that the job will know the next assigned partition by.
     next_number: u32,
@@ -143,7 +139,6 @@ impl KafkaReader {
             stop: context.stop,
             health: context.health,
             metrics: context.metrics,
-            gate: Gate::new(context.attempts),
             partitions: Vec::new(),
             next_number: 0,
             last: 0,
@@ -270,8 +265,6 @@ impl KafkaReader {
 
     /// Leaves the group, so that others have our partitions at once (a member with a name of its own is waited for).
     fn close(mut self) {
-        self.gate.end_all();
-        self.gate.finish(Instant::now() + LAST_NOTE);
         self.answer_the_group();
         self.committer.end();
     }

@@ -5,7 +5,6 @@
 //! (`health`). Where the job has no room, parcels wait here, and no more is asked for.
 
 mod acks;
-mod guarded;
 mod health;
 mod intake;
 
@@ -39,7 +38,6 @@ use super::watch::{Look, watch};
 use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
-use crate::source::guard::Gate;
 use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext, SourceHealth};
 
 /// Most answers taken in one turn.
@@ -79,7 +77,6 @@ pub struct Reader {
     waiting: (usize, usize),
     health: Health,
     losses: Losses,
-    gate: Gate,
     started: Instant,
     renewed: Duration,
 }
@@ -103,8 +100,6 @@ struct Work {
     flights: Flights,
     /// Since when nothing came.
     quiet_since: Duration,
-    /// Something was handed out while a partition was suspect, and the guard does not know yet that it is acknowledged.
-    is_alone: bool,
     /// The server was asked for messages since the last look.
     is_asked: bool,
     /// What the server waits for and is not here, as the last look found.
@@ -143,7 +138,6 @@ impl Reader {
                 run: Run::default(),
                 flights: Flights::default(),
                 quiet_since: Duration::ZERO,
-                is_alone: false,
                 is_asked: false,
                 missing: Missing::default(),
             };
@@ -169,7 +163,6 @@ impl Reader {
             waiting: (0, 0),
             health: Health::default(),
             losses: Losses::default(),
-            gate: Gate::new(ends.attempts),
             started: Instant::now(),
             renewed: Duration::ZERO,
         })
@@ -184,7 +177,6 @@ impl Reader {
         let watching = tokio::spawn(watching);
         let ended = self.turns(&mut looked).await;
         watching.abort();
-        self.close().await;
         ended
     }
 
@@ -240,6 +232,25 @@ impl Reader {
         self.ask();
         self.acknowledge().await?;
         self.renew().await
+    }
+
+    /// Begins the partitions.
+    fn begin(&mut self, found: &Found) {
+        let (stream, created) = (&self.settings.stream, found.stream.created);
+        for (partition, work) in &mut self.partitions {
+            let known = found.consumer(&self.settings, *partition);
+            work.partition
+                .begins_after(known.map_or(0, |info| info.delivered.consumer_sequence));
+        }
+        for partition in self.partitions.keys() {
+            self.tell(PartitionEvent::Begins {
+                partition: *partition,
+                // A stream that is made anew is another one.
+                name: format!("{stream} partition {partition} of {created}"),
+                offset: 0,
+                length: None,
+            });
+        }
     }
 
     /// Tells the job something of a partition.

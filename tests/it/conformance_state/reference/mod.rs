@@ -16,7 +16,7 @@ use hookflow::state::kernel::{Deltas, RowState};
 use hookflow::state::view::{DeadLetterView, Export};
 use hookflow::state::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, RowId,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId,
     StateEvent, StateStore,
 };
 
@@ -39,7 +39,6 @@ pub struct ReferenceStore {
     outbox: Vec<(Completion, Option<Millis>)>,
     dead_letters: BTreeMap<RejectKey, DeadLetterView>,
     checkpoints: BTreeMap<(String, String), Checkpoint>,
-    attempts: BTreeMap<(String, String), PartitionAttempt>,
     /// The load that has not ended.
     load: Option<Load>,
     loads: i64,
@@ -229,26 +228,6 @@ impl StateStore for ReferenceStore {
             .filter(|partition| partition.job == job)
             .cloned()
             .collect())
-    }
-
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        let kept = self.attempts.iter().filter(|((of, _), _)| of == job);
-        Ok(kept.map(|(_, partition)| partition.clone()).collect())
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        let keyed = |partition: &PartitionAttempt| {
-            (
-                (job.to_owned(), partition.partition.clone()),
-                partition.clone(),
-            )
-        };
-        self.attempts.extend(partitions.iter().map(keyed));
-        Ok(())
     }
 
     fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
