@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
-use crate::generator::{Settings, SnapshotFormat, write_to};
+use crate::generator::{GeneratorConfig, SnapshotFormat, write_to};
 use crate::log::Filter;
 use crate::log::clickhouse;
 use crate::log::parquet::events as logged;
@@ -26,12 +26,12 @@ const PRUNED_AT_ONCE: u32 = 50_000;
 
 /// `generate`: writes the sample, answers what was written where.
 pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
-    let settings = Settings {
+    let settings = GeneratorConfig {
         seed: what.seed,
         deliveries: what.deliveries,
         users: what.users,
         array_events_max: what.array_events,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     let written =
         write_to(&what.out, settings, SnapshotFormat::Jsonl, |_| {}).map_err(|error| {

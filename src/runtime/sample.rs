@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::request::{Input, JobRequest, Snapshot};
 use crate::error::{Exit, Fatal};
-use crate::generator::{Settings, SnapshotFormat, is_complete, write_to};
+use crate::generator::{GeneratorConfig, SnapshotFormat, is_complete, write_to};
 
 /// Where the sample of a store lies.
 pub fn folder(store: &Path) -> PathBuf {
@@ -35,7 +35,12 @@ pub fn resolve(mut request: JobRequest) -> Result<JobRequest, Fatal> {
 
 fn make(folder: &Path) -> Result<(), Fatal> {
     tracing::info!(folder = %folder.display(), "making sample data, once");
-    let written = write_to(folder, Settings::default(), SnapshotFormat::Jsonl, |_| {});
+    let written = write_to(
+        folder,
+        GeneratorConfig::default(),
+        SnapshotFormat::Jsonl,
+        |_| {},
+    );
     written.map(drop).map_err(|error| {
         let message = format!(
             "sample data cannot be written to {}: {error}",
