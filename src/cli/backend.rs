@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
-use crate::generator::{Settings, SnapshotFormat, is_complete, write_to};
+use crate::generator::{GeneratorConfig, SnapshotFormat, is_complete, write_to};
 use crate::log::Filter;
 use crate::log::clickhouse;
 use crate::log::parquet::events as logged;
@@ -35,12 +35,12 @@ pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
         );
         return Err(Fatal::new(Exit::Input, message));
     }
-    let settings = Settings {
+    let settings = GeneratorConfig {
         seed: what.seed,
         deliveries: what.deliveries,
         users: what.users,
         array_events_max: what.array_events,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     let written =
         write_to(&what.out, settings, SnapshotFormat::Jsonl, |_| {}).map_err(|error| {

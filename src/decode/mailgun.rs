@@ -72,10 +72,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Free(recipient),
         Part::Id(item.timestamp.bytes()),
     ];
-    let key = match item.id.is_empty() {
-        false => own_key.as_slice(),
-        true if message_id.is_empty() && recipient.is_empty() => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.id.is_empty() {
+        own_key.as_slice()
+    } else if message_id.is_empty() && recipient.is_empty() {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,

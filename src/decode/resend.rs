@@ -58,11 +58,14 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.created_at.bytes()),
     ];
     let nameless = item.data.message_id.is_empty() && item.created_at.is_empty();
-    let key = match svix_id.or(&webhook_id).is_empty() {
-        _ if nameless && item.event.is_empty() => return Err(no_identity()),
-        false => own_key.as_slice(),
-        true if nameless => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let has_id = !svix_id.or(&webhook_id).is_empty();
+    if nameless && (!has_id || item.event.is_empty()) {
+        return Err(no_identity());
+    }
+    let key = if has_id {
+        own_key.as_slice()
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,

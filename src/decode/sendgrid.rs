@@ -44,10 +44,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.message_id.bytes()),
     ];
     let parts = [&item.email, &item.timestamp, &item.message_id];
-    let key = match item.event_id.is_empty() {
-        false => own_key.as_slice(),
-        true if parts.iter().all(|part| part.is_empty()) => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.event_id.is_empty() {
+        own_key.as_slice()
+    } else if parts.iter().all(|part| part.is_empty()) {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,

@@ -243,12 +243,14 @@ impl<'i> Facts<'i> {
             Concerned::Listed(list) => list.iter().map(Addressee::of).collect(),
             Concerned::Detailed(list, class) => {
                 let named = list.0.iter().filter(|one| !one.address.is_empty());
-                named
-                    .map(|one| Addressee {
-                        bounce: class.or_else(|| Some(one.bounce_class())),
-                        ..Addressee::of(&one.address)
-                    })
-                    .collect()
+                let mut all: Vec<_> = named.map(|one| one.addressee(*class)).collect();
+                if all.is_empty() {
+                    all.push(Addressee {
+                        bounce: class.or(Some(BounceClass::Undetermined)),
+                        ..Addressee::default()
+                    });
+                }
+                all
             }
         }
     }
@@ -264,9 +266,13 @@ impl<'i> Addressee<'i> {
 }
 
 impl SesRecipient<'_> {
-    /// The class by what the receiving server answered.
-    fn bounce_class(&self) -> BounceClass {
-        status::first_class([self.status.bytes(), self.diagnostic.bytes()])
+    /// Without a class of SES's, what the receiving server answered decides.
+    fn addressee(&self, class: Option<BounceClass>) -> Addressee<'_> {
+        let answered = || status::first_class([self.status.bytes(), self.diagnostic.bytes()]);
+        Addressee {
+            bounce: Some(class.unwrap_or_else(answered)),
+            ..Addressee::of(&self.address)
+        }
     }
 }
 

@@ -77,10 +77,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.timestamp.bytes()),
     ];
     let nameless = item.message_id.or(&item.transmission_id).is_empty() && recipient.is_empty();
-    let key = match item.event_id.is_empty() {
-        false => own_key.as_slice(),
-        true if nameless => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.event_id.is_empty() {
+        own_key.as_slice()
+    } else if nameless {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::request::{Input, JobRequest, Rate, Sample};
 use crate::error::{Exit, Fatal};
-use crate::generator::{Settings, Supply};
+use crate::generator::{GeneratorConfig, Supply};
 use crate::source::connector::{Connector, Source, SourceError};
 use crate::source::context::SourceContext;
 use crate::source::file::connector::FileConnector;
@@ -63,11 +63,11 @@ fn generator(sample: &Sample) -> GeneratorConnector {
         (Some(_), Some(_)) => Supply::Meanwhile,
     };
     GeneratorConnector {
-        settings: Settings {
+        settings: GeneratorConfig {
             seed: sample.seed,
             deliveries: sample.deliveries.unwrap_or(WORLD),
             users: sample.users,
-            ..Settings::default()
+            ..GeneratorConfig::default()
         },
         supply,
         pace,

@@ -11,7 +11,7 @@ use crate::enrich::arrangement::Feeder;
 use crate::enrich::snapshot::{self, BadRow, GivenRow, RowChunk, SnapshotOptions};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
-use crate::generator::{SnapshotRow, Tables};
+use crate::generator::{SenderTables, SnapshotRow};
 use crate::sink::writer::StateHandle;
 use crate::state::{
     BatchRow, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping, MappingCursor, RecipientRow,
@@ -180,7 +180,7 @@ impl Loader {
     }
 
     /// Loads what a generator knows.
-    pub fn generated(&self, kind: LoadKind, tables: &Tables) -> Result<Report, Fatal> {
+    pub fn generated(&self, kind: LoadKind, tables: &SenderTables) -> Result<Report, Fatal> {
         let load = self.begin(kind)?;
         let mut report = Report::default();
         for chunk in tables.recipients.chunks(CHUNK_ROWS) {

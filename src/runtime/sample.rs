@@ -6,7 +6,7 @@ use super::request::{Input, JobRequest, Sinks, Snapshot};
 use super::store::store_contents;
 use crate::error::{Exit, Fatal};
 use crate::failpoint;
-use crate::generator::{Settings, SnapshotFormat, is_complete, write_to};
+use crate::generator::{GeneratorConfig, SnapshotFormat, is_complete, write_to};
 
 /// Where the sample of a store lies.
 pub fn folder(store: &Path) -> PathBuf {
@@ -64,7 +64,7 @@ pub fn resolve(mut request: JobRequest) -> Result<JobRequest, Fatal> {
 
 fn make(folder: &Path) -> Result<(), Fatal> {
     tracing::info!(folder = %folder.display(), "making sample data, once");
-    let written = write_to(folder, Settings::default(), SnapshotFormat::Jsonl, |_| {});
+    let written = write_to(folder, GeneratorConfig::default(), SnapshotFormat::Jsonl, |_| {});
     written
         .map(drop)
         .map_err(|error| unwritable(folder, &error))

@@ -13,7 +13,7 @@ use super::outgoing::{OutgoingMessage, Published};
 use super::pace::Pace;
 use super::replay::ReplayRange;
 use crate::error::{Exit, Fatal};
-use crate::generator::Tables;
+use crate::generator::SenderTables;
 
 /// A source as the configuration describes it. Nothing is connected before a verb is called; every verb blocks.
 pub trait Connector: Send + Sync {
@@ -86,7 +86,7 @@ pub trait Source: Send {
     }
 
     /// Recipients and batches that the source itself knows; they are loaded before the first record is read.
-    fn tables(&self) -> Option<&Tables> {
+    fn tables(&self) -> Option<&SenderTables> {
         None
     }
 

@@ -18,7 +18,9 @@ use super::pace::Pace;
 use super::{PartitionEvent, Record, RecordSender, Records, Stopped};
 use crate::error::{Exit, Fatal};
 use crate::event::{Delivery, Millis, Origin};
-use crate::generator::{Ahead, Piece, Prepared, Settings, Supply, Tables};
+use crate::generator::{
+    GeneratorConfig, GeneratorOutput, GeneratorStream, PreparedRecord, SenderTables, Supply,
+};
 
 /// Most deliveries of one run of records.
 const RUN: usize = 256;
@@ -31,7 +33,7 @@ const STOP_CHECK: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub struct GeneratorConnector {
     /// What is generated.
-    pub settings: Settings,
+    pub settings: GeneratorConfig,
     /// How far ahead of need deliveries are rendered, and whether they end.
     pub supply: Supply,
     /// How many deliveries a second.
@@ -60,7 +62,7 @@ impl Connector for GeneratorConnector {
 
 /// A generator that runs.
 pub struct GeneratorSource {
-    ahead: Ahead,
+    ahead: GeneratorStream,
     pace: Pace,
 }
 
@@ -68,7 +70,7 @@ pub struct GeneratorSource {
 #[derive(Debug)]
 pub struct NewRows {
     /// The rows.
-    pub tables: Tables,
+    pub tables: SenderTables,
     /// To be dropped when they are known: the source waits for that before deliveries that need them.
     pub known: Sender<()>,
 }
@@ -77,7 +79,7 @@ impl GeneratorSource {
     /// Plans the (first) world, and begins to render it.
     pub fn prepare(what: &GeneratorConnector) -> std::io::Result<Self> {
         Ok(Self {
-            ahead: Ahead::start(what.settings.clone(), what.supply)?,
+            ahead: GeneratorStream::start(what.settings.clone(), what.supply)?,
             pace: what.pace,
         })
     }
@@ -99,9 +101,11 @@ impl GeneratorSource {
         let mut unknown = Vec::new();
         while let Some(piece) = next_piece(&self.ahead.pieces, &context)? {
             match piece {
-                Piece::Deliveries(prepared) => open_loop.hand_out(prepared, &mut context)?,
-                Piece::Tables(tables) => send_rows(&context, tables, &mut unknown),
-                Piece::Border => await_all(&context, &mut unknown)?,
+                GeneratorOutput::Deliveries(prepared) => {
+                    open_loop.hand_out(prepared, &mut context)?
+                }
+                GeneratorOutput::Tables(tables) => send_rows(&context, tables, &mut unknown),
+                GeneratorOutput::WorldStart => await_all(&context, &mut unknown)?,
             }
         }
         context.records.tell(PartitionEvent::Ended {
@@ -119,7 +123,7 @@ impl Source for GeneratorSource {
         Ok(())
     }
 
-    fn tables(&self) -> Option<&Tables> {
+    fn tables(&self) -> Option<&SenderTables> {
         Some(&self.ahead.tables)
     }
 
@@ -129,7 +133,10 @@ impl Source for GeneratorSource {
 }
 
 /// The next piece; none at the end.
-fn next_piece(pieces: &Receiver<Piece>, context: &SourceContext) -> Result<Option<Piece>, Stopped> {
+fn next_piece(
+    pieces: &Receiver<GeneratorOutput>,
+    context: &SourceContext,
+) -> Result<Option<GeneratorOutput>, Stopped> {
     loop {
         check_stop(context)?;
         match pieces.recv_timeout(STOP_CHECK) {
@@ -149,7 +156,7 @@ fn check_stop(context: &SourceContext) -> Result<(), Stopped> {
 }
 
 /// Sends rows; `unknown` remembers those that deliveries will have to wait for. A loader that is gone needs no rows.
-fn send_rows(context: &SourceContext, tables: Tables, unknown: &mut Vec<Receiver<()>>) {
+fn send_rows(context: &SourceContext, tables: SenderTables, unknown: &mut Vec<Receiver<()>>) {
     let Some(rows) = &context.new_rows else {
         return;
     };
@@ -189,7 +196,7 @@ impl OpenLoop {
 
     fn hand_out(
         &mut self,
-        prepared: Vec<Prepared>,
+        prepared: Vec<PreparedRecord>,
         context: &mut SourceContext,
     ) -> Result<(), Stopped> {
         let mut left = prepared.into_iter();
@@ -217,7 +224,7 @@ impl OpenLoop {
         }
     }
 
-    fn record(&mut self, one: Prepared) -> Record {
+    fn record(&mut self, one: PreparedRecord) -> Record {
         let offset = self.next;
         self.next += 1;
         let origin = Origin {
@@ -231,8 +238,8 @@ impl OpenLoop {
                 .saturating_add_unsigned(after.as_millis() as u64),
         );
         match one {
-            Prepared::Line(line) => Record::Line(origin, line),
-            Prepared::Delivery(delivery) => Record::Ready(Arc::new(Delivery {
+            PreparedRecord::Line(line) => Record::Line(origin, line),
+            PreparedRecord::Delivery(delivery) => Record::Ready(Arc::new(Delivery {
                 origin,
                 received_at,
                 ..delivery

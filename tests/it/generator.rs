@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hookflow::generator::{
-    Generator, Item, Settings, SnapshotFormat, Supply, is_complete, write_to,
+    Generator, GeneratorConfig, Item, SnapshotFormat, Supply, is_complete, write_to,
 };
 use hookflow::metrics::Metrics;
 use hookflow::source::generator::{GeneratorConnector, GeneratorSource};
@@ -18,15 +18,15 @@ use hookflow::source::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-fn small(seed: u64) -> Settings {
-    Settings {
+fn small(seed: u64) -> GeneratorConfig {
+    GeneratorConfig {
         seed,
         deliveries: 20_000,
         malformed_bodies: 0.005,
         malformed_lines: 0.003,
         control_messages: 0.003,
         bad_elements: 0.02,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     }
 }
 
@@ -49,7 +49,7 @@ fn values(path: &Path) -> Vec<Value> {
         .collect()
 }
 
-fn written(settings: Settings) -> Folder {
+fn written(settings: GeneratorConfig) -> Folder {
     let dir = tempfile::tempdir().unwrap();
     write_to(dir.path(), settings, SnapshotFormat::Jsonl, |_| ()).unwrap();
     Folder {
@@ -97,9 +97,9 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_eq!(first.hash(), written(small(7)).hash());
     assert_ne!(first.hash(), written(small(8)).hash());
     assert!(is_complete(first.dir.path()));
-    let tiny = Settings {
+    let tiny = GeneratorConfig {
         deliveries: 500,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     assert_eq!(
         &written(tiny).hash()[..16],
@@ -277,9 +277,9 @@ fn snapshots_hold(folder: &Folder, rows: &HashMap<(&str, &str, &str), bool>) {
 
 #[test]
 fn shares_are_what_was_asked_for() {
-    let folder = written(Settings {
+    let folder = written(GeneratorConfig {
         deliveries: 60_000,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     });
     let shipments: u64 = 60_000;
     let mut bodies: HashMap<&str, u64> = HashMap::new();
@@ -364,7 +364,11 @@ fn most_recipients_finish_and_a_few_do_not() {
 }
 
 /// A generator without an end of its deliveries' world only if `supply` says so.
-fn connector(settings: &Settings, supply: Supply, per_second: Option<u64>) -> GeneratorConnector {
+fn connector(
+    settings: &GeneratorConfig,
+    supply: Supply,
+    per_second: Option<u64>,
+) -> GeneratorConnector {
     GeneratorConnector {
         settings: settings.clone(),
         supply,
@@ -381,9 +385,9 @@ fn context() -> (SourceContext, RecordReceivers) {
 
 #[test]
 fn a_paced_source_bears_due_times_and_stops_when_told() {
-    let settings = Settings {
+    let settings = GeneratorConfig {
         deliveries: 1_000,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     let paced = connector(&settings, Supply::Meanwhile, Some(5_000));
     let source = GeneratorSource::prepare(&paced).unwrap();
@@ -436,10 +440,10 @@ fn a_paced_source_bears_due_times_and_stops_when_told() {
 
 #[test]
 fn a_world_that_follows_begins_when_its_recipients_are_known_and_not_before() {
-    let settings = Settings {
+    let settings = GeneratorConfig {
         deliveries: 1_500,
         users: 20,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     let first = connector(&settings, Supply::Meanwhile, None);
     let first = GeneratorSource::prepare(&first).unwrap();

@@ -179,7 +179,7 @@ impl Job {
     /// workers.
     fn load(
         &mut self,
-        generated: Option<&crate::generator::Tables>,
+        generated: Option<&crate::generator::SenderTables>,
         feeder: &mut Feeder,
         fed: &mut Fed,
     ) -> Result<Tables, Fatal> {

@@ -246,9 +246,10 @@ fn delivery() -> impl Strategy<Value = Delivery> {
                     user: User::new(user),
                     method: method.into(),
                     url: url.into(),
-                    headers: match pairs.is_empty() {
-                        true => Headers::default(),
-                        false => Headers::from_pairs(pairs),
+                    headers: if pairs.is_empty() {
+                        Headers::default()
+                    } else {
+                        Headers::from_pairs(pairs)
                     },
                     body: body.into(),
                     received_at: Millis(at),

@@ -1,10 +1,10 @@
 //! What a generated world is made of.
 
-/// The settings of a world. The same settings give the same bytes on every machine.
+/// The config of a world. The same config give the same bytes on every machine.
 ///
 /// Shares are between 0 and 1. The defaults are those of the sample in the README.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct GeneratorConfig {
     /// Chooses one world out of many.
     pub seed: u64,
     /// At least so many deliveries, copies included (whole batches are made, so a few more).
@@ -92,7 +92,7 @@ pub struct Rates {
     pub other: f64,
 }
 
-impl Default for Settings {
+impl Default for GeneratorConfig {
     fn default() -> Self {
         Self {
             seed: 42,

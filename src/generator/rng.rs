@@ -1,12 +1,12 @@
-//! Seeded chance, in whole numbers only, so that every machine rolls the same.
+//! Seeded random numbers, in integers only, so that every machine draws the same.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// A stream of random numbers.
-pub struct Dice(ChaCha8Rng);
+pub struct GeneratorRng(ChaCha8Rng);
 
-impl Dice {
+impl GeneratorRng {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))

@@ -1,7 +1,7 @@
-//! Rendering ahead of need: a thread plans worlds and renders their deliveries, as far ahead as its channel lets it.
+//! A stream of rendered deliveries: a thread plans worlds and renders ahead of need, as far as its channel lets it.
 //!
-//! Contract: pieces come in the order in which they are to be handed out. [`Piece::Tables`] come well before the deliveries
-//! that concern them, and [`Piece::Border`] stands right before the first of those. Memory: what waits in the channel (about
+//! Contract: pieces come in the order in which they are to be handed out. [`GeneratorOutput::Tables`] come well before the deliveries
+//! that concern them, and [`GeneratorOutput::WorldStart`] stands right before the first of those. Memory: what waits in the channel (about
 //! 1.5 KiB a delivery), one world that is rendered and, without an end, the next one.
 
 use std::io;
@@ -13,12 +13,12 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, SendError, Sender, TrySendError};
 
 use super::build::build;
+use super::config::GeneratorConfig;
 use super::late_place;
-use super::render::{self, Request};
-use super::rows::Tables;
-use super::settings::Settings;
+use super::render::{self, RenderedRequest};
+use super::rows::SenderTables;
 use super::text::mix;
-use super::world::{Known, World};
+use super::world::{KnownSince, World};
 use crate::event::Delivery;
 
 /// How the deliveries of a generator come to be.
@@ -46,53 +46,53 @@ impl Supply {
 /// Deliveries of one piece.
 const CHUNK: usize = 1_000;
 
-/// What is handed out, rendered but for its time.
-pub enum Prepared {
+/// A rendered record; whoever hands it out sets its time of receipt.
+pub enum PreparedRecord {
     /// A delivery.
     Delivery(Delivery),
     /// A line that is no delivery.
     Line(Bytes),
 }
 
-/// What comes next.
-pub enum Piece {
+/// What the stream gives next.
+pub enum GeneratorOutput {
     /// Deliveries.
-    Deliveries(Vec<Prepared>),
+    Deliveries(Vec<PreparedRecord>),
     /// Rows that become known now.
-    Tables(Tables),
-    /// From here on the deliveries are those of the world whose tables were last told in whole.
-    Border,
+    Tables(SenderTables),
+    /// The deliveries that follow are those of the world whose tables were sent last as a whole.
+    WorldStart,
 }
 
-/// The taking end.
-pub struct Ahead {
+/// The receiving end.
+pub struct GeneratorStream {
     /// The pieces, until the end of the last world.
-    pub pieces: Receiver<Piece>,
+    pub pieces: Receiver<GeneratorOutput>,
     /// Processor time that planning and rendering used, in nanoseconds.
     pub spent: Arc<AtomicU64>,
     /// How many deliveries there are, if they end.
     pub deliveries: Option<usize>,
     /// The first world's tables as they are before its first delivery.
-    pub tables: Tables,
+    pub tables: SenderTables,
 }
 
-impl Ahead {
+impl GeneratorStream {
     /// Plans the first world and starts the thread; with [`Supply::Beforehand`], waits until enough is rendered.
-    pub fn start(settings: Settings, supply: Supply) -> io::Result<Self> {
-        let world = build(settings);
+    pub fn start(config: GeneratorConfig, supply: Supply) -> io::Result<Self> {
+        let world = build(config);
         let (sender, pieces) = crossbeam_channel::bounded(supply.chunks_max());
         let (full, filling) = crossbeam_channel::bounded(0);
         let ahead = Self {
             pieces,
             spent: Arc::default(),
             deliveries: (supply != Supply::Endless).then_some(world.order.len()),
-            tables: Tables::whole(&world),
+            tables: SenderTables::whole(&world),
         };
         let renderer = Renderer {
             pieces: sender,
             full: Some(full),
             spent: Arc::clone(&ahead.spent),
-            request: Request::default(),
+            request: RenderedRequest::default(),
         };
         std::thread::Builder::new()
             .name("generator".into())
@@ -106,19 +106,19 @@ impl Ahead {
 }
 
 struct Renderer {
-    pieces: Sender<Piece>,
+    pieces: Sender<GeneratorOutput>,
     /// Dropped when the channel is full for the first time.
     full: Option<Sender<()>>,
     spent: Arc<AtomicU64>,
-    request: Request,
+    request: RenderedRequest,
 }
 
-/// Whoever took the pieces is gone.
-struct Gone;
+/// The receiver has ended.
+struct ReceiverGone;
 
-impl<T> From<SendError<T>> for Gone {
+impl<T> From<SendError<T>> for ReceiverGone {
     fn from(_: SendError<T>) -> Self {
-        Gone
+        ReceiverGone
     }
 }
 
@@ -133,35 +133,43 @@ impl Renderer {
         }
     }
 
-    fn for_ever(&mut self, mut world: World) -> Result<(), Gone> {
+    fn for_ever(&mut self, mut world: World) -> Result<(), ReceiverGone> {
         for number in 1.. {
             let next = build(following(&world, number));
             self.world(&world, Some(&next))?;
-            self.hand_over(Piece::Border)?;
+            self.hand_over(GeneratorOutput::WorldStart)?;
             world = next;
         }
         Ok(())
     }
 
     /// All of one world: its second snapshot when three fifths are out, and the next world's tables at half.
-    fn world(&mut self, world: &World, next: Option<&World>) -> Result<(), Gone> {
+    fn world(&mut self, world: &World, next: Option<&World>) -> Result<(), ReceiverGone> {
         let (half, late) = (world.order.len() / 2, late_place(world.order.len()));
         for (start, copies) in (0..).step_by(CHUNK).zip(world.order.chunks(CHUNK)) {
             let chunk = start..start + copies.len();
             if let Some(next) = next.filter(|_| chunk.contains(&half)) {
-                self.hand_over(Piece::Tables(Tables::whole(next)))?;
+                self.hand_over(GeneratorOutput::Tables(SenderTables::whole(next)))?;
             }
             let (before, after) = copies.split_at(late.saturating_sub(start).min(copies.len()));
             self.deliveries(world, start, before)?;
             if chunk.contains(&late) {
-                self.hand_over(Piece::Tables(Tables::part(world, Known::Late)))?;
+                self.hand_over(GeneratorOutput::Tables(SenderTables::part(
+                    world,
+                    KnownSince::Late,
+                )))?;
             }
             self.deliveries(world, start + before.len(), after)?;
         }
         Ok(())
     }
 
-    fn deliveries(&mut self, world: &World, start: usize, copies: &[u32]) -> Result<(), Gone> {
+    fn deliveries(
+        &mut self,
+        world: &World,
+        start: usize,
+        copies: &[u32],
+    ) -> Result<(), ReceiverGone> {
         if copies.is_empty() {
             return Ok(());
         }
@@ -169,14 +177,14 @@ impl Renderer {
             .zip(copies)
             .map(|(place, copy)| prepare(world, *copy, place, &mut self.request))
             .collect();
-        self.hand_over(Piece::Deliveries(prepared))
+        self.hand_over(GeneratorOutput::Deliveries(prepared))
     }
 
-    fn hand_over(&mut self, piece: Piece) -> Result<(), Gone> {
+    fn hand_over(&mut self, piece: GeneratorOutput) -> Result<(), ReceiverGone> {
         self.spent.store(processor_time(), Ordering::Relaxed);
         match self.pieces.try_send(piece) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Disconnected(_)) => Err(Gone),
+            Err(TrySendError::Disconnected(_)) => Err(ReceiverGone),
             Err(TrySendError::Full(piece)) => {
                 self.full = None;
                 Ok(self.pieces.send(piece)?)
@@ -185,33 +193,33 @@ impl Renderer {
     }
 }
 
-fn prepare(world: &World, copy: u32, place: u64, request: &mut Request) -> Prepared {
+fn prepare(world: &World, copy: u32, place: u64, request: &mut RenderedRequest) -> PreparedRecord {
     if let Some(delivery) = render::delivery(world, copy, place, request) {
-        return Prepared::Delivery(delivery);
+        return PreparedRecord::Delivery(delivery);
     }
     let mut line = Vec::new();
     render::line(world, copy, request, &mut line);
     line.pop();
-    Prepared::Line(line.into())
+    PreparedRecord::Line(line.into())
 }
 
 /// How many worlds follow each other in time before the clock is set back to the first one's.
 const WORLDS_IN_TIME: u64 = 20_000;
 
-/// The settings of the world after this one: other messages, other batches, the same people, and a later time.
-fn following(world: &World, number: u64) -> Settings {
-    let settings = &world.settings;
+/// The config of the world after this one: other messages, other batches, the same people, and a later time.
+fn following(world: &World, number: u64) -> GeneratorConfig {
+    let config = &world.config;
     let later = match number % WORLDS_IN_TIME {
-        0 => -settings.span_ms * (WORLDS_IN_TIME as i64 - 1),
-        _ => settings.span_ms,
+        0 => -config.span_ms * (WORLDS_IN_TIME as i64 - 1),
+        _ => config.span_ms,
     };
-    Settings {
-        seed: mix(settings.seed, number | 1 << 43),
-        start_ms: settings.start_ms + later,
-        batches_before: settings
+    GeneratorConfig {
+        seed: mix(config.seed, number | 1 << 43),
+        start_ms: config.start_ms + later,
+        batches_before: config
             .batches_before
             .wrapping_add(world.batches.len() as u32),
-        ..settings.clone()
+        ..config.clone()
     }
 }
 
@@ -228,19 +236,19 @@ mod tests {
 
     use super::*;
 
-    fn small(supply: Supply) -> Ahead {
-        let settings = Settings {
+    fn small(supply: Supply) -> GeneratorStream {
+        let config = GeneratorConfig {
             deliveries: 2_500,
             users: 20,
-            ..Settings::default()
+            ..GeneratorConfig::default()
         };
-        Ahead::start(settings, supply).unwrap()
+        GeneratorStream::start(config, supply).unwrap()
     }
 
-    fn bodies(prepared: &[Prepared]) -> impl Iterator<Item = &Bytes> {
+    fn bodies(prepared: &[PreparedRecord]) -> impl Iterator<Item = &Bytes> {
         prepared.iter().filter_map(|one| match one {
-            Prepared::Delivery(delivery) => Some(&delivery.body),
-            Prepared::Line(_) => None,
+            PreparedRecord::Delivery(delivery) => Some(&delivery.body),
+            PreparedRecord::Line(_) => None,
         })
     }
 
@@ -252,14 +260,14 @@ mod tests {
                 .pieces
                 .iter()
                 .filter_map(|piece| match piece {
-                    Piece::Deliveries(prepared) => {
+                    GeneratorOutput::Deliveries(prepared) => {
                         Some(bodies(&prepared).cloned().collect::<Vec<_>>())
                     }
-                    Piece::Tables(tables) => {
+                    GeneratorOutput::Tables(tables) => {
                         assert!(!tables.is_whole && !tables.recipients.is_empty());
                         None
                     }
-                    Piece::Border => None,
+                    GeneratorOutput::WorldStart => None,
                 })
                 .flatten()
                 .collect();
@@ -278,19 +286,19 @@ mod tests {
         let mut batches: HashSet<String> = ids(&ahead.tables);
         for piece in &ahead.pieces {
             match piece {
-                Piece::Tables(tables) if tables.is_whole => {
+                GeneratorOutput::Tables(tables) if tables.is_whole => {
                     announced += 1;
                     let new = ids(&tables);
                     assert!(batches.is_disjoint(&new), "a batch belongs to one world");
                     batches.extend(new);
                 }
-                Piece::Tables(_) => {}
-                Piece::Border => {
+                GeneratorOutput::Tables(_) => {}
+                GeneratorOutput::WorldStart => {
                     borders += 1;
                     assert_eq!(announced, borders, "told before it begins");
                     seen.push(HashSet::new());
                 }
-                Piece::Deliveries(prepared) => {
+                GeneratorOutput::Deliveries(prepared) => {
                     let world = seen.last_mut().unwrap();
                     let long = bodies(&prepared).filter(|body| body.len() > 100);
                     world.extend(long.map(|body| body.to_vec()));
@@ -305,7 +313,7 @@ mod tests {
         assert_eq!(sum, all.len(), "no body comes in two worlds");
     }
 
-    fn ids(tables: &Tables) -> HashSet<String> {
+    fn ids(tables: &SenderTables) -> HashSet<String> {
         let rows = tables.recipients.iter().map(|row| row.batch_id.clone());
         rows.filter(|id| !id.is_empty()).collect()
     }
