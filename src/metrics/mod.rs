@@ -122,16 +122,6 @@ impl Metrics {
         lock(&self.steps[step as usize]).add_duration(time, times);
     }
 
-    /// A number that changes with everything that gets on: what the watchdog looks at. An attempt that failed is no such thing.
-    /// Cheap, takes no lock.
-    pub fn movement(&self) -> u64 {
-        const ON: [SinkCounter; 2] = [SinkCounter::Batches, SinkCounter::Rows];
-        let sinks = self.sinks.iter();
-        let sinks = sinks.flat_map(|sink| ON.iter().map(|what| &sink[*what as usize]));
-        let cells = self.counters.iter().chain(&self.reasons).chain(sinks);
-        cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
-    }
-
     /// A copy of it all.
     pub fn snapshot(&self) -> Snapshot {
         let load = |cell: &AtomicU64| cell.load(Relaxed);
@@ -255,17 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn failed_attempts_are_no_movement() {
+    fn totals_of_a_sink_replace_what_was_counted_before() {
         let metrics = Metrics::new([]);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 3);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 5);
         metrics.sink_total(Sink::Log, SinkCounter::BreakerOpened, 1);
-        assert_eq!(metrics.movement(), 0);
         let told = metrics.snapshot();
         assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
         assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
-        metrics.sink(Sink::State, SinkCounter::Batches, 1);
-        assert_eq!(metrics.movement(), 1);
     }
 
     #[test]
@@ -290,6 +277,5 @@ mod tests {
         assert_eq!(snapshot.sink(Sink::Log, SinkCounter::Rows), 10);
         assert_eq!(snapshot.sink(Sink::State, SinkCounter::Rows), 0);
         assert_eq!(snapshot.step(Step::LogWrite).count(), 1);
-        assert_eq!(metrics.movement(), 2 + 3 + 4 + 1 + 10);
     }
 }

@@ -47,7 +47,7 @@ impl Completions {
             .spawn(move || run(&parts, &stopped))
             .map_err(|error| {
                 let words = format!("no thread for completions: {error}");
-                Fatal::new(Exit::Watchdog, words)
+                Fatal::new(Exit::Internal, words)
             })?;
         Ok(Self { stop, thread })
     }

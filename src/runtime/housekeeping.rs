@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::loader::{Fed, Loader};
+use super::signals::Stop;
 use super::sweeper::Sweeper;
 use crate::config::Sweep;
 use crate::enrich::arrangement::Feeder;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub new_rows: Receiver<NewRows>,
     /// How long to wait between passes.
     pub waits: Sweep,
+    /// Whether the job was asked to stop: then calls to the stores are given up, which is no error.
+    pub stop: Stop,
 }
 
 /// How often parked events are counted, whether or not there was a sweep.
@@ -49,10 +52,17 @@ impl Housekeeping {
         let (stop, stopped) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("housekeeping".into())
-            .spawn(move || run(parts, &stopped))
+            .spawn(move || {
+                let stop = parts.stop.clone();
+                let result = run(parts, &stopped);
+                result.or_else(|fatal| {
+                    let interrupted = stop.is_raised() && fatal.exit == Exit::Unfinished;
+                    if interrupted { Ok(()) } else { Err(fatal) }
+                })
+            })
             .map_err(|error| {
                 Fatal::new(
-                    Exit::Watchdog,
+                    Exit::Internal,
                     format!("no thread for housekeeping: {error}"),
                 )
             })?;

@@ -158,7 +158,7 @@ impl Source {
         };
         let source = GeneratorSource::prepare(settings, supply).map_err(|error| {
             Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("no thread for the generator: {error}"),
             )
         })?;
@@ -237,7 +237,7 @@ impl Source {
         match thread {
             Ok(_) => Ok(Reading { ended }),
             Err(error) => Err(Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("no thread for the source: {error}"),
             )),
         }

@@ -41,6 +41,8 @@ pub struct Report {
     pub read: u64,
     /// Rows that were left out because they were sent too long ago.
     pub old: u64,
+    /// New rows whose time cursor is well after the database's clock.
+    pub ahead: u64,
     /// What the end of the load changed.
     pub summary: LoadSummary,
 }
@@ -59,6 +61,10 @@ impl Report {
     /// Sentences for the summary; none if all went well.
     pub fn notes(&self) -> Vec<String> {
         let said = [
+            (
+                self.ahead,
+                "rows have a cursor after the clock of their database; they are loaded, and polling goes on from that clock",
+            ),
             (
                 self.bad,
                 "snapshot rows could not be read and were left out",

@@ -75,6 +75,12 @@ impl Looks {
                 "recipients were loaded from their table"
             );
         }
+        if report.ahead > 0 {
+            tracing::warn!(
+                rows = report.ahead,
+                "rows have a cursor after the clock of their database; they are loaded, and polling goes on from that clock"
+            );
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failures >= self.trouble_after {
             tracing::info!("the table of recipients can be read again");
@@ -142,7 +148,7 @@ impl Polls {
             });
         let thread = thread.map_err(|error| {
             let message = format!("no thread for recipients: {error}");
-            Fatal::new(Exit::Watchdog, message)
+            Fatal::new(Exit::Internal, message)
         })?;
         Ok(Self {
             stop,

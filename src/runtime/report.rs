@@ -1,11 +1,9 @@
 //! What a job says of itself at its end.
 
-use std::time::Duration;
-
 use super::request::{Input, JobRequest, Sinks};
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
-use crate::error::{Exit, Fatal};
+use crate::error::Fatal;
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
 use crate::settle::Partitions;
 use crate::state::view::{BatchView, Export, diff};
@@ -55,14 +53,9 @@ pub fn part(request: &JobRequest, job: &str) -> String {
     }
 }
 
-/// The drain took too long.
-pub fn not_drained(deadline: Duration) -> Fatal {
-    let message = format!(
-        "not everything could be settled within {} s (job.drain_deadline); nothing is lost, start the job again",
-        deadline.as_secs()
-    );
-    Fatal::new(Exit::Unfinished, message)
-}
+/// Said when a job was asked to stop before it read anything.
+pub const STOPPED_BEFORE_READING: &str =
+    "the job was asked to stop while it started: nothing was read, run it again";
 
 /// What happened to the partitions.
 pub fn partitions(summary: &mut Summary, partitions: &Partitions, stopped: bool) {

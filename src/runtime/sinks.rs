@@ -53,7 +53,7 @@ impl Writers {
     ) -> Result<Self, Fatal> {
         let trouble = Trouble::default();
         let refused = |error: std::io::Error| {
-            Fatal::new(Exit::Watchdog, format!("no writer thread: {error}"))
+            Fatal::new(Exit::Internal, format!("no writer thread: {error}"))
         };
         let spawn_error = |name| {
             let trouble = trouble.clone();
@@ -105,6 +105,12 @@ impl Writers {
             log: self.log.handle().clone(),
             pace: self.pace.clone(),
         }
+    }
+
+    /// Ends them without finishing what waits: at the end of the attempts that run.
+    pub fn stop(self) {
+        self.log.stop();
+        self.state.stop();
     }
 
     /// Finishes what waits and what is done at drain. The log goes first: its dead letters go to the state store.

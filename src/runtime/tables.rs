@@ -64,6 +64,7 @@ impl TableLoader {
             },
             sent_since: None,
             recent_max: RECENT_MAX,
+            clock: None,
         };
         let watched = |given: &Given| Watched::new(given.clone(), &plan.place, &horizon);
         let mut all = Self {
@@ -118,6 +119,10 @@ impl TableLoader {
 
     fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, Trouble> {
         self.tables.begin()?;
+        let clock = Some(self.tables.clock()?);
+        for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
+            watched.limit_to(clock);
+        }
         let kind = match self.complete && self.is_new() {
             true => LoadKind::Full,
             false => LoadKind::Increment,
@@ -129,13 +134,17 @@ impl TableLoader {
             report: Report::default(),
         };
         let tables = &mut *self.tables;
+        let batch_limits = Limits {
+            clock,
+            ..self.limits.clone()
+        };
         // Batches first: what they seal was sent before, so its recipients are in what is read after.
         let batches = match &self.batches {
             None => None,
             Some(batches) => Some(batches.read(
                 tables,
                 self.overlap,
-                &self.limits,
+                &batch_limits,
                 |rows, into: &mut Into<'_>| into.load()?.batches(rows),
                 &mut into,
                 told,
@@ -143,7 +152,7 @@ impl TableLoader {
         };
         let limits = Limits {
             sent_since: self.horizon.since(),
-            ..self.limits.clone()
+            ..batch_limits.clone()
         };
         let seen = self.recipients.read(
             tables,
@@ -220,6 +229,11 @@ impl Watched {
         }
     }
 
+    /// A cursor that was stored after the database's clock, by an earlier version, would end polling.
+    fn limit_to(&mut self, clock: Option<Cursor>) {
+        self.reached = self.reached.map(|at| clock.map_or(at, |clock| at.min(clock)));
+    }
+
     fn from(&self, overlap: Overlap) -> Option<Cursor> {
         self.reached.map(|reached| reached.less(overlap))
     }
@@ -255,6 +269,7 @@ impl Watched {
         let seen = chunks.into_seen();
         into.report.read += seen.rows;
         into.report.old += seen.old;
+        into.report.ahead += seen.ahead;
         Ok(seen)
     }
 

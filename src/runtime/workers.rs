@@ -19,7 +19,7 @@ use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::metrics::{Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
+use crate::metrics::{Counter, Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
 use crate::select::Range;
 use crate::settle::closed;
 use crate::source::bridge::Bridge;
@@ -91,7 +91,7 @@ pub fn start(shared: Shared) -> Result<Workers, Fatal> {
         worker: WorkerConfig::default(),
     };
     let refused =
-        |why: String| Fatal::new(Exit::Watchdog, format!("the workers do not start: {why}"));
+        |why: String| Fatal::new(Exit::Internal, format!("the workers do not start: {why}"));
     timely::execute(config, move |worker| run(worker, &shared)).map_err(refused)
 }
 
@@ -150,6 +150,7 @@ impl Settler<'_> {
         if let Some(closed) = closed(&mut ledger, frontier, self.shared.clock.elapsed()) {
             for (open, deliveries) in &closed.ages {
                 counts.took(Step::Settle, *open, *deliveries);
+                counts.count(Counter::Settled, *deliveries);
             }
             count_end_to_end(&closed.taken, &mut counts);
             if self.shared.settled.send(closed.positions).is_err() {

@@ -29,4 +29,5 @@ mod recipient_tables;
 mod rows;
 mod rules;
 mod skip;
+mod stop;
 mod support;

@@ -18,7 +18,14 @@ pub struct Limits {
     pub sent_since: Option<Millis>,
     /// How many rows are remembered as judged.
     pub recent_max: usize,
+    /// The database's clock at the start of the poll, as a time cursor: polling never goes on from a later one. A cursor that
+    /// is a number is not limited by it.
+    pub clock: Option<Cursor>,
 }
+
+/// A time cursor this far ahead of the database's clock is reported; less is skew between writers.
+const AHEAD_MIN_MICROS: i64 = 60_000_000;
+
 
 /// The chunks of the table that is open.
 pub struct Chunks<'a, T> {
@@ -43,10 +50,29 @@ pub struct Seen {
     pub new: u64,
     /// How many of these were too old.
     pub old: u64,
-    /// The greatest place.
+    /// How many new rows have a cursor well after the database's clock.
+    pub ahead: u64,
+    /// The greatest cursor, but never after the database's clock.
     pub reached: Option<Cursor>,
     /// The last rows that are to be judged.
     pub prints: VecDeque<(Cursor, Print)>,
+}
+
+impl Limits {
+    /// Up to where a row with that cursor moves the poll. The order of cursors puts all numbers before all times.
+    pub fn reached(&self, cursor: Option<Cursor>) -> Option<Cursor> {
+        match (cursor, self.clock) {
+            (Some(cursor), Some(clock)) => Some(cursor.min(clock)),
+            (cursor, _) => cursor,
+        }
+    }
+
+    fn is_ahead(&self, cursor: Option<Cursor>) -> bool {
+        let (Some(Cursor::Time(at)), Some(Cursor::Time(clock))) = (cursor, self.clock) else {
+            return false;
+        };
+        at.saturating_sub(clock) > AHEAD_MIN_MICROS
+    }
 }
 
 impl<'a, T: Row> Chunks<'a, T> {
@@ -113,7 +139,7 @@ impl<'a, T: Row> Chunks<'a, T> {
     /// A row that is new and not too old.
     fn read(&mut self, raw: RawRow) -> Option<Result<T, BadRow>> {
         self.seen.rows += 1;
-        self.seen.reached = self.seen.reached.max(raw.cursor);
+        self.seen.reached = self.seen.reached.max(self.limits.reached(raw.cursor));
         let print = Print::of(raw.cursor, &raw.fields);
         let judged = self.recent.holds(print);
         // Without a cursor all rows come each time, and those of one look replace those of the one before.
@@ -124,6 +150,7 @@ impl<'a, T: Row> Chunks<'a, T> {
             return None;
         }
         self.seen.new += 1;
+        self.seen.ahead += u64::from(self.limits.is_ahead(raw.cursor));
         let row = T::read(raw.fields, &self.limits.options);
         let old = |row: &T| {
             let since = self.limits.sent_since;

@@ -15,6 +15,10 @@ impl Tables for Rows {
         Ok(())
     }
 
+    fn clock(&mut self) -> Result<Cursor, Trouble> {
+        Ok(Cursor::Time(i64::MAX))
+    }
+
     fn open(&mut self, _look: &Look<'_>) -> Result<(), Trouble> {
         Ok(())
     }
@@ -62,6 +66,7 @@ fn limits(chunk_rows: usize) -> Limits {
         },
         sent_since: None,
         recent_max: 1_000,
+        clock: None,
     }
 }
 
@@ -149,4 +154,38 @@ fn a_row_that_changes_back_is_shown_again() {
         recent = Recent::new(1_000);
         recent.take(seen.prints, None);
     }
+}
+
+/// One row with that time as its cursor, read at the time 100 s by the database's clock.
+fn read_at(micros: i64) -> Seen {
+    let row = RawRow {
+        fields: fields(1, 1, None),
+        cursor: Some(Cursor::Time(micros)),
+    };
+    let limits = Limits {
+        clock: Some(Cursor::Time(100_000_000)),
+        ..limits(10)
+    };
+    read(Rows(VecDeque::from([row])), &Recent::new(10), &limits).1
+}
+
+#[test]
+fn a_cursor_after_the_clock_reaches_only_the_clock_and_is_reported() {
+    let future = read_at(4_070_908_800_000_000);
+    assert_eq!(future.reached, Some(Cursor::Time(100_000_000)));
+    assert_eq!((future.new, future.ahead), (1, 1));
+    let skewed = read_at(100_000_001);
+    assert_eq!((skewed.reached, skewed.ahead), (Some(Cursor::Time(100_000_000)), 0));
+    let past = read_at(99_000_000);
+    assert_eq!((past.reached, past.ahead), (Some(Cursor::Time(99_000_000)), 0));
+}
+
+#[test]
+fn a_number_cursor_is_not_limited_by_the_clock() {
+    let limits = Limits {
+        clock: Some(Cursor::Time(0)),
+        ..limits(10)
+    };
+    let number = Some(Cursor::Number(i64::MAX));
+    assert_eq!(limits.reached(number), number);
 }

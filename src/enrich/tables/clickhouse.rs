@@ -87,6 +87,19 @@ impl Tables for ClickHouseTables {
         Ok(())
     }
 
+    fn clock(&mut self) -> Result<Cursor, Trouble> {
+        let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
+        let sql = "SELECT toUnixTimestamp64Micro(now64(6))";
+        let asking = async {
+            let answer = self.client.query_raw(sql).fetch_one::<i64>().await;
+            answer.map_err(|error| wrong_or_failed(&error, "recipients.url"))
+        };
+        failpoint::run(Failpoint::SnapshotOpen, || {
+            Self::wait(&self.runtime, limit, asking)
+        })
+        .map(Cursor::Time)
+    }
+
     fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
         self.open = None;
         let limit = self.place.statement_timeout.max(DESCRIBE_MIN);

@@ -93,6 +93,9 @@ pub trait Tables: Send {
     /// Begins a look: what is opened from here to the end is seen at one moment, where the database can do that.
     fn begin(&mut self) -> Result<(), Trouble>;
 
+    /// The database's clock, in microseconds since 1970.
+    fn clock(&mut self) -> Result<Cursor, Trouble>;
+
     /// Opens one table of the look, in place of the one before.
     fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble>;
 
@@ -131,7 +134,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
         .build()
         .map_err(|error| {
             Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("no runtime for recipients: {error}"),
             )
         })

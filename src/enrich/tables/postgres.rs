@@ -82,6 +82,13 @@ impl Tables for PostgresTables {
         Ok(())
     }
 
+    fn clock(&mut self) -> Result<Cursor, Trouble> {
+        let client = &self.connection()?.client;
+        let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::int8";
+        let row = self.wait(async { client.query_one(sql, &[]).await.map_err(failed) })?;
+        Ok(Cursor::Time(row.try_get(0).map_err(failed)?))
+    }
+
     fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
         let client = &self.connection()?.client;
         let kind = self.wait(async {

@@ -37,8 +37,7 @@ impl Job {
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
         let job = self.name.clone();
         let partitions = self
-            .sinks()
-            .state()
+            .interruptible_state()
             .call_until_done(move |store| store.checkpoints(&job))?;
         if partitions.is_empty() || self.request.sinks != SinkChoice::Durable {
             return Ok(Vec::new());
@@ -52,7 +51,7 @@ impl Job {
     }
 
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
-    pub(super) fn spread(
+    pub(super) fn spawn(
         &mut self,
         source: Source,
         brake: &Brake,
@@ -160,6 +159,7 @@ impl Job {
             woken,
             new_rows,
             waits: self.request.plan.sweep,
+            stop: self.stop.clone(),
         })
     }
 

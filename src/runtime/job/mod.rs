@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
+
 use super::attempts::Attempts;
 use super::input::{self, Brake, Source};
 use super::loader::{Horizon, Loader};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
-use super::signals::Stop;
+use super::signals::{DrainDeadline, Stop, not_drained};
 use super::sinks::{Sinks, Writers};
 use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
@@ -21,7 +23,7 @@ use super::word::Excuse;
 use super::{outbox, report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
-use crate::error::Fatal;
+use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
 use crate::observe::{
     Board, http,
@@ -30,6 +32,7 @@ use crate::observe::{
     usage::Usage,
     watchdog::Watchdog,
 };
+use crate::sink::writer::StateHandle;
 use crate::source::generator::Spent;
 use crate::source::guard::{AttemptStore, Unkept};
 use crate::state::view::Export;
@@ -37,6 +40,7 @@ use crate::state::view::Export;
 /// Runs a job to its end.
 pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
     let stop = Stop::on_signals()?;
+    let deadline = DrainDeadline::start(&stop, request.plan.drain_deadline)?;
     let request = sample::resolve(request)?;
     let metrics = Metrics::new(decode::providers());
     let board = Board::new(
@@ -47,8 +51,9 @@ pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
         .metrics
         .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
     let pages = pages.transpose()?;
-    let summary = Job::start(request, metrics, board)?.finish(&stop);
+    let summary = Job::start(request, metrics, board, stop)?.finish();
     drop(pages);
+    drop(deadline);
     summary
 }
 
@@ -56,6 +61,8 @@ pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
 struct Job {
     request: JobRequest,
     name: String,
+    /// Whether the job was asked to stop.
+    stop: Stop,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
@@ -77,7 +84,12 @@ struct Job {
 }
 
 impl Job {
-    fn start(request: JobRequest, metrics: Arc<Metrics>, board: Arc<Board>) -> Result<Self, Fatal> {
+    fn start(
+        request: JobRequest,
+        metrics: Arc<Metrics>,
+        board: Arc<Board>,
+        stop: Stop,
+    ) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
         let mut store = Store::open(&request)?;
         let scratch = std::mem::take(&mut store.scratch);
@@ -88,6 +100,7 @@ impl Job {
         Ok(Self {
             attempts: Attempts::of(&request, &name, writers.sinks().state()),
             name,
+            stop,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
             spent: Spent::default(),
@@ -103,17 +116,17 @@ impl Job {
         })
     }
 
-    fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
+    fn finish(mut self) -> Result<Summary, Fatal> {
         let (brake, stopped) = input::brake();
-        let resume = self.resume()?;
-        let source = Source::prepare(&self.request, resume, &brake)?;
-        self.spent = source.spent();
-        let running = self.spread(source, &brake, stopped)?;
-        match self.supervise(&running, stop, brake) {
+        let running = match self.begin(&brake, stopped) {
+            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_before_reading()),
+            begun => begun?,
+        };
+        match self.supervise(&running, brake) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
                 let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&partitions, tables, stop.is_raised())
+                self.conclude(&partitions, tables)
             }
             Err(fatal) => {
                 self.ends_by_itself();
@@ -122,6 +135,18 @@ impl Job {
                 Err(fatal)
             }
         }
+    }
+
+    fn begin(&mut self, brake: &Brake, stopped: Receiver<()>) -> Result<Running, Fatal> {
+        let resume = self.resume()?;
+        let source = Source::prepare(&self.request, resume, brake)?;
+        self.spent = source.spent();
+        self.spawn(source, brake, stopped)
+    }
+
+    /// Whether that error only says that a call was given up because the job was asked to stop.
+    fn is_interrupted(&self, fatal: &Fatal) -> bool {
+        self.stop.is_raised() && fatal.exit == Exit::Unfinished
     }
 
     /// Whatever the reason, it is not that a message ended the process.
@@ -146,9 +171,14 @@ impl Job {
         self.writers.sinks()
     }
 
+    /// The state store for calls that are given up when the job is asked to stop: nothing that was read depends on them.
+    fn interruptible_state(&self) -> StateHandle {
+        self.sinks().state().cancelled_by(self.stop.flag())
+    }
+
     fn loader(&self) -> Loader {
         Loader {
-            state: self.sinks().state(),
+            state: self.interruptible_state(),
             default_user: self.request.plan.default_user.clone(),
             turn: Arc::clone(&self.turn),
         }
@@ -156,8 +186,8 @@ impl Job {
 
     fn sweeper(&self) -> Sweeper {
         Sweeper {
-            state: self.sinks().state(),
-            log: self.sinks().log(),
+            state: self.interruptible_state(),
+            log: self.sinks().log().cancelled_by(self.stop.flag()),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -174,7 +204,7 @@ impl Job {
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
-    fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
+    fn supervise(&self, running: &Running, mut brake: Brake) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
             metrics: Arc::clone(&self.metrics),
@@ -188,12 +218,12 @@ impl Job {
             if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
                 return Err(fatal);
             }
-            if stop.is_raised() {
+            if self.stop.is_raised() {
                 brake.pull();
                 self.excuse(Excuse::Ending, true);
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
-                    return Err(report::not_drained(self.request.plan.drain_deadline));
+                    return Err(not_drained(self.request.plan.drain_deadline));
                 }
             }
             self.excuse(Excuse::Outage, watch.is_outage());

@@ -28,6 +28,7 @@ mod run;
 mod state;
 mod status;
 mod target;
+mod wait;
 
 #[cfg(test)]
 mod tests;

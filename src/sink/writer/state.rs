@@ -1,9 +1,11 @@
 //! The state store behind its writer: batches of events, and every other call, one after the other on one thread.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
+use super::wait::{check_cancelled, wait};
 use super::target::{Bury, Target, reject};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
@@ -81,12 +83,27 @@ impl Target for StateTarget {
 /// They run between batches, in the order of the queue, and block until they are done: never call them from a timely
 /// operator or from a reply.
 #[derive(Clone)]
-pub struct StateHandle(WriterHandle<StateTarget>);
+pub struct StateHandle {
+    writer: WriterHandle<StateTarget>,
+    /// Raised when the caller no longer waits.
+    cancelled: Option<Arc<AtomicBool>>,
+}
 
 impl StateHandle {
     /// A handle through that writer.
     pub const fn new(writer: WriterHandle<StateTarget>) -> Self {
-        Self(writer)
+        Self {
+            writer,
+            cancelled: None,
+        }
+    }
+
+    /// The same handle for a caller that waits only until `flag` is raised: then its calls fail with [`Class::Outage`]. A call
+    /// that was handed over already may still be done.
+    #[must_use]
+    pub fn cancelled_by(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.cancelled = Some(flag);
+        self
     }
 
     /// Runs a call once; its error, of whatever class, is the caller's.
@@ -124,7 +141,7 @@ impl StateHandle {
             }
             Ok(())
         };
-        self.0.call(Box::new(call));
+        self.writer.call(Box::new(call));
     }
 
     /// Where the dead letters of other sinks go.
@@ -135,7 +152,7 @@ impl StateHandle {
             state.bury(rejects.to_vec(), move || {
                 buried.try_send(()).unwrap_or_default()
             });
-            told.recv().map_err(|_| stopped())
+            wait(&told, None, "state")
         })
     }
 
@@ -149,7 +166,7 @@ impl StateHandle {
             }
             Ok(())
         };
-        self.0.call(Box::new(call));
+        self.writer.call(Box::new(call));
     }
 
     fn run<R: Send + 'static>(
@@ -167,12 +184,8 @@ impl StateHandle {
             }
             None => Ok(()),
         };
-        self.0.call(Box::new(call));
-        answered.recv().unwrap_or_else(|_| Err(stopped()))
+        check_cancelled(self.cancelled.as_deref(), "state")?;
+        self.writer.call(Box::new(call));
+        wait(&answered, self.cancelled.as_deref(), "state")?
     }
-}
-
-/// What a call gets when the writer ended before it was done; it may be repeated by the next run.
-fn stopped() -> SinkError {
-    SinkError::new("state", Class::Outage, "the writer has stopped")
 }

@@ -98,6 +98,7 @@ pub fn limits(chunk_rows: usize, sent_since: Option<Millis>) -> Limits {
         },
         sent_since,
         recent_max: 100_000,
+        clock: None,
     }
 }
 

@@ -129,7 +129,7 @@ fn an_outage_beyond_its_limit_ends_the_job() {
 fn a_mistake_of_ours_ends_the_job_at_once() {
     let bench = bench(&settings(), Arc::default(), |_| Err(error(Class::Bug)));
     bench.submit(0, [1]);
-    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Watchdog);
+    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Internal);
     assert!(bench.replies.try_recv().is_err());
     assert!(bench.buried.lock().unwrap().is_empty());
 }
@@ -139,7 +139,7 @@ fn a_row_without_a_carrier_is_a_mistake_of_ours() {
     let bench = bench(&settings(), Arc::default(), |_| Ok(()));
     let job = Job::new(vec![1, 2], vec![()], Reply::call(|_| {}));
     assert!(bench.thread.handle().submit(job));
-    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Watchdog);
+    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Internal);
     assert!(bench.writes.lock().unwrap().is_empty());
 }
 

@@ -72,7 +72,7 @@ impl Reader {
         Err(match meaning(code) {
             ConnectError::Permanent(why) => Fatal::new(Exit::Config, why),
             ConnectError::Transient(_) => Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("the Kafka client has ended: {code:?}"),
             ),
         })
@@ -141,7 +141,7 @@ impl Reader {
         done.map_err(|_| {
             let why =
                 "a topic_partition that may have lost messages cannot be read on: start again";
-            Fatal::new(Exit::Watchdog, why)
+            Fatal::new(Exit::Internal, why)
         })?;
         self.begun();
         Ok(())
