@@ -6,17 +6,15 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::files;
 use super::output::Output;
-use crate::config::{Live, LogKind, Override, Plan, StateKind};
+use crate::config::{Live, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
+use crate::runtime::own_stores::OwnStores;
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
 use crate::source::nats::replay::Since;
-
-const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
-                           will be unmatched (parked until its recipient is loaded)";
 
 /// No command: sample data, replayed.
 pub fn demo(
@@ -41,7 +39,6 @@ pub fn live(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let request = live_request(common, args, env)?;
-    warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
 
@@ -81,7 +78,6 @@ pub fn replay(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let request = replay_request(common, args, env)?;
-    warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
 
@@ -148,13 +144,14 @@ pub fn throughput(
         rate: args.rate,
     });
     let mut request = request(common, &args.job, env, input)?;
-    set_apart(&mut request, args.null_sinks);
+    let own_stores = set_apart(&mut request, args.null_sinks)?;
     let report = match &args.json {
         Some(path) => path.clone(),
         None => request.plan.store_dir.join("report.json"),
     };
     let load = load_of(&request, args.rate);
     let mut summary = run(request)?;
+    drop(own_stores);
     summary.load = Some(load);
     files::write(&report, &summary.to_json())?;
     let saved = report.display().to_string();
@@ -169,14 +166,15 @@ pub fn throughput(
 
 /// A measured load goes to a store of its own, which is new each time: among data that matter it would disturb them, and
 /// what is known already is no load.
-fn set_apart(request: &mut JobRequest, null_sinks: bool) {
+fn set_apart(request: &mut JobRequest, null_sinks: bool) -> Result<Option<OwnStores>, Fatal> {
     let plan = &mut request.plan;
     plan.store_dir = plan.store_dir.join("throughput");
     if null_sinks {
         request.sinks = Sinks::Null;
-    } else if (plan.state_store, plan.log_store) == (StateKind::Sqlite, LogKind::Parquet) {
-        request.fresh = true;
+        return Ok(None);
     }
+    request.fresh = plan.state_store == StateKind::Sqlite;
+    OwnStores::make(plan).map(Some)
 }
 
 fn load_of(request: &JobRequest, rate: Rate) -> Load {
@@ -267,15 +265,6 @@ fn range(args: &ReplayArgs) -> Result<TimeRange, Fatal> {
             format!("--from {from} is not before --to {to}: no event could be in between"),
         )),
         (from, to) => Ok(TimeRange { from, to }),
-    }
-}
-
-/// Deliveries from outside concern recipients that only a snapshot (or an earlier one) makes known.
-fn warn_without_recipients(request: &JobRequest, output: &mut Output<'_>) {
-    let generated = matches!(request.input, Input::Generator(_) | Input::Demo);
-    let tables = request.plan.recipients.tables.is_some();
-    if !generated && !tables && request.snapshot.recipients.is_empty() {
-        output.say(NO_SNAPSHOT);
     }
 }
 

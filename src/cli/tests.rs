@@ -123,20 +123,6 @@ fn mistakes_have_their_exit_codes() {
 }
 
 #[test]
-fn a_replay_without_recipients_says_so_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().display();
-    let (_, _, err) = run(&format!("run replay --store {store} a.jsonl"), &[]);
-    assert!(
-        err.contains("nearly every event will be unmatched"),
-        "{err}"
-    );
-    let with_snapshot = format!("run replay --store {store} --snapshot r.csv a.jsonl");
-    let (_, _, err) = run(&with_snapshot, &[]);
-    assert_eq!(err, "");
-}
-
-#[test]
 fn a_load_says_what_came_of_it_and_a_second_one_knows_all() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("r.csv");

@@ -53,6 +53,10 @@ pub fn part(request: &JobRequest, job: &str) -> String {
     }
 }
 
+/// Said when a job over real deliveries begins and no recipient is known.
+pub const NO_RECIPIENTS: &str = "no recipients are known: nearly every event will be unmatched (parked until its recipient is loaded); \
+                                 load them with `hookflow load` or --snapshot";
+
 /// Said when a job was asked to stop before it read anything.
 pub const STOPPED_BEFORE_READING: &str =
     "the job was asked to stop while it started: nothing was read, run it again";

@@ -14,5 +14,6 @@ pub mod breaker;
 pub mod operator;
 pub mod outlet;
 pub mod retry;
+pub mod retry_budget;
 pub mod rows;
 pub mod writer;

@@ -153,7 +153,8 @@ Examples:
   hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
   hookflow run throughput --null-sinks      the dataflow alone, nothing is stored
 
-The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time. Without a rate
+The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time;
+where state or log lives in a database, to a schema or table of its own, which is dropped at the end. Without a rate
 the deliveries are made beforehand (of more than a million, the first million); with one, meanwhile, by a thread that
 is not counted. Latency counts from when a delivery was due.")]
 pub struct ThroughputArgs {

@@ -200,6 +200,9 @@ impl Job {
         let known = loader.feed(feeder, fed)?;
         self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
+        if known == 0 && self.request.needs_recipients() {
+            tracing::warn!("{}", report::NO_RECIPIENTS);
+        }
         feeder.loaded();
         Ok(tables)
     }

@@ -239,9 +239,36 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the state store may take to be told that the process ends by itself.
 const LAST_NOTE: Duration = Duration::from_secs(2);
 
+/// The unit of a source's offsets: bytes in files, messages at a broker.
 const fn unit(input: &Input) -> Unit {
     match input {
-        Input::Generator(_) => Unit::Deliveries,
-        _ => Unit::Bytes,
+        Input::Demo | Input::Files { .. } | Input::StandardInput { .. } => Unit::Bytes,
+        Input::Generator(_)
+        | Input::Nats
+        | Input::NatsPast { .. }
+        | Input::Kafka
+        | Input::KafkaPast { .. } => Unit::Deliveries,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::nats::replay::Since;
+
+    #[test]
+    fn progress_is_in_the_unit_of_the_source() {
+        let replay = Input::NatsPast {
+            since: Since::Beginning,
+            until: None,
+        };
+        let past = Input::KafkaPast {
+            since: None,
+            until: None,
+        };
+        for input in [Input::Nats, Input::Kafka, replay, past] {
+            assert_eq!(unit(&input), Unit::Deliveries, "{}", input.name());
+        }
+        assert_eq!(unit(&Input::Demo), Unit::Bytes);
     }
 }

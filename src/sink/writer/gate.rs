@@ -13,6 +13,7 @@ use crate::epoch::Clock;
 use crate::error::{Class, Exit, Fatal, SinkError};
 use crate::sink::breaker::{Breaker, BreakerState};
 use crate::sink::retry::{Decision, Retry};
+use crate::sink::retry_budget::RetryBudget;
 
 /// That many failures of class [`Class::Retry`] in a row count as an outage.
 const BUSY_MAX: u32 = 10;
@@ -32,6 +33,7 @@ pub(super) struct Gate {
     status: Arc<SinkStatus>,
     stopped: Receiver<()>,
     retry: Retry<ChaCha8Rng>,
+    retry_budget: RetryBudget,
     breaker: Breaker,
     rows_max: usize,
     probe_rows: usize,
@@ -49,6 +51,7 @@ impl Gate {
         Self {
             breaker: Breaker::new(settings.breaker_opens_after, status.breaker_cell()),
             retry: Retry::new(settings.retry, random),
+            retry_budget: settings.retry_budget.clone(),
             rows_max: settings.rows_max.max(1),
             probe_rows: settings.probe_rows.max(1),
             attempt_limit: settings.attempt_limit,
@@ -113,7 +116,7 @@ impl Gate {
             self.outage(now, wait, &error);
         }
         let until = self.breaker.probe_at().unwrap_or(now.saturating_add(wait));
-        self.wait(until)
+        self.wait(until.max(now.saturating_add(self.retry_budget.reserve(now))))
     }
 
     fn outage(&mut self, now: Duration, wait: Duration, error: &SinkError) {

@@ -1,9 +1,5 @@
 //! What is handed to a writer, and what comes back.
 
-use std::sync::Arc;
-
-use crossbeam_channel::Sender;
-
 use super::target::Target;
 
 /// What became of one row.
@@ -24,9 +20,6 @@ pub fn refused<A>(verdicts: &[Verdict<A>]) -> Vec<usize> {
     rows.filter_map(is_refused).collect()
 }
 
-/// Wakes whoever waits for a reply: for an operator, its activator.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
 /// How a job is answered: once, on the writer's thread, when all of it is durable. It must not block.
 pub struct Reply<A>(Box<dyn FnOnce(Vec<Verdict<A>>) + Send>);
 
@@ -34,21 +27,6 @@ impl<A: Send + 'static> Reply<A> {
     /// Calls a function with the verdicts, in the order of the job's rows.
     pub fn call(f: impl FnOnce(Vec<Verdict<A>>) + Send + 'static) -> Self {
         Self(Box::new(f))
-    }
-
-    /// Sends the verdicts with a key that tells jobs apart, then wakes the receiver.
-    ///
-    /// The channel should be unbounded: the number of jobs is bounded already. A receiver that is gone is no error.
-    pub fn channel<K: Send + 'static>(
-        key: K,
-        replies: Sender<(K, Vec<Verdict<A>>)>,
-        wake: Wake,
-    ) -> Self {
-        Self::call(move |verdicts| {
-            if replies.send((key, verdicts)).is_ok() {
-                wake();
-            }
-        })
     }
 }
 

@@ -39,7 +39,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use handle::{Refused, WriterHandle};
-pub use job::{Job, Reply, Verdict, Wake, refused};
+pub use job::{Job, Reply, Verdict, refused};
 pub use log::LogHandle;
 pub use state::{Carrier, StateHandle, StateTarget};
 pub use status::SinkStatus;
@@ -52,6 +52,7 @@ use self::run::Writer;
 use crate::epoch::Clock;
 use crate::error::Fatal;
 use crate::sink::retry::RetryPolicy;
+use crate::sink::retry_budget::RetryBudget;
 
 /// The limits of a writer.
 #[derive(Clone, Debug)]
@@ -68,9 +69,11 @@ pub struct WriterSettings {
     pub breaker_opens_after: u32,
     /// The waits between attempts; its budget is the longest outage that is borne (`--max-outage`).
     pub retry: RetryPolicy,
+    /// How many retries may be made, all sinks together.
+    pub retry_budget: RetryBudget,
     /// How long an attempt may take before a watchdog may call it hung.
     pub attempt_limit: Duration,
-    /// The seed of the jitter; different for each writer.
+    /// The seed of the jitter: from the system, so that no two writers of a fleet wait alike.
     pub seed: u64,
 }
 
@@ -84,6 +87,7 @@ impl WriterSettings {
             queue_jobs_max: 64,
             breaker_opens_after: 3,
             retry: RetryPolicy::default(),
+            retry_budget: RetryBudget::default(),
             attempt_limit: Duration::from_secs(60),
             seed: 0,
         }

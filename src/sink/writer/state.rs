@@ -159,8 +159,11 @@ impl StateHandle {
     /// Stores dead letters without waiting; `durable` is called on the writer's thread once they are.
     pub fn bury(&self, rejects: Vec<Reject>, durable: impl FnOnce() + Send + 'static) {
         let mut durable = Some(durable);
+        let status = Arc::clone(self.writer.status());
+        status.queued(rejects.len());
         let call = move |target: &mut StateTarget| {
             target.bury(&rejects)?;
+            status.unqueued(rejects.len());
             if let Some(durable) = durable.take() {
                 durable();
             }

@@ -30,6 +30,20 @@ pub struct Migrated {
     pub to: i32,
 }
 
+/// Removes the schema with everything in it.
+pub fn drop_schema(settings: Settings) -> Result<(), Fatal> {
+    let (schema, limit) = (settings.schema.clone(), settings.maintenance_timeout);
+    let mut session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
+    session
+        .connect_and(async |_, _| Ok(()))
+        .map_err(Trouble::fatal)?;
+    let statement = format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
+    let dropped = session.within(limit, async |c| {
+        Ok(c.client.batch_execute(&statement).await?)
+    });
+    dropped.map_err(explain)
+}
+
 /// Makes the schema and its tables, or brings them up to date.
 pub fn migrate(settings: Settings) -> Result<Migrated, Fatal> {
     let limits = (

@@ -73,7 +73,7 @@ use locks::What;
 use session::Session;
 use trouble::Trouble;
 
-pub use migrate::{Migrated, migrate};
+pub use migrate::{Migrated, drop_schema, migrate};
 pub use query::Reader;
 pub use schema::VERSION;
 pub use settings::{Settings, Tls, is_schema_name};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Exit;
 use crate::sink::breaker::BreakerState;
+use crate::sink::retry_budget::RetryBudget;
 
 #[test]
 fn an_outage_holds_the_batch_and_dead_letters_nothing() {
@@ -174,4 +175,28 @@ fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
         [1, 3],
         "good rows are not written again"
     );
+}
+
+#[test]
+fn a_retry_waits_for_the_budget_that_all_sinks_share() {
+    let budget = RetryBudget::per_second(std::num::NonZeroU32::MIN);
+    let settings = WriterSettings {
+        retry_budget: budget.clone(),
+        ..settings()
+    };
+    // Another sink has taken the only token.
+    assert!(budget.reserve(Duration::ZERO).is_zero());
+    let mut first = true;
+    let bench = bench(&settings, Arc::default(), move |_| {
+        if std::mem::take(&mut first) {
+            Err(error(Class::Retry))
+        } else {
+            Ok(())
+        }
+    });
+    bench.submit(0, [1]);
+    until(|| bench.status().retries() == 1);
+    assert!(bench.replies.try_recv().is_err());
+    bench.clock.set(1_000);
+    assert_eq!(bench.reply(), (0, vec![Verdict::Done(1)]));
 }

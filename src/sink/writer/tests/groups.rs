@@ -74,6 +74,8 @@ fn an_attempt_is_visible_until_its_deadline() {
     assert_eq!(bench.status().attempting_since(), Some(at(5)));
     assert!(bench.status().is_attempting(at(64)));
     assert!(!bench.status().is_attempting(at(65)));
+    assert!(bench.status().is_writing_records(at(64)));
+    assert!(!bench.status().is_writing_records(at(65)));
     leave.send(()).unwrap();
     bench.reply();
     until(|| bench.status().attempting_since().is_none());
@@ -135,4 +137,20 @@ proptest! {
         prop_assert_eq!(buried, (0..next).filter(is_bad).map(|row| row as u32).collect::<Vec<_>>());
         bench.thread.drain();
     }
+}
+
+#[test]
+fn an_attempt_for_which_no_records_wait_is_no_write_of_records() {
+    let bench = bench(&settings(), Arc::default(), |_| Ok(()));
+    let (entered, inside) = unbounded();
+    let (leave, left) = unbounded::<()>();
+    bench.thread.handle().call(Box::new(move |_| {
+        entered.send(()).unwrap();
+        left.recv().unwrap_or_default();
+        Ok(())
+    }));
+    inside.recv_timeout(LONG).unwrap();
+    let status = bench.status();
+    assert!(status.is_attempting(Duration::ZERO) && !status.is_writing_records(Duration::ZERO));
+    drop(leave);
 }

@@ -153,7 +153,7 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let (sender, replies) = unbounded();
     let job = Job::log(
         (0..8).map(row).collect(),
-        Reply::channel((), sender, Arc::new(|| {})),
+        reply_to((), sender),
     );
     assert!(writer.handle().submit(job));
     let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
@@ -201,7 +201,7 @@ fn the_state_store_answers_with_outcomes_and_buries_its_own() {
         })
         .collect();
     let (sender, replies) = unbounded();
-    let reply = Reply::channel((), sender, Arc::new(|| {}));
+    let reply = reply_to((), sender);
     assert!(writer.handle().submit(Job::new(
         vec![event(1), event(-1), event(2)],
         carriers,
