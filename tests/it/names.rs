@@ -312,7 +312,7 @@ fn variables_keys_and_files_of_the_readme_exist() {
             let Some((section, key)) = word.split_once('.') else {
                 continue;
             };
-            let is_ending = ["toml", "db", "jsonl", "rs", "md"].contains(&key);
+            let is_ending = ["toml", "db", "jsonl", "csv", "rs", "md"].contains(&key);
             if sections.contains(section) && !is_ending && !key.is_empty() {
                 let path = (section.to_owned(), key.to_owned());
                 assert!(keys.contains(&path), "{word} in `{code}` is no setting");
