@@ -213,12 +213,11 @@ proptest! {
 
 #[test]
 fn the_examples_are_whole_configurations() {
-    use crate::config::Live;
     let nats = include_str!("../../scripts/examples/nats.toml");
     let kafka = include_str!("../../scripts/examples/kafka.toml");
-    for (example, live) in [(nats, Live::Nats), (kafka, Live::Kafka)] {
+    for (example, live) in [(nats, "nats"), (kafka, "kafka")] {
         let plan = load_both(example, &[]).unwrap().plan;
-        assert_eq!(plan.live, live);
+        assert_eq!(plan.live.name(), live);
         assert!(plan.recipients.tables.is_some());
     }
 }

@@ -6,15 +6,15 @@ use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
 use crate::runtime::running::Tables;
+use crate::runtime::settlement::SourceReport;
 use crate::runtime::{outbox, report};
-use crate::settle::Partitions;
 use crate::state::LoadKind;
 
 impl Job {
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
     pub(super) fn conclude(
         mut self,
-        partitions: &Partitions,
+        source: SourceReport,
         tables: Tables,
     ) -> Result<Summary, Fatal> {
         let (ran, used) = (self.started.0.elapsed(), self.usage());
@@ -23,7 +23,7 @@ impl Job {
             true => self.relay_once(),
         };
         match finished {
-            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_at_the_end(partitions)),
+            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_at_the_end(source)),
             finished => finished?,
         }
         let stopped = self.stop.is_raised();
@@ -39,7 +39,7 @@ impl Job {
         let mut summary = Summary::of(self.name, &self.metrics.snapshot(), ran);
         summary.used(self.started.1, used);
         summary.notes = self.notes;
-        report::partitions(&mut summary, partitions, stopped);
+        report::partitions(&mut summary, source, stopped);
         match self.before.zip(after) {
             Some((before, after)) => report::dry_run(&mut summary, &before, &after),
             None => report::results(&mut summary, &self.request)?,
@@ -76,9 +76,9 @@ impl Job {
     }
 
     /// The summary of a job that was asked to stop after everything it read was settled, in what is done with the stores then.
-    fn stopped_at_the_end(self, partitions: &Partitions) -> Summary {
+    fn stopped_at_the_end(self, source: SourceReport) -> Summary {
         let mut summary = self.interrupted_summary();
-        report::partitions(&mut summary, partitions, true);
+        report::partitions(&mut summary, source, true);
         summary
     }
 

@@ -7,10 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-
 use super::attempts::Attempts;
-use super::input::{self, Brake, Source};
+use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
@@ -33,7 +31,7 @@ use crate::observe::{
     watchdog::Watchdog,
 };
 use crate::sink::writer::StateHandle;
-use crate::source::generator::Spent;
+use crate::source::connector::ProductionTime;
 use crate::source::guard::{AttemptStore, Unkept};
 use crate::state::view::Export;
 
@@ -71,7 +69,7 @@ struct Job {
     /// When reading began, and what the process had used by then.
     started: (Instant, Usage),
     /// What the source's own generator uses beside the job.
-    spent: Spent,
+    spent: ProductionTime,
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
@@ -103,7 +101,7 @@ impl Job {
             stop,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
-            spent: Spent::default(),
+            spent: ProductionTime::default(),
             notes: Vec::new(),
             scratch,
             turn: Arc::default(),
@@ -117,16 +115,16 @@ impl Job {
     }
 
     fn finish(mut self) -> Result<Summary, Fatal> {
-        let (brake, stopped) = input::brake();
-        let running = match self.begin(&brake, stopped) {
+        let stop_source = StopHandle::default();
+        let running = match self.begin(&stop_source) {
             Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_before_reading()),
             begun => begun?,
         };
-        match self.supervise(&running, brake) {
+        match self.supervise(&running, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&partitions, tables)
+                let (source, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                self.conclude(source, tables)
             }
             Err(fatal) => {
                 self.ends_by_itself();
@@ -137,11 +135,11 @@ impl Job {
         }
     }
 
-    fn begin(&mut self, brake: &Brake, stopped: Receiver<()>) -> Result<Running, Fatal> {
+    fn begin(&mut self, stop_source: &StopHandle) -> Result<Running, Fatal> {
         let resume = self.resume()?;
-        let source = Source::prepare(&self.request, resume, brake)?;
-        self.spent = source.spent();
-        self.spawn(source, brake, stopped)
+        let source = input::source(&self.request)?;
+        self.spent = source.production_time();
+        self.spawn(source, resume, stop_source)
     }
 
     /// Whether that error only says that a call was given up because the job was asked to stop.
@@ -204,7 +202,7 @@ impl Job {
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
-    fn supervise(&self, running: &Running, mut brake: Brake) -> Result<(), Fatal> {
+    fn supervise(&self, running: &Running, source: &StopHandle) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
             metrics: Arc::clone(&self.metrics),
@@ -215,11 +213,11 @@ impl Job {
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
             let fatal = self.writers.trouble.take();
-            if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
+            if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
             if self.stop.is_raised() {
-                brake.pull();
+                source.stop();
                 self.excuse(Excuse::Ending, true);
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
@@ -239,36 +237,23 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long the state store may take to be told that the process ends by itself.
 const LAST_NOTE: Duration = Duration::from_secs(2);
 
-/// The unit of a source's offsets: bytes in files, messages at a broker.
+/// The unit of a source's offsets: bytes in files, messages at a broker. Of a live input no total is known, so none is shown.
 const fn unit(input: &Input) -> Unit {
     match input {
-        Input::Demo | Input::Files { .. } | Input::StandardInput { .. } => Unit::Bytes,
-        Input::Generator(_)
-        | Input::Nats
-        | Input::NatsPast { .. }
-        | Input::Kafka
-        | Input::KafkaPast { .. } => Unit::Deliveries,
+        Input::Demo | Input::Files { .. } => Unit::Bytes,
+        Input::Generator(_) | Input::Replay(_) | Input::Live { .. } => Unit::Deliveries,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::nats::replay::Since;
+    use crate::source::replay::ReplayRange;
 
     #[test]
     fn progress_is_in_the_unit_of_the_source() {
-        let replay = Input::NatsPast {
-            since: Since::Beginning,
-            until: None,
-        };
-        let past = Input::KafkaPast {
-            since: None,
-            until: None,
-        };
-        for input in [Input::Nats, Input::Kafka, replay, past] {
-            assert_eq!(unit(&input), Unit::Deliveries, "{}", input.name());
-        }
+        let replay = Input::Replay(ReplayRange::default());
+        assert_eq!(unit(&replay), Unit::Deliveries);
         assert_eq!(unit(&Input::Demo), Unit::Bytes);
     }
 }

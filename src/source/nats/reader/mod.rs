@@ -39,9 +39,8 @@ use super::watch::{Look, watch};
 use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
-use crate::source::broker::{Commit, SourceContext, SourceHealth};
 use crate::source::guard::Gate;
-use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext, SourceHealth};
 
 /// Most answers taken in one turn.
 const BATCH: usize = 4096;
@@ -154,10 +153,10 @@ impl Reader {
             partitions: settings.partitions.iter().map(partition).collect(),
             context: jetstream(&client),
             connection: link.number(),
-            feed: Some(ends.feed),
-            settled: ends.settled,
+            feed: Some(ends.records),
+            settled: ends.commits,
             stop: ends.stop,
-            condition: ends.condition,
+            condition: ends.health,
             metrics: ends.metrics,
             settings,
             client,
@@ -268,7 +267,7 @@ impl Reader {
     fn settled(&mut self, floors: &[Commit]) {
         for floor in floors {
             if let Some(work) = self.partitions.get_mut(&floor.partition) {
-                work.partition.settled(floor.upto);
+                work.partition.settled(floor.offset);
             }
         }
     }
