@@ -33,3 +33,4 @@ mod rules;
 mod skip;
 mod stop;
 mod support;
+mod throughput;
