@@ -118,8 +118,16 @@ mod tests {
                 settled: reason.settled,
                 ..STILL
             };
-            assert_eq!(watchdog.check(seconds(159), after), Verdict::Fine, "{reason:?}");
-            assert_ne!(watchdog.check(seconds(160), after), Verdict::Fine, "{reason:?}");
+            assert_eq!(
+                watchdog.check(seconds(159), after),
+                Verdict::Fine,
+                "{reason:?}"
+            );
+            assert_ne!(
+                watchdog.check(seconds(160), after),
+                Verdict::Fine,
+                "{reason:?}"
+            );
         }
     }
 

@@ -164,7 +164,11 @@ mod tests {
     #[test]
     fn a_job_that_hangs_ends_with_75_at_the_drain_deadline() {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "runtime::signals::tests::drain_child", "--nocapture"])
+            .args([
+                "--exact",
+                "runtime::signals::tests::drain_child",
+                "--nocapture",
+            ])
             .env(DRAIN, "1")
             .output()
             .unwrap();

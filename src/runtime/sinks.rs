@@ -204,7 +204,9 @@ mod tests {
     use super::*;
 
     fn plan() -> Plan {
-        crate::config::load(None, &Default::default(), &[]).unwrap().plan
+        crate::config::load(None, &Default::default(), &[])
+            .unwrap()
+            .plan
     }
 
     #[test]

@@ -231,7 +231,9 @@ impl Watched {
 
     /// A cursor that was stored after the database's clock, by an earlier version, would end polling.
     fn limit_to(&mut self, clock: Option<Cursor>) {
-        self.reached = self.reached.map(|at| clock.map_or(at, |clock| at.min(clock)));
+        self.reached = self
+            .reached
+            .map(|at| clock.map_or(at, |clock| at.min(clock)));
     }
 
     fn from(&self, overlap: Overlap) -> Option<Cursor> {

@@ -136,7 +136,9 @@ mod tests {
             happens(&metrics);
             watchdog.check(now, observe(&metrics, &[], now))
         });
-        verdicts.find(|verdict| *verdict != Verdict::Fine).unwrap_or(Verdict::Fine)
+        verdicts
+            .find(|verdict| *verdict != Verdict::Fine)
+            .unwrap_or(Verdict::Fine)
     }
 
     #[test]

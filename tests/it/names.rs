@@ -98,7 +98,8 @@ fn configuration_keys() -> BTreeSet<(String, String)> {
 /// Whether the code of the configuration names that key: whole, or in parts that it puts together (`"recipients.batches_"` and
 /// `"table"`, or `"{section}.rows_max"`).
 fn is_named(config: &str, section: &str, key: &str) -> bool {
-    let begins = (0..=key.len()).any(|end| config.contains(&format!("\"{section}.{}\"", &key[..end])));
+    let begins =
+        (0..=key.len()).any(|end| config.contains(&format!("\"{section}.{}\"", &key[..end])));
     begins || config.contains(&format!("\"{key}\"")) || config.contains(&format!(".{key}\""))
 }
 
@@ -106,8 +107,12 @@ fn is_named(config: &str, section: &str, key: &str) -> bool {
 fn field_of<'a>(config: &'a str, section: &str, key: &str) -> Option<&'a str> {
     let (head, _) = config.split_once(&format!("\"{section}.{key}\""))?;
     let (head, call) = head.rsplit_once(": ")?;
-    let is_call = call.chars().all(|c| c.is_ascii_alphanumeric() || "_.(:\n ".contains(c));
-    let field = head.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
+    let is_call = call
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "_.(:\n ".contains(c));
+    let field = head
+        .rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .next()?;
     (is_call && call.contains("read")).then_some(field)
 }
 
@@ -115,7 +120,11 @@ fn field_of<'a>(config: &'a str, section: &str, key: &str) -> Option<&'a str> {
 fn every_configuration_key_is_read_and_its_field_is_used() {
     let (config, used) = (code_below("src/config/"), code(&["src/config/"]));
     let is_used = |field: &str| {
-        let ends = [format!("{field},"), format!("{field} }}"), format!("{field}\n")];
+        let ends = [
+            format!("{field},"),
+            format!("{field} }}"),
+            format!("{field}\n"),
+        ];
         words_behind(&used, ".").contains(field) || ends.iter().any(|end| used.contains(end))
     };
     let mut unused = Vec::new();
@@ -139,9 +148,13 @@ fn written<'a>(code: &'a str, set: &str) -> BTreeSet<&'a str> {
     while let Some(at) = rest.find(&before) {
         let (head, tail) = rest.split_at(at);
         rest = &tail[before.len()..];
-        let is_read = ["get(", "gauge("].iter().any(|verb| head.trim_end().ends_with(verb));
+        let is_read = ["get(", "gauge("]
+            .iter()
+            .any(|verb| head.trim_end().ends_with(verb));
         if !is_read {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(rest.len());
             found.insert(&rest[..end]);
         }
     }
@@ -153,14 +166,27 @@ fn every_metric_has_a_writer() {
     let code = code(&["src/metrics/names.rs", "src/observe/"]);
     let variants = |set: &str, all: Vec<String>| {
         let written = written(&code, set);
-        let unwritten = all.into_iter().filter(|name| !written.contains(name.as_str()));
-        unwritten.map(|name| format!("{set}::{name}")).collect::<Vec<_>>()
+        let unwritten = all
+            .into_iter()
+            .filter(|name| !written.contains(name.as_str()));
+        unwritten
+            .map(|name| format!("{set}::{name}"))
+            .collect::<Vec<_>>()
     };
     let all = [
-        variants("Counter", Counter::ALL.iter().map(|v| format!("{v:?}")).collect()),
-        variants("Gauge", Gauge::ALL.iter().map(|v| format!("{v:?}")).collect()),
+        variants(
+            "Counter",
+            Counter::ALL.iter().map(|v| format!("{v:?}")).collect(),
+        ),
+        variants(
+            "Gauge",
+            Gauge::ALL.iter().map(|v| format!("{v:?}")).collect(),
+        ),
         variants("Step", Step::ALL.iter().map(|v| format!("{v:?}")).collect()),
-        variants("SinkCounter", SinkCounter::ALL.iter().map(|v| format!("{v:?}")).collect()),
+        variants(
+            "SinkCounter",
+            SinkCounter::ALL.iter().map(|v| format!("{v:?}")).collect(),
+        ),
     ];
     assert_eq!(all.concat(), [""; 0], "nobody writes these");
 }
@@ -169,7 +195,9 @@ fn every_metric_has_a_writer() {
 fn families() -> BTreeSet<String> {
     let page = prometheus::render(&Metrics::new(["ses"]).snapshot());
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-    types.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    types
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect()
 }
 
 /// Families that stay at zero in a job over standard input into an embedded store in which nothing fails.
@@ -194,7 +222,15 @@ fn a_job_writes_every_metric_that_concerns_it() {
     let path = |name: &str| folder.path().join(name);
     let (store, none) = (path("store"), Settings::new());
     let out = folder.path().display().to_string();
-    let generate = ["generate", "--deliveries", "3000", "--users", "5", "--out", &out];
+    let generate = [
+        "generate",
+        "--deliveries",
+        "3000",
+        "--users",
+        "5",
+        "--out",
+        &out,
+    ];
     hookflow(&generate, &store, &none);
     let rows = path("snapshot.jsonl").display().to_string();
     let batches = path("batches.jsonl").display().to_string();
@@ -241,10 +277,15 @@ fn code_of_readme() -> Vec<String> {
 /// The words of an expression: what blanks and punctuation separate.
 fn words(code: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    code.split(move |c| !is_part(c)).map(|word| word.trim_matches('.'))
+    code.split(move |c| !is_part(c))
+        .map(|word| word.trim_matches('.'))
 }
 
-fn collect(command: &clap::Command, options: &mut BTreeSet<String>, commands: &mut BTreeSet<String>) {
+fn collect(
+    command: &clap::Command,
+    options: &mut BTreeSet<String>,
+    commands: &mut BTreeSet<String>,
+) {
     for argument in command.get_arguments() {
         options.extend(argument.get_long().map(|long| format!("--{long}")));
     }
@@ -273,9 +314,13 @@ fn options_and_commands_of_the_readme_exist() {
             assert!(exists, "{option} in `{code}` is no option");
         }
         let first = line.split([' ', ';', '|']).next().unwrap_or_default();
-        let is_command = code.starts_with("hookflow ") && first.chars().all(|c| c.is_ascii_lowercase());
+        let is_command =
+            code.starts_with("hookflow ") && first.chars().all(|c| c.is_ascii_lowercase());
         if is_command && !first.is_empty() {
-            assert!(commands.contains(first), "{first} in `{code}` is no command");
+            assert!(
+                commands.contains(first),
+                "{first} in `{code}` is no command"
+            );
         }
     }
 }
@@ -294,7 +339,10 @@ fn metrics_of(page: &str) -> BTreeSet<String> {
 fn the_page_of_metrics_lists_exactly_the_metrics_that_are_served() {
     assert_eq!(metrics_of(METRICS), families());
     for metric in metrics_of(README) {
-        assert!(families().contains(&metric), "{metric} of the README is no metric");
+        assert!(
+            families().contains(&metric),
+            "{metric} of the README is no metric"
+        );
     }
 }
 

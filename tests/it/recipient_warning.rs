@@ -28,7 +28,8 @@ fn only_a_store_without_recipients_is_warned_about() {
     let store = folder.path().join("store");
     assert!(warns(&store), "nothing is loaded");
     let recipients = folder.path().join("recipients.csv");
-    let rows = "provider,message_id,recipient,user_id,batch_id,recipient_id\nses,m1,a@example.org,u,b,r\n";
+    let rows =
+        "provider,message_id,recipient,user_id,batch_id,recipient_id\nses,m1,a@example.org,u,b,r\n";
     std::fs::write(&recipients, rows).unwrap();
     let loaded = hookflow(&store, &["load", recipients.to_str().unwrap()]);
     assert!(loaded.status.success());

@@ -30,7 +30,11 @@ impl Job {
         let made = Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         // Open for reading too, so that opening does not wait for a reader.
-        let pipe = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let pipe = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_hookflow"))
             .args(arguments)
             .arg(&path)

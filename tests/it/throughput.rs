@@ -7,7 +7,8 @@ use crate::recipient_tables::member::hookflow;
 
 /// Schemas of measured loads in the server; no other test makes one.
 fn own_schemas(database: &Database) -> i64 {
-    database.number("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'hookflow\\_throughput\\_%'")
+    database
+        .number("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'hookflow\\_throughput\\_%'")
 }
 
 #[test]
@@ -25,7 +26,15 @@ fn a_measured_load_stays_out_of_the_configured_schema_and_leaves_none() {
         ("HOOKFLOW_POSTGRES_TLS", "off".into()),
         ("HOOKFLOW_POSTGRES_SCHEMA", database.settings.schema.clone()),
     ];
-    let arguments = ["run", "throughput", "--quiet", "--deliveries", "2000", "--users", "5"];
+    let arguments = [
+        "run",
+        "throughput",
+        "--quiet",
+        "--deliveries",
+        "2000",
+        "--users",
+        "5",
+    ];
     let report = hookflow(&arguments, store.path(), &settings);
     assert!(report.to_lowercase().contains("postgres"), "{report}");
     for table in ["recipients", "batches", "ledger"] {

@@ -26,7 +26,6 @@ pub struct Limits {
 /// A time cursor this far ahead of the database's clock is reported; less is skew between writers.
 const AHEAD_MIN_MICROS: i64 = 60_000_000;
 
-
 /// The chunks of the table that is open.
 pub struct Chunks<'a, T> {
     tables: &'a mut dyn Tables,

@@ -175,9 +175,15 @@ fn a_cursor_after_the_clock_reaches_only_the_clock_and_is_reported() {
     assert_eq!(future.reached, Some(Cursor::Time(100_000_000)));
     assert_eq!((future.new, future.ahead), (1, 1));
     let skewed = read_at(100_000_001);
-    assert_eq!((skewed.reached, skewed.ahead), (Some(Cursor::Time(100_000_000)), 0));
+    assert_eq!(
+        (skewed.reached, skewed.ahead),
+        (Some(Cursor::Time(100_000_000)), 0)
+    );
     let past = read_at(99_000_000);
-    assert_eq!((past.reached, past.ahead), (Some(Cursor::Time(99_000_000)), 0));
+    assert_eq!(
+        (past.reached, past.ahead),
+        (Some(Cursor::Time(99_000_000)), 0)
+    );
 }
 
 #[test]

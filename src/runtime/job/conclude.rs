@@ -84,7 +84,11 @@ impl Job {
 
     /// The writers are not drained: a call may still be with them that does not end while a store is out.
     fn interrupted_summary(self) -> Summary {
-        let mut summary = Summary::of(self.name, &self.metrics.snapshot(), self.started.0.elapsed());
+        let mut summary = Summary::of(
+            self.name,
+            &self.metrics.snapshot(),
+            self.started.0.elapsed(),
+        );
         summary.notes = self.notes;
         self.writers.stop();
         summary

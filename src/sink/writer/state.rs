@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
-use super::wait::{check_cancelled, wait};
 use super::target::{Bury, Target, reject};
+use super::wait::{check_cancelled, wait};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
 use crate::metrics::{Counter, Metrics, Sink};

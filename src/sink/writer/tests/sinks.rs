@@ -151,10 +151,7 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let (sender, replies) = unbounded();
-    let job = Job::log(
-        (0..8).map(row).collect(),
-        reply_to((), sender),
-    );
+    let job = Job::log((0..8).map(row).collect(), reply_to((), sender));
     assert!(writer.handle().submit(job));
     let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
     assert_eq!(refused(&verdicts), [2, 5]);
