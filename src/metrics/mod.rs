@@ -44,7 +44,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A metrics at zero that tells these providers apart.
+    /// Metrics at zero that tells these providers apart.
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
         let providers = providers.into_iter().chain([UNKNOWN_PROVIDER]);
         Arc::new(Self {
@@ -84,17 +84,17 @@ impl Metrics {
         if value > i64::MAX as u64 { 0 } else { value }
     }
 
-    /// WorkerMetrics dead letters of that reason.
+    /// Counts dead letters of that reason.
     pub fn reject(&self, code: ReasonCode, by: u64) {
         self.reasons[reason_place(code)].fetch_add(by, Relaxed);
     }
 
-    /// WorkerMetrics deliveries of a provider; one that is none of ours counts as unknown.
+    /// Counts deliveries of a provider; one that is none of ours counts as unknown.
     pub fn provider(&self, name: &str, by: u64) {
         self.provider_at(self.provider_place(name), by);
     }
 
-    /// WorkerMetrics for a sink.
+    /// Counts for a sink.
     pub fn sink(&self, sink: Sink, what: SinkCounter, by: u64) {
         self.sinks[sink as usize][what as usize].fetch_add(by, Relaxed);
     }
@@ -104,7 +104,7 @@ impl Metrics {
         self.sinks[sink as usize][what as usize].store(total, Relaxed);
     }
 
-    /// WorkerMetrics one durable write of a sink: its rows and how long it took. Takes a lock, so: once a write.
+    /// Counts one durable write of a sink: its rows and how long it took. Takes a lock, so: once a write.
     pub fn wrote(&self, sink: Sink, rows: u64, took: Duration) {
         self.sink(sink, SinkCounter::Batches, 1);
         self.sink(sink, SinkCounter::Rows, rows);
@@ -117,7 +117,7 @@ impl Metrics {
         self.took(step, took, 1);
     }
 
-    /// WorkerMetrics a duration that occurred so many times. Takes a lock, so: not per event; see [`LocalMetrics::took`].
+    /// Counts a duration that occurred so many times. Takes a lock, so: not per event; see [`LocalMetrics::took`].
     pub fn took(&self, step: Step, time: Duration, times: u64) {
         lock(&self.steps[step as usize]).add_duration(time, times);
     }

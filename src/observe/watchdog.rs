@@ -21,7 +21,7 @@ pub struct Observation {
 
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WatchdogVerdict {
     /// Nothing.
     Fine,
     /// The process must end with exit code 70: nothing was settled for so long.
@@ -51,7 +51,7 @@ impl Watchdog {
     }
 
     /// Judges one observation; call it a few times per limit.
-    pub fn check(&mut self, now: Duration, seen: Observation) -> Verdict {
+    pub fn check(&mut self, now: Duration, seen: Observation) -> WatchdogVerdict {
         let progressed = seen.settled != self.settled;
         let waiting = !seen.open_work || seen.breaker_open || seen.write_within_deadline;
         self.settled = seen.settled;
@@ -60,9 +60,9 @@ impl Watchdog {
         }
         let still = now.saturating_sub(self.fine_at);
         if still >= self.limit {
-            Verdict::Stuck { still }
+            WatchdogVerdict::Stuck { still }
         } else {
-            Verdict::Fine
+            WatchdogVerdict::Fine
         }
     }
 }
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn it_fires_at_the_limit_and_not_before() {
         let mut watchdog = Watchdog::new(LIMIT, seconds(0));
-        assert_eq!(watchdog.check(seconds(59), STILL), Verdict::Fine);
-        let stuck = Verdict::Stuck { still: LIMIT };
+        assert_eq!(watchdog.check(seconds(59), STILL), WatchdogVerdict::Fine);
+        let stuck = WatchdogVerdict::Stuck { still: LIMIT };
         assert_eq!(watchdog.check(seconds(60), STILL), stuck);
     }
 
@@ -113,19 +113,19 @@ mod tests {
         ];
         for reason in reasons {
             let mut watchdog = Watchdog::new(LIMIT, seconds(0));
-            assert_eq!(watchdog.check(seconds(100), reason), Verdict::Fine);
+            assert_eq!(watchdog.check(seconds(100), reason), WatchdogVerdict::Fine);
             let after = Observation {
                 settled: reason.settled,
                 ..STILL
             };
             assert_eq!(
                 watchdog.check(seconds(159), after),
-                Verdict::Fine,
+                WatchdogVerdict::Fine,
                 "{reason:?}"
             );
             assert_ne!(
                 watchdog.check(seconds(160), after),
-                Verdict::Fine,
+                WatchdogVerdict::Fine,
                 "{reason:?}"
             );
         }
@@ -134,6 +134,6 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_is_no_alarm() {
         let mut watchdog = Watchdog::new(LIMIT, seconds(100));
-        assert_eq!(watchdog.check(seconds(1), STILL), Verdict::Fine);
+        assert_eq!(watchdog.check(seconds(1), STILL), WatchdogVerdict::Fine);
     }
 }

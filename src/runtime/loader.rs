@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::enrich::arrangement::Feeder;
+use crate::enrich::arrangement::SnapshotSender;
 use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
@@ -48,7 +48,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// WorkerMetrics bad rows; the first of them are told one by one.
+    /// Counts bad rows; the first of them are told one by one.
     pub fn tell(&mut self, bad: &[BadRow]) {
         for row in bad {
             self.bad += 1;
@@ -215,7 +215,7 @@ impl Loader {
     }
 
     /// Feeds what finished loads left in the store since the last time; how many mappings.
-    pub fn feed(&self, feeder: &mut Feeder, fed: &mut Fed) -> Result<u64, SinkError> {
+    pub fn feed(&self, feeder: &mut SnapshotSender, fed: &mut Fed) -> Result<u64, SinkError> {
         let since = fed.horizon.since();
         let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
         let mut count = 0;
@@ -277,7 +277,7 @@ impl Load<'_> {
         state.call_until_done(move |store| store.load_batches(load, &rows))
     }
 
-    /// SourceContext the load: totals, sealing and generations change.
+    /// Ends the load: totals, sealing and generations change.
     pub fn end(self) -> Result<LoadSummary, SinkError> {
         let load = self.id;
         let state = &self.loader.state;

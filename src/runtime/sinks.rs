@@ -13,7 +13,7 @@ use crate::epoch::Clock;
 use crate::error::{Exit, Fatal};
 use crate::log::Pace;
 use crate::metrics::{Metrics, WorkerMetrics};
-use crate::sink::outlet::{CONCURRENT, Outlet};
+use crate::sink::handles::{CONCURRENT, SinkHandles};
 use crate::sink::retry::RetryPolicy;
 use crate::sink::retry_budget::RetryBudget;
 use crate::sink::writer::{
@@ -23,9 +23,9 @@ use crate::sink::writer::{
 
 /// Where the first fatal error of a writer is left for the job to find.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Option<Fatal>>>);
+pub struct FatalSlot(Arc<Mutex<Option<Fatal>>>);
 
-impl Trouble {
+impl FatalSlot {
     fn leave(&self, fatal: Fatal) {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert(fatal);
@@ -43,7 +43,7 @@ pub struct Writers {
     log: WriterThread<LogTarget>,
     pace: Pace,
     /// What they could not bear.
-    pub trouble: Trouble,
+    pub trouble: FatalSlot,
 }
 
 impl Writers {
@@ -54,7 +54,7 @@ impl Writers {
         clock: &Arc<dyn Clock>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Fatal> {
-        let trouble = Trouble::default();
+        let trouble = FatalSlot::default();
         let refused = |error: std::io::Error| {
             Fatal::new(Exit::Internal, format!("no writer thread: {error}"))
         };
@@ -80,8 +80,8 @@ impl Writers {
         )
         .map_err(refused)?;
         let pace = store.log.pace().unwrap_or_default();
-        let burier = StateHandle::new(state.handle().clone()).burier();
-        let target = LogTarget::new(store.log, burier, Arc::clone(metrics));
+        let dead_letter_writer = StateHandle::new(state.handle().clone()).dead_letter_writer();
+        let target = LogTarget::new(store.log, dead_letter_writer, Arc::clone(metrics));
         #[cfg(feature = "faults")]
         let target = {
             let state = StateHandle::new(state.handle().clone());
@@ -180,14 +180,14 @@ impl Sinks {
     }
 
     /// One worker's settings for its write operators.
-    pub fn outlet(
+    pub fn worker_handles(
         &self,
         clock: &Arc<dyn Clock>,
         pressed: &Arc<AtomicBool>,
         forgotten: &Forgotten,
         counts: &WorkerMetrics,
-    ) -> Outlet {
-        Outlet {
+    ) -> SinkHandles {
+        SinkHandles {
             state: self.state.clone(),
             log: self.log.clone(),
             pace: self.pace.clone(),

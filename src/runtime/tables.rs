@@ -9,7 +9,8 @@ use super::loader::{Horizon, Load, Loader, Report};
 use crate::config::RecipientTables;
 use crate::enrich::snapshot::{Options, Row};
 use crate::enrich::tables::{
-    self, Chunks, Cursor, Given, Limits, Look, Overlap, Place, Recent, Seen, Tables, Trouble,
+    self, DatabaseLocation, Overlap, ReadLimits, ReadSummary, RecentRows, TableChunks, TableCursor,
+    TableError, TableQuery, TableReader, UserTable,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
@@ -24,27 +25,27 @@ const RECENT_MAX: usize = 200_000;
 
 /// Reads the user's own tables into a store.
 pub struct TableLoader {
-    tables: Box<dyn Tables>,
+    tables: Box<dyn TableReader>,
     loader: Loader,
-    limits: Limits,
+    limits: ReadLimits,
     horizon: Horizon,
     overlap: Overlap,
     /// The first look seals.
     complete: bool,
-    recipients: Watched,
-    batches: Option<Watched>,
+    recipients: WatchedTable,
+    batches: Option<WatchedTable>,
     /// Whether places are stored.
     durable: bool,
 }
 
 /// A table, and how far it was read.
-struct Watched {
-    given: Given,
+struct WatchedTable {
+    given: UserTable,
     partition: String,
-    reached: Option<Cursor>,
+    reached: Option<TableCursor>,
     /// Whether it was ever read to its end.
     read: bool,
-    recent: Recent,
+    recent: RecentRows,
     /// Rows read so far, over all runs.
     rows: u64,
 }
@@ -57,7 +58,7 @@ impl TableLoader {
         horizon: Horizon,
         durable: bool,
     ) -> Result<Self, Fatal> {
-        let limits = Limits {
+        let limits = ReadLimits {
             options: Options {
                 default_user: loader.default_user.clone(),
                 chunk_rows: plan.chunk_rows.get(),
@@ -66,7 +67,7 @@ impl TableLoader {
             recent_max: RECENT_MAX,
             clock: None,
         };
-        let watched = |given: &Given| Watched::new(given.clone(), &plan.place, &horizon);
+        let watched = |given: &UserTable| WatchedTable::new(given.clone(), &plan.place, &horizon);
         let mut all = Self {
             tables: tables::open(&plan.place)?,
             limits,
@@ -89,7 +90,7 @@ impl TableLoader {
         let stored = state.call_until_done(|store| store.checkpoints(JOB))?;
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
             if let Some(found) = stored.iter().find(|one| one.partition == watched.partition) {
-                watched.reached = Cursor::parse(&found.proof);
+                watched.reached = TableCursor::parse(&found.proof);
                 (watched.read, watched.rows) = (found.finished, found.offset);
             }
         }
@@ -102,7 +103,7 @@ impl TableLoader {
     }
 
     /// Looks whether the tables are there and have their columns, and reads nothing.
-    pub fn probe(&mut self) -> Result<(), Trouble> {
+    pub fn probe(&mut self) -> Result<(), TableError> {
         let recipients = self.recipients.look::<RecipientRow>(None, None);
         let batches = self.batches.as_ref();
         let batches = batches.map(|batches| batches.look::<BatchRow>(None, None));
@@ -111,13 +112,13 @@ impl TableLoader {
     }
 
     /// Looks once, to the end of both tables; `told` hears how many rows were read so far.
-    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, Trouble> {
+    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, TableError> {
         let report = self.try_look(&mut told);
         self.tables.end();
         report
     }
 
-    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, Trouble> {
+    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, TableError> {
         self.tables.begin()?;
         let clock = Some(self.tables.clock()?);
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
@@ -127,14 +128,14 @@ impl TableLoader {
             true => LoadKind::Full,
             false => LoadKind::Increment,
         };
-        let mut into = Into {
+        let mut into = LoadTarget {
             loader: &self.loader,
             kind,
             load: None,
             report: Report::default(),
         };
         let tables = &mut *self.tables;
-        let batch_limits = Limits {
+        let batch_limits = ReadLimits {
             clock,
             ..self.limits.clone()
         };
@@ -145,12 +146,12 @@ impl TableLoader {
                 tables,
                 self.overlap,
                 &batch_limits,
-                |rows, into: &mut Into<'_>| into.load()?.batches(rows),
+                |rows, into: &mut LoadTarget<'_>| into.load()?.batches(rows),
                 &mut into,
                 told,
             )?),
         };
-        let limits = Limits {
+        let limits = ReadLimits {
             sent_since: self.horizon.since(),
             ..batch_limits.clone()
         };
@@ -158,7 +159,7 @@ impl TableLoader {
             tables,
             self.overlap,
             &limits,
-            |rows, into: &mut Into<'_>| into.recipients(rows),
+            |rows, into: &mut LoadTarget<'_>| into.recipients(rows),
             &mut into,
             told,
         )?;
@@ -177,21 +178,21 @@ impl TableLoader {
             return Ok(());
         }
         let all = self.batches.iter().chain([&self.recipients]);
-        let partitions: Vec<Checkpoint> = all.map(Watched::checkpoint).collect();
+        let partitions: Vec<Checkpoint> = all.map(WatchedTable::checkpoint).collect();
         let state = &self.loader.state;
         state.call_until_done(move |store| store.checkpoint(&partitions))
     }
 }
 
 /// What a look loads into; the load begins with the first rows.
-struct Into<'a> {
+struct LoadTarget<'a> {
     loader: &'a Loader,
     kind: LoadKind,
     load: Option<Load<'a>>,
     report: Report,
 }
 
-impl<'a> Into<'a> {
+impl<'a> LoadTarget<'a> {
     fn load(&mut self) -> Result<&Load<'a>, SinkError> {
         let load = match self.load.take() {
             Some(load) => load,
@@ -215,8 +216,8 @@ impl<'a> Into<'a> {
     }
 }
 
-impl Watched {
-    fn new(given: Given, place: &Place, horizon: &Horizon) -> Self {
+impl WatchedTable {
+    fn new(given: UserTable, place: &DatabaseLocation, horizon: &Horizon) -> Self {
         // With another limit of age other rows are left out, so what was read with the old one does not count.
         let partition = format!("{} {:?}", given.fingerprint(place), horizon.age_max());
         Self {
@@ -224,24 +225,28 @@ impl Watched {
             partition,
             reached: None,
             read: false,
-            recent: Recent::new(RECENT_MAX),
+            recent: RecentRows::new(RECENT_MAX),
             rows: 0,
         }
     }
 
     /// A cursor that was stored after the database's clock, by an earlier version, would end polling.
-    fn limit_to(&mut self, clock: Option<Cursor>) {
+    fn limit_to(&mut self, clock: Option<TableCursor>) {
         self.reached = self
             .reached
             .map(|at| clock.map_or(at, |clock| at.min(clock)));
     }
 
-    fn from(&self, overlap: Overlap) -> Option<Cursor> {
+    fn from(&self, overlap: Overlap) -> Option<TableCursor> {
         self.reached.map(|reached| reached.less(overlap))
     }
 
-    const fn look<T: Row>(&self, from: Option<Cursor>, sent_since: Option<Millis>) -> Look<'_> {
-        Look {
+    const fn look<T: Row>(
+        &self,
+        from: Option<TableCursor>,
+        sent_since: Option<Millis>,
+    ) -> TableQuery<'_> {
+        TableQuery {
             given: &self.given,
             columns: T::COLUMNS,
             from,
@@ -252,15 +257,15 @@ impl Watched {
     /// Reads it to its end and hands over what nobody judged yet.
     fn read<T: Row>(
         &self,
-        tables: &mut dyn Tables,
+        tables: &mut dyn TableReader,
         overlap: Overlap,
-        limits: &Limits,
-        mut take: impl FnMut(Vec<T>, &mut Into<'_>) -> Result<(), SinkError>,
-        into: &mut Into<'_>,
+        limits: &ReadLimits,
+        mut take: impl FnMut(Vec<T>, &mut LoadTarget<'_>) -> Result<(), SinkError>,
+        into: &mut LoadTarget<'_>,
         told: &mut dyn FnMut(u64),
-    ) -> Result<Seen, Trouble> {
+    ) -> Result<ReadSummary, TableError> {
         tables.open(&self.look::<T>(self.from(overlap), limits.sent_since))?;
-        let mut chunks = Chunks::<T>::new(tables, &self.recent, limits, self.given.setting);
+        let mut chunks = TableChunks::<T>::new(tables, &self.recent, limits, self.given.setting);
         while let Some(chunk) = chunks.next_chunk()? {
             into.report.tell(&chunk.bad);
             if !chunk.rows.is_empty() {
@@ -276,12 +281,12 @@ impl Watched {
     }
 
     /// What was read is in the store.
-    fn judged(&mut self, seen: Seen, overlap: Overlap) {
+    fn judged(&mut self, seen: ReadSummary, overlap: Overlap) {
         self.rows += seen.new;
         self.reached = self.reached.max(seen.reached);
         self.read = true;
         if self.reached.is_none() {
-            self.recent = Recent::new(RECENT_MAX);
+            self.recent = RecentRows::new(RECENT_MAX);
         }
         let from = self.from(overlap);
         self.recent.take(seen.prints, from);

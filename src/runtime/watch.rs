@@ -8,9 +8,9 @@ use super::sinks::Sinks;
 use crate::error::{Exit, Fatal};
 use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter};
 use crate::observe::Board;
-use crate::observe::health::{Breaker, Component};
-use crate::observe::progress::{Progress, Seen};
-use crate::observe::watchdog::{Observation, Verdict, Watchdog};
+use crate::observe::health::{BreakerStatus, Component};
+use crate::observe::progress::{Progress, ProgressReading};
+use crate::observe::watchdog::{Observation, Watchdog, WatchdogVerdict};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
 
@@ -48,7 +48,7 @@ impl Watch {
         self.metrics.set(Gauge::LogParts, self.sinks.pace().parts());
         self.progress.show(
             now,
-            Seen {
+            ProgressReading {
                 done: progress.settled,
                 total: progress.total,
                 events: self.metrics.get(Counter::Decoded),
@@ -78,8 +78,8 @@ impl Watch {
     fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
         let seen = observe(&self.metrics, &self.sinks.statuses(), now);
         match self.watchdog.check(now, seen) {
-            Verdict::Fine => Ok(()),
-            Verdict::Stuck { still } => {
+            WatchdogVerdict::Fine => Ok(()),
+            WatchdogVerdict::Stuck { still } => {
                 let message = format!(
                     "no delivery was settled for {} s although some are open (job.watchdog_limit); nothing is lost, start the job again",
                     still.as_secs()
@@ -108,12 +108,12 @@ fn is_any_open(statuses: &[&Arc<SinkStatus>]) -> bool {
 
 fn component(status: &SinkStatus) -> Component {
     let breaker = match status.breaker() {
-        BreakerState::Closed => Breaker::Closed,
-        BreakerState::Open => Breaker::Open,
-        BreakerState::HalfOpen => Breaker::HalfOpen,
+        BreakerState::Closed => BreakerStatus::Closed,
+        BreakerState::Open => BreakerStatus::Open,
+        BreakerState::HalfOpen => BreakerStatus::HalfOpen,
     };
     let component = match breaker {
-        Breaker::Closed => Component::ready(status.name()),
+        BreakerStatus::Closed => Component::ready(status.name()),
         _ => Component::troubled(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
@@ -127,7 +127,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     /// How a job is judged that has one open epoch for two limits, while `happens` goes on ten times a second.
-    fn judged(mut happens: impl FnMut(&Metrics)) -> Verdict {
+    fn judged(mut happens: impl FnMut(&Metrics)) -> WatchdogVerdict {
         let metrics = Metrics::new(decode::providers());
         metrics.set(Gauge::OpenEpochs, 1);
         let mut watchdog = Watchdog::new(LIMIT, Duration::ZERO);
@@ -137,15 +137,15 @@ mod tests {
             watchdog.check(now, observe(&metrics, &[], now))
         });
         verdicts
-            .find(|verdict| *verdict != Verdict::Fine)
-            .unwrap_or(Verdict::Fine)
+            .find(|verdict| *verdict != WatchdogVerdict::Fine)
+            .unwrap_or(WatchdogVerdict::Fine)
     }
 
     #[test]
     fn no_counter_but_settled_deliveries_satisfies_the_watchdog() {
         for counter in Counter::ALL {
             let verdict = judged(|metrics| metrics.count(*counter, 1));
-            let fine = verdict == Verdict::Fine;
+            let fine = verdict == WatchdogVerdict::Fine;
             assert_eq!(fine, *counter == Counter::Settled, "{}", counter.name());
         }
     }
@@ -153,6 +153,6 @@ mod tests {
     #[test]
     fn writes_of_a_sink_without_settled_deliveries_do_not_satisfy_the_watchdog() {
         let verdict = judged(|metrics| metrics.wrote(Sink::State, 10, Duration::from_millis(1)));
-        assert_ne!(verdict, Verdict::Fine);
+        assert_ne!(verdict, WatchdogVerdict::Fine);
     }
 }

@@ -15,7 +15,7 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
-use crate::enrich::arrangement::{Recipients, Told};
+use crate::enrich::arrangement::{Recipients, SnapshotUpdate};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
@@ -51,7 +51,7 @@ impl Program {
 }
 
 /// What all workers share.
-pub struct Shared {
+pub struct WorkerContext {
     /// The program.
     pub program: Program,
     /// The settings.
@@ -69,7 +69,7 @@ pub struct Shared {
     /// One channel of records a worker; each worker takes one.
     pub records: Mutex<Vec<Receiver<Records>>>,
     /// One channel of recipients a worker; each worker takes one.
-    pub told: Mutex<Vec<Receiver<Told>>>,
+    pub told: Mutex<Vec<Receiver<SnapshotUpdate>>>,
     /// Raised when nothing more is to be taken from the source.
     pub draining: Arc<AtomicBool>,
     /// Where settled offsets go. Closed when the last worker has ended.
@@ -80,7 +80,7 @@ pub struct Shared {
 pub type Workers = timely::communication::WorkerGuards<()>;
 
 /// Starts the workers.
-pub fn start(shared: Shared) -> Result<Workers, Fatal> {
+pub fn start(shared: WorkerContext) -> Result<Workers, Fatal> {
     let threads = shared.plan.workers.get();
     let config = Config {
         communication: match threads {
@@ -94,7 +94,7 @@ pub fn start(shared: Shared) -> Result<Workers, Fatal> {
     timely::execute(config, move |worker| run(worker, &shared)).map_err(refused)
 }
 
-fn run(worker: &mut Worker, shared: &Shared) {
+fn run(worker: &mut Worker, shared: &WorkerContext) {
     let (Some(records), Some(told)) = (take(&shared.records), take(&shared.told)) else {
         tracing::error!("a worker found no channel of its own");
         return;
@@ -133,7 +133,7 @@ fn take<T>(channels: &Mutex<Vec<T>>) -> Option<T> {
 
 /// Tells what a worker's frontier settled.
 struct Settler<'a> {
-    shared: &'a Shared,
+    shared: &'a WorkerContext,
     in_flight: Rc<RefCell<InFlight>>,
     counts: WorkerMetrics,
     probe: ProbeHandle<Epoch>,
@@ -177,7 +177,7 @@ fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut LocalMetrics) {
 }
 
 fn parts(
-    shared: &Shared,
+    shared: &WorkerContext,
     records: Receiver<Records>,
     recipients: Recipients,
     in_flight: &Rc<RefCell<InFlight>>,
@@ -187,9 +187,9 @@ fn parts(
     let pressed = Arc::new(AtomicBool::new(false));
     let forgotten = dedup::Forgotten::default();
     let shares = plan.workers.get();
-    let outlet = shared
+    let handles = shared
         .sinks
-        .outlet(&shared.clock, &pressed, &forgotten, counts);
+        .worker_handles(&shared.clock, &pressed, &forgotten, counts);
     Parts {
         bridge: Bridge {
             records,
@@ -209,7 +209,7 @@ fn parts(
             counts: Rc::clone(counts),
             ledger: Rc::clone(in_flight),
         },
-        dedup: dedup::Settings {
+        dedup: dedup::DedupSettings {
             ttl: plan.dedup.ttl,
             keys_max: plan.dedup.keys_max.get().div_ceil(shares),
             clock: Arc::clone(&shared.clock),
@@ -220,14 +220,14 @@ fn parts(
         recipients,
         clock: Arc::clone(&shared.clock),
         counts: Rc::clone(counts),
-        state: outlet.state(limits(&plan.state_window)),
-        log: outlet.log(limits(&plan.log_window)),
-        rejects: outlet.rejects(limits(&plan.reject_window)),
+        state: handles.state(limits(&plan.state_window)),
+        log: handles.log(limits(&plan.log_window)),
+        rejects: handles.rejects(limits(&plan.reject_window)),
     }
 }
 
-const fn limits(window: &crate::config::Window) -> window::Limits {
-    window::Limits {
+const fn limits(window: &crate::config::Window) -> window::WindowLimits {
+    window::WindowLimits {
         rows_max: window.rows_max.get(),
         bytes_max: window.bytes_max,
         age_max: window.age_max,

@@ -5,7 +5,7 @@ use crate::error::Fatal;
 use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
-use crate::runtime::running::Tables;
+use crate::runtime::running::PolledTables;
 use crate::runtime::settlement::SourceReport;
 use crate::runtime::{outbox, report};
 use crate::state::LoadKind;
@@ -15,7 +15,7 @@ impl Job {
     pub(super) fn conclude(
         mut self,
         source: SourceReport,
-        tables: Tables,
+        tables: PolledTables,
     ) -> Result<Summary, Fatal> {
         let (ran, used) = (self.started.0.elapsed(), self.usage());
         let finished = match self.stop.is_raised() {
@@ -49,7 +49,7 @@ impl Job {
     }
 
     /// What is done with the stores once all is settled. Given up when the job is asked to stop: the next run does it.
-    fn finish_stores(&mut self, tables: Tables) -> Result<(), Fatal> {
+    fn finish_stores(&mut self, tables: PolledTables) -> Result<(), Fatal> {
         self.late_snapshot()?;
         if let Some((mut tables, looks)) = tables {
             let report = looks.make(&mut tables, |_| {})?;

@@ -45,9 +45,9 @@ pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
         Arc::clone(&metrics),
         request.plan.in_flight.events_max.get() as u64,
     );
-    let pages = request
-        .metrics
-        .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
+    let pages = request.metrics.map(|address| {
+        http::MetricsServer::start(address, Arc::clone(&board), http::HttpLimits::default())
+    });
     let pages = pages.transpose()?;
     let summary = Job::start(request, metrics, board, stop)?.finish();
     drop(pages);

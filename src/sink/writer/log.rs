@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::handle::WriterHandle;
-use super::job::{Job, Reply};
+use super::job::{Reply, WriteJob};
 use super::target::LogTarget;
 use super::wait::{check_cancelled, wait};
 use crate::error::SinkError;
 use crate::log::LogRow;
 
-impl Job<LogTarget> {
+impl WriteJob<LogTarget> {
     /// A job for the log.
     pub fn log(rows: Vec<LogRow>, reply: Reply<()>) -> Self {
-        let carriers = vec![(); rows.len()];
-        Self::new(rows, carriers, reply)
+        let contexts = vec![(); rows.len()];
+        Self::new(rows, contexts, reply)
     }
 }
 
@@ -50,7 +50,7 @@ impl LogHandle {
         check_cancelled(self.cancelled.as_deref(), "log")?;
         let (answer, answered) = crossbeam_channel::bounded(1);
         let reply = Reply::call(move |_| answer.try_send(()).unwrap_or_default());
-        self.writer.submit(Job::log(rows, reply));
+        self.writer.submit(WriteJob::log(rows, reply));
         wait(&answered, self.cancelled.as_deref(), "log")
     }
 }

@@ -20,7 +20,7 @@
 //!
 //! Bounds: `queue_jobs_max` jobs wait, and one group is held.
 
-mod gate;
+mod attempts;
 mod handle;
 mod job;
 mod log;
@@ -38,16 +38,16 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use handle::{Refused, WriterHandle};
-pub use job::{Job, Reply, Verdict, refused};
+pub use handle::{SubmitError, WriterHandle};
+pub use job::{Reply, RowResult, WriteJob, refused};
 pub use log::LogHandle;
-pub use state::{Carrier, StateHandle, StateTarget};
+pub use state::{DeadLetterContext, StateHandle, StateTarget};
 pub use status::SinkStatus;
 #[cfg(feature = "faults")]
 pub use target::faults;
-pub use target::{Bury, LogTarget, Target, reject};
+pub use target::{DeadLetterWriter, LogTarget, Target, reject};
 
-use self::gate::Gate;
+use self::attempts::AttemptControl;
 use self::run::Writer;
 use crate::epoch::Clock;
 use crate::error::Fatal;
@@ -139,8 +139,8 @@ pub fn spawn<T: Target>(
     let status = Arc::new(SinkStatus::new(settings.name));
     let (jobs, queue) = crossbeam_channel::bounded(settings.queue_jobs_max);
     let (stop, stopped) = crossbeam_channel::bounded(1);
-    let gate = Gate::new(settings, clock, Arc::clone(&status), stopped);
-    let writer = Writer::new(target, gate, queue, settings.rows_max);
+    let control = AttemptControl::new(settings, clock, Arc::clone(&status), stopped);
+    let writer = Writer::new(target, control, queue, settings.rows_max);
     let thread = std::thread::Builder::new()
         .name(format!("write-{}", settings.name))
         .spawn(move || writer.run(on_fatal))?;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
-use super::target::{Bury, Target, reject};
+use super::target::{DeadLetterWriter, Target, reject};
 use super::wait::{check_cancelled, wait};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
@@ -14,7 +14,7 @@ use crate::state::{Outcome, StateEvent, StateStore};
 
 /// Where a state event came from: what its dead letter would be made from.
 #[derive(Clone, Debug)]
-pub struct Carrier {
+pub struct DeadLetterContext {
     /// The delivery.
     pub delivery: Arc<Delivery>,
     /// The place among the events decoded from it.
@@ -36,7 +36,7 @@ impl StateTarget {
 
 impl Target for StateTarget {
     type Row = StateEvent;
-    type Carrier = Carrier;
+    type DeadLetterContext = DeadLetterContext;
     type Answer = Outcome;
 
     fn write(&mut self, rows: &[StateEvent]) -> Result<Vec<Outcome>, SinkError> {
@@ -55,11 +55,11 @@ impl Target for StateTarget {
         Ok(applied.outcomes)
     }
 
-    fn reject(_: &StateEvent, carrier: &Carrier, error: &SinkError) -> Reject {
-        reject(&carrier.delivery, carrier.index, Stage::State, error)
+    fn reject(_: &StateEvent, context: &DeadLetterContext, error: &SinkError) -> Reject {
+        reject(&context.delivery, context.index, Stage::State, error)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         let started = Instant::now();
         self.store.bury(rejects)?;
         self.metrics
@@ -145,11 +145,11 @@ impl StateHandle {
     }
 
     /// Where the dead letters of other sinks go.
-    pub fn burier(&self) -> Bury {
+    pub fn dead_letter_writer(&self) -> DeadLetterWriter {
         let state = self.clone();
         Box::new(move |rejects| {
             let (buried, told) = crossbeam_channel::bounded(1);
-            state.bury(rejects.to_vec(), move || {
+            state.write_dead_letters(rejects.to_vec(), move || {
                 buried.try_send(()).unwrap_or_default()
             });
             wait(&told, None, "state")
@@ -157,12 +157,16 @@ impl StateHandle {
     }
 
     /// Stores dead letters without waiting; `durable` is called on the writer's thread once they are.
-    pub fn bury(&self, rejects: Vec<Reject>, durable: impl FnOnce() + Send + 'static) {
+    pub fn write_dead_letters(
+        &self,
+        rejects: Vec<Reject>,
+        durable: impl FnOnce() + Send + 'static,
+    ) {
         let mut durable = Some(durable);
         let status = Arc::clone(self.writer.status());
         status.queued(rejects.len());
         let call = move |target: &mut StateTarget| {
-            target.bury(&rejects)?;
+            target.write_dead_letters(&rejects)?;
             status.unqueued(rejects.len());
             if let Some(durable) = durable.take() {
                 durable();

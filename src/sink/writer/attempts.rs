@@ -23,12 +23,12 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// Why a writer ends early.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum WriterStop {
     Stopped,
     Fatal(Fatal),
 }
 
-pub(super) struct Gate {
+pub(super) struct AttemptControl {
     clock: Arc<dyn Clock>,
     status: Arc<SinkStatus>,
     stopped: Receiver<()>,
@@ -40,7 +40,7 @@ pub(super) struct Gate {
     attempt_limit: Duration,
 }
 
-impl Gate {
+impl AttemptControl {
     pub(super) fn new(
         settings: &WriterSettings,
         clock: Arc<dyn Clock>,
@@ -102,15 +102,15 @@ impl Gate {
     }
 
     /// An attempt failed: waits until the next one is due, or says that there is none.
-    pub(super) fn failed(&mut self, error: SinkError) -> Result<(), Halt> {
+    pub(super) fn failed(&mut self, error: SinkError) -> Result<(), WriterStop> {
         self.status.failed(error.to_string());
         if matches!(error.class, Class::Data | Class::Bug) {
-            return Err(Halt::Fatal(error.into()));
+            return Err(WriterStop::Fatal(error.into()));
         }
         self.status.retried();
         let now = self.clock.elapsed();
         let Decision::Wait(wait) = self.retry.next(now) else {
-            return Err(Halt::Fatal(outlasted(&error)));
+            return Err(WriterStop::Fatal(outlasted(&error)));
         };
         if error.class == Class::Outage || self.retry.failures() > BUSY_MAX {
             self.outage(now, wait, &error);
@@ -127,7 +127,7 @@ impl Gate {
         }
     }
 
-    fn wait(&self, until: Duration) -> Result<(), Halt> {
+    fn wait(&self, until: Duration) -> Result<(), WriterStop> {
         loop {
             let now = self.clock.elapsed();
             if now >= until {
@@ -136,7 +136,7 @@ impl Gate {
             match self.stopped.recv_timeout((until - now).min(SLICE)) {
                 Err(RecvTimeoutError::Timeout) => {}
                 // Nobody is left who could be answered, or could ask for a stop.
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Err(Halt::Stopped),
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Err(WriterStop::Stopped),
             }
         }
     }
