@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hookflow::decode::{self, Decoded, DecodeConfig, print};
+use hookflow::decode::{self, DecodeConfig, Decoded, print};
 use hookflow::event::Delivery;
 use serde_json::Value;
 

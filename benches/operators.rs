@@ -13,7 +13,7 @@ use hookflow::event::{Kind, Origin, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey, Shard};
 use hookflow::quarantine::{Quarantine, WorkerQuarantine};
 use hookflow::source::{PartitionIds, Record};
-use hookflow::window::{Limits, Moment, Window};
+use hookflow::window::{Moment, Window, WindowLimits};
 
 fn identity(n: u64) -> Identity {
     Identity(u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
@@ -72,7 +72,7 @@ fn slowest_step() -> Duration {
 }
 
 fn window(c: &mut Criterion) {
-    let limits = Limits {
+    let limits = WindowLimits {
         rows_max: 10_000,
         bytes_max: 16 << 20,
         age_max: Duration::from_millis(200),

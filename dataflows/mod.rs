@@ -19,8 +19,8 @@ use crate::event::Reject;
 use crate::log::LogRow;
 use crate::metrics::WorkerMetrics;
 use crate::select::Range;
+use crate::sink::handles::{LogSummary, RejectSummary, StateSummary};
 use crate::sink::operator;
-use crate::sink::outlet::{LogAnswer, RejectAnswer, StateAnswer};
 use crate::sink::rows::StateRow;
 use crate::source::bridge::Bridge;
 
@@ -31,7 +31,7 @@ pub struct Parts {
     /// How they are decoded.
     pub decode: DecodeContext,
     /// What memory remembers.
-    pub dedup: dedup::Settings,
+    pub dedup: dedup::DedupSettings,
     /// Identities that the sinks dead-lettered.
     pub forgotten: dedup::Forgotten,
     /// Which events a replay is about.
@@ -43,9 +43,9 @@ pub struct Parts {
     /// The worker's counts.
     pub counts: WorkerMetrics,
     /// How state is written.
-    pub state: operator::Settings<StateRow, StateAnswer>,
+    pub state: operator::WriteSettings<StateRow, StateSummary>,
     /// How the log is written.
-    pub log: operator::Settings<LogRow, LogAnswer>,
+    pub log: operator::WriteSettings<LogRow, LogSummary>,
     /// How dead letters are written.
-    pub rejects: operator::Settings<Reject, RejectAnswer>,
+    pub rejects: operator::WriteSettings<Reject, RejectSummary>,
 }

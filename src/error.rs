@@ -66,8 +66,8 @@ pub enum Exit {
     Input = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The watchdog fired, or a thread panicked.
-    Watchdog = 70,
+    /// The watchdog fired, a thread panicked or could not be started, or something else went wrong in the program itself.
+    Internal = 70,
     /// The drain deadline passed, an outage outlasted its limit, or a second signal came.
     Unfinished = 75,
     /// Configuration, schema or password.
@@ -98,7 +98,7 @@ impl From<SinkError> for Fatal {
     fn from(error: SinkError) -> Self {
         let exit = match error.class {
             Class::Retry | Class::Outage => Exit::Unfinished,
-            Class::Data | Class::Bug => Exit::Watchdog,
+            Class::Data | Class::Bug => Exit::Internal,
         };
         Fatal::new(exit, error.to_string())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// When to close a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct WindowLimits {
     /// Close at this many rows.
     pub rows_max: usize,
     /// Close at about this many bytes.
@@ -38,7 +38,7 @@ pub struct Moment {
 /// Rows that wait to be written together.
 #[derive(Debug)]
 pub struct Window<T> {
-    limits: Limits,
+    limits: WindowLimits,
     rows: Vec<T>,
     bytes: usize,
     born: Option<Duration>,
@@ -46,7 +46,7 @@ pub struct Window<T> {
 
 impl<T> Window<T> {
     /// An empty window.
-    pub const fn new(limits: Limits) -> Self {
+    pub const fn new(limits: WindowLimits) -> Self {
         Self {
             limits,
             rows: Vec::new(),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: WindowLimits = WindowLimits {
         rows_max: 10,
         bytes_max: 1_000,
         age_max: Duration::from_millis(100),
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    fn filled(limits: Limits, rows: usize, bytes: usize) -> Window<usize> {
+    fn filled(limits: WindowLimits, rows: usize, bytes: usize) -> Window<usize> {
         let mut window = Window::new(limits);
         for row in 0..rows {
             window.push(row, bytes, Duration::ZERO);
@@ -154,7 +154,7 @@ mod tests {
                 .take_if_due(moment(0, true, true))
                 .is_some()
         );
-        let eager = Limits {
+        let eager = WindowLimits {
             eager: true,
             ..LIMITS
         };
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_asks_for_patience_gets_larger_batches() {
-        let eager = Limits {
+        let eager = WindowLimits {
             eager: true,
             ..LIMITS
         };

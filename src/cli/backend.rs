@@ -153,6 +153,6 @@ fn values(views: Vec<impl Serialize>) -> Rows {
 
 fn value(view: &impl Serialize) -> Result<Value, Fatal> {
     let unprintable =
-        |error| Fatal::new(Exit::Watchdog, format!("a row cannot be printed: {error}"));
+        |error| Fatal::new(Exit::Internal, format!("a row cannot be printed: {error}"));
     serde_json::to_value(view).map_err(unprintable)
 }

@@ -6,18 +6,16 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::output::Output;
 use super::{confirm, files};
-use crate::config::{LogKind, Override, Plan, StateKind};
+use crate::config::{Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
+use crate::runtime::own_stores::OwnStores;
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
 use crate::source::file::inputs;
 use crate::source::replay::{ReplayRange, ReplayStart};
-
-const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
-                           will be unmatched (parked until its recipient is loaded)";
 
 /// No command: sample data, replayed.
 pub fn demo(
@@ -45,7 +43,6 @@ pub fn live(
     let request = live_request(common, args, env)?;
     check_files(&request)?;
     confirm::fresh(&request, args.job.demo.yes, output)?;
-    warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
 
@@ -81,7 +78,6 @@ pub fn replay(
     let request = replay_request(common, args, env)?;
     check_files(&request)?;
     confirm::fresh(&request, args.job.demo.yes, output)?;
-    warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
 
@@ -136,13 +132,14 @@ pub fn throughput(
         rate: args.rate,
     });
     let mut request = request(common, &args.job, env, input)?;
-    use_own_store(&mut request, args.null_sinks)?;
+    let own_stores = set_apart(&mut request, args.null_sinks)?;
     let report = match &args.json {
         Some(path) => path.clone(),
         None => request.plan.store_dir.join("report.json"),
     };
     let load = load_of(&request, args.rate);
     let mut summary = run(request)?;
+    drop(own_stores);
     summary.load = Some(load);
     files::write(&report, &summary.to_json())?;
     let saved = report.display().to_string();
@@ -155,22 +152,17 @@ pub fn throughput(
     finish(&summary, args.job.demo.summary, output)
 }
 
-/// A generated load goes to an empty store of its own: it must not be mixed with real data, and duplicates are no load.
-fn use_own_store(request: &mut JobRequest, null_sinks: bool) -> Result<(), Fatal> {
+/// A measured load goes to a store of its own, which is new each time: among data that matter it would disturb them, and
+/// what is known already is no load.
+fn set_apart(request: &mut JobRequest, null_sinks: bool) -> Result<Option<OwnStores>, Fatal> {
     let plan = &mut request.plan;
     plan.store_dir = plan.store_dir.join("throughput");
     if null_sinks {
         request.sinks = Sinks::Null;
-        return Ok(());
+        return Ok(None);
     }
-    if (plan.state_store, plan.log_store) != (StateKind::Sqlite, LogKind::Parquet) {
-        let message = "run throughput would write generated data into the Postgres or ClickHouse database of the \
-                       configuration; measure the embedded store (HOOKFLOW_STORE_STATE=sqlite HOOKFLOW_STORE_LOG=parquet) \
-                       or the dataflow alone (--null-sinks)";
-        return Err(Fatal::new(Exit::Usage, message));
-    }
-    request.fresh = true;
-    Ok(())
+    request.fresh = plan.state_store == StateKind::Sqlite;
+    OwnStores::make(plan).map(Some)
 }
 
 /// Refuses a job over files that cannot be read, before it does anything.
@@ -287,15 +279,6 @@ fn range(args: &ReplayArgs) -> Result<TimeRange, Fatal> {
             format!("--from {from} is not before --to {to}: no event lies between them"),
         )),
         (from, to) => Ok(TimeRange { from, to }),
-    }
-}
-
-/// Without recipients nearly all events from outside stay unmatched.
-fn warn_without_recipients(request: &JobRequest, output: &mut Output<'_>) {
-    let generated = matches!(request.input, Input::Generator(_) | Input::Demo);
-    let tables = request.plan.recipients.tables.is_some();
-    if !generated && !tables && request.snapshot.recipients.is_empty() {
-        output.say(NO_SNAPSHOT);
     }
 }
 

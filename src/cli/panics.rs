@@ -14,7 +14,7 @@ pub fn end_the_process() {
         tracing::error!("{text}");
         writeln!(std::io::stderr(), "hookflow: {text}").unwrap_or_default();
         quarantine::on_panic();
-        std::process::exit(i32::from(Exit::Watchdog as u8));
+        std::process::exit(i32::from(Exit::Internal as u8));
     }));
 }
 

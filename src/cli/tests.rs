@@ -125,22 +125,6 @@ fn mistakes_have_their_exit_codes() {
     }
 }
 
-#[test]
-fn a_replay_without_recipients_says_so_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let here = dir.path().display();
-    files::write(&dir.path().join("a.jsonl"), "").unwrap();
-    files::write(&dir.path().join("r.csv"), SNAPSHOT_HEADER).unwrap();
-    let (_, _, err) = run(&format!("run replay --store {here} {here}/a.jsonl"), &[]);
-    assert!(
-        err.contains("nearly every event will be unmatched"),
-        "{err}"
-    );
-    let with_snapshot = format!("run replay --store {here} --snapshot {here}/r.csv {here}/a.jsonl");
-    let (_, _, err) = run(&with_snapshot, &[]);
-    assert_eq!(err, "");
-}
-
 const SNAPSHOT_HEADER: &str = "provider,message_id,recipient,user_id,batch_id,recipient_id\n";
 
 #[test]
@@ -199,17 +183,6 @@ fn generate_overwrites_no_files_of_others() {
     let line = format!("{line}/sample");
     assert_eq!(run(&line, &[]).0.unwrap(), Exit::Done);
     assert_eq!(run(&line, &[]).0.unwrap(), Exit::Done, "its own sample");
-}
-
-#[test]
-fn throughput_refuses_a_configuration_with_servers() {
-    let env = [
-        ("HOOKFLOW_STORE_STATE", "postgres"),
-        ("HOOKFLOW_POSTGRES_URL", "postgres://nobody@127.0.0.1:1/x"),
-    ];
-    let fatal = run("run throughput --deliveries 1", &env).0.unwrap_err();
-    assert_eq!(fatal.exit, Exit::Usage);
-    assert!(fatal.message.contains("--null-sinks"), "{fatal:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use crate::config::{LogKind, Plan, StateKind};
 use crate::enrich::snapshot::LoadableRow;
-use crate::enrich::tables::{self, Look};
+use crate::enrich::tables::{self, TableQuery};
 use crate::error::Fatal;
 use crate::log::clickhouse;
 use crate::observe::http;
@@ -63,7 +63,7 @@ fn recipients(plan: &Plan) -> Result<(), Fatal> {
         return Ok(());
     };
     let mut tables = tables::open(&plan.place)?;
-    let look = |given, columns| Look {
+    let look = |given, columns| TableQuery {
         given,
         columns,
         from: None,

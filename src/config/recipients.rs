@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::errors::{ConfigError, ConfigErrors};
 use super::read::{SettingReader, parse_duration};
 use crate::enrich::snapshot::LoadableRow;
-use crate::enrich::tables::{Given, Overlap, Place, Relation, Server};
+use crate::enrich::tables::{DatabaseKind, DatabaseLocation, Overlap, Relation, UserTable};
 use crate::postgres::PostgresTls;
 use crate::recipient::{BatchRow, RecipientRow};
 
@@ -31,12 +31,12 @@ pub struct RecipientsConfig {
 #[derive(Clone, Debug)]
 pub struct RecipientTables {
     /// Where they are.
-    pub place: Place,
-    /// RecipientsConfig.
-    pub recipients: Given,
+    pub place: DatabaseLocation,
+    /// Recipients.
+    pub recipients: UserTable,
     /// Batches.
-    pub batches: Option<Given>,
-    /// How far before the last row each poll starts.
+    pub batches: Option<UserTable>,
+    /// How far back each look begins.
     pub overlap: Overlap,
     /// Rows of a page and of a transaction.
     pub chunk_rows: NonZeroUsize,
@@ -50,12 +50,12 @@ pub struct RecipientTables {
 pub(super) fn read(reader: &mut SettingReader<'_>) -> RecipientsConfig {
     let servers = [
         ("none", None),
-        ("postgres", Some(Server::Postgres)),
-        ("clickhouse", Some(Server::ClickHouse)),
+        ("postgres", Some(DatabaseKind::Postgres)),
+        ("clickhouse", Some(DatabaseKind::ClickHouse)),
     ];
     let server = reader.choice("recipients.source", None, &servers);
-    // All of it is read, so that mistakes are found before the section is in use.
-    let tables = read_tables(reader, server.unwrap_or(Server::Postgres));
+    // All of it is read, so that mistakes are found before the section is switched on.
+    let tables = read_tables(reader, server.unwrap_or(DatabaseKind::Postgres));
     RecipientsConfig {
         tables: server.map(|_| tables),
         poll_interval: reader.duration("recipients.poll_interval", SECOND / 10, HOUR),
@@ -63,7 +63,7 @@ pub(super) fn read(reader: &mut SettingReader<'_>) -> RecipientsConfig {
     }
 }
 
-fn read_tables(reader: &mut SettingReader<'_>, server: Server) -> RecipientTables {
+fn read_tables(reader: &mut SettingReader<'_>, server: DatabaseKind) -> RecipientTables {
     let cursor = reader.optional_text("recipients.cursor");
     let recipients = read_given(reader, "recipients.", RecipientRow::COLUMNS.names, cursor);
     let cursor = reader.optional_text("recipients.batches_cursor");
@@ -87,12 +87,12 @@ fn read_tables(reader: &mut SettingReader<'_>, server: Server) -> RecipientTable
     }
 }
 
-fn read_place(reader: &mut SettingReader<'_>, server: Server) -> Place {
+fn read_place(reader: &mut SettingReader<'_>, server: DatabaseKind) -> DatabaseLocation {
     let ca_file = reader.optional_text("recipients.tls_ca_file");
     let ca_file = ca_file.map(PathBuf::from);
     let tls = [("off", false), ("require", true)];
     let required = reader.choice("recipients.tls", false, &tls);
-    Place {
+    DatabaseLocation {
         server,
         url: reader.optional_text("recipients.url").unwrap_or_default(),
         user: reader.optional_text("recipients.user"),
@@ -112,7 +112,7 @@ fn read_given(
     prefix: &'static str,
     ours: &[&'static str],
     cursor: Option<String>,
-) -> Given {
+) -> UserTable {
     let table = reader.optional_text(&format!("{prefix}table"));
     let query = reader.optional_text(&format!("{prefix}query"));
     let hint = format!(
@@ -125,7 +125,7 @@ fn read_given(
         BTreeMap::new(),
         |text| renamed(text, ours),
     );
-    Given {
+    UserTable {
         setting: match (prefix, &query) {
             ("recipients.", None) => "recipients.table",
             ("recipients.", Some(_)) => "recipients.query",
@@ -142,7 +142,7 @@ fn read_given(
     }
 }
 
-fn is_nothing(given: &Given) -> bool {
+fn is_nothing(given: &UserTable) -> bool {
     given.relation == Relation::Table(String::new())
 }
 
@@ -182,7 +182,7 @@ impl RecipientsConfig {
                 });
             }
         };
-        let Place { url, tls, .. } = &tables.place;
+        let DatabaseLocation { url, tls, .. } = &tables.place;
         let one = "give one of them";
         expect(
             !url.is_empty(),
@@ -209,7 +209,7 @@ impl RecipientsConfig {
             "the table is read in the order of a column that grows",
             "name one, such as \"id\" or \"created_at\"",
         );
-        let plain = tables.place.server == Server::ClickHouse && !url.starts_with("https://");
+        let plain = tables.place.server == DatabaseKind::ClickHouse && !url.starts_with("https://");
         expect(
             !plain || *tls == PostgresTls::Off,
             "recipients.tls",

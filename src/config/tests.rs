@@ -41,7 +41,10 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(plan.sweep.first, Duration::from_secs(5));
     assert_eq!(plan.metrics_address(true), None);
     assert_eq!(plan.metrics_address(false).unwrap().port(), 9464);
-    let (ours, theirs) = (plan.decode_options(), crate::decode::DecodeConfig::default());
+    let (ours, theirs) = (
+        plan.decode_options(),
+        crate::decode::DecodeConfig::default(),
+    );
     assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
 }
 

@@ -33,7 +33,7 @@ pub type Forgotten = Rc<RefCell<Vec<Identity>>>;
 
 /// What one worker's dedup needs.
 #[derive(Clone)]
-pub struct Settings {
+pub struct DedupSettings {
     /// How long a key is remembered.
     pub ttl: Duration,
     /// How many keys one worker remembers at most.
@@ -47,7 +47,7 @@ pub struct Settings {
 /// Drops events whose identity was seen before.
 pub fn dedup<'scope>(
     events: StreamVec<'scope, Epoch, Event>,
-    settings: Settings,
+    settings: DedupSettings,
     forgotten: Forgotten,
 ) -> StreamVec<'scope, Epoch, Event> {
     let by_shard = Exchange::new(|event: &Event| event.shard.route());

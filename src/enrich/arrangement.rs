@@ -44,7 +44,7 @@ pub enum Row {
 
 /// What a worker is told about the snapshot.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum SnapshotUpdate {
     /// Committed rows.
     Rows(Vec<Row>),
     /// The initial load is complete.
@@ -53,17 +53,20 @@ pub enum Told {
 
 /// The giving end: turns committed mappings into rows and spreads them over the workers' channels.
 #[derive(Clone, Debug)]
-pub struct Feeder {
-    workers: Vec<Sender<Told>>,
+pub struct SnapshotSender {
+    workers: Vec<Sender<SnapshotUpdate>>,
     providers: Arc<[Provider]>,
     next: usize,
 }
 
-impl Feeder {
+impl SnapshotSender {
     /// Channels for `workers` workers; `providers` are all that events may come from.
-    pub fn channels(workers: usize, providers: Arc<[Provider]>) -> (Feeder, Vec<Receiver<Told>>) {
+    pub fn channels(
+        workers: usize,
+        providers: Arc<[Provider]>,
+    ) -> (SnapshotSender, Vec<Receiver<SnapshotUpdate>>) {
         let (senders, receivers) = (0..workers).map(|_| crossbeam_channel::bounded(16)).unzip();
-        let feeder = Feeder {
+        let feeder = SnapshotSender {
             workers: senders,
             providers,
             next: 0,
@@ -81,18 +84,18 @@ impl Feeder {
             return;
         }
         self.next = (self.next + 1) % self.workers.len();
-        self.send(self.next, Told::Rows(rows));
+        self.send(self.next, SnapshotUpdate::Rows(rows));
     }
 
     /// Says that the initial load is complete.
     pub fn loaded(&self) {
         for worker in 0..self.workers.len() {
-            self.send(worker, Told::Loaded);
+            self.send(worker, SnapshotUpdate::Loaded);
         }
     }
 
     /// A worker that is gone takes nothing any more; the job is then ending anyway.
-    fn send(&self, worker: usize, told: Told) {
+    fn send(&self, worker: usize, told: SnapshotUpdate) {
         if let Some(Err(gone)) = self.workers.get(worker).map(|sender| sender.send(told)) {
             tracing::debug!(%gone, "recipient rows came after the dataflow ended");
         }
@@ -138,7 +141,7 @@ pub struct Snapshot<'scope> {
 #[derive(Clone, Debug)]
 pub struct Recipients {
     /// What it is told.
-    pub told: Receiver<Told>,
+    pub told: Receiver<SnapshotUpdate>,
     /// Raised when no event will ask any more: the dataflow can end although rows may still come.
     pub ended: Rc<Cell<bool>>,
 }
@@ -208,8 +211,10 @@ fn told_rows<'scope>(
                 held.downgrade(&clock.epoch().max(*held.time()));
             }
             match recipients.told.try_recv() {
-                Ok(Told::Rows(mut rows)) => output.session(held).give_container(&mut rows),
-                Ok(Told::Loaded) => loaded = true,
+                Ok(SnapshotUpdate::Rows(mut rows)) => {
+                    output.session(held).give_container(&mut rows)
+                }
+                Ok(SnapshotUpdate::Loaded) => loaded = true,
                 Err(TryRecvError::Empty) => {
                     activator.activate_after(std::time::Duration::from_millis(10));
                     return;

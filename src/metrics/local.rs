@@ -7,7 +7,7 @@ use super::names::{Counter, Gauge, REASONS, Step, reason_place};
 use super::{Histogram, Metrics};
 use crate::event::ReasonCode;
 
-/// WorkerMetrics of one thread that are not handed over yet. Flushing is the owner's duty; dropping flushes too.
+/// Counts of one thread that are not handed over yet. Flushing is the owner's duty; dropping flushes too.
 #[derive(Debug)]
 pub struct LocalMetrics {
     metrics: Arc<Metrics>,
@@ -20,7 +20,7 @@ pub struct LocalMetrics {
 }
 
 impl LocalMetrics {
-    /// WorkerMetrics at zero, to be handed over to `metrics`.
+    /// Counts at zero, to be handed over to `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let providers = vec![0; metrics.providers.len()];
         Self {
@@ -38,12 +38,12 @@ impl LocalMetrics {
         self.counters[what as usize] += by;
     }
 
-    /// WorkerMetrics one dead letter.
+    /// Counts one dead letter.
     pub const fn reject(&mut self, code: ReasonCode) {
         self.reasons[reason_place(code)] += 1;
     }
 
-    /// WorkerMetrics deliveries of a provider.
+    /// Counts deliveries of a provider.
     pub fn provider(&mut self, name: &str, by: u64) {
         let place = self.metrics.provider_place(name);
         if let Some(cell) = self.providers.get_mut(place) {
@@ -56,7 +56,7 @@ impl LocalMetrics {
         self.levels[what as usize].0 = value;
     }
 
-    /// WorkerMetrics a duration that occurred so many times.
+    /// Counts a duration that occurred so many times.
     pub fn took(&mut self, step: Step, time: Duration, times: u64) {
         self.steps[step as usize].add_duration(time, times);
     }

@@ -44,7 +44,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A metrics at zero that tells these providers apart.
+    /// Metrics at zero that tells these providers apart.
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
         let providers = providers.into_iter().chain([UNKNOWN_PROVIDER]);
         Arc::new(Self {
@@ -84,17 +84,17 @@ impl Metrics {
         if value > i64::MAX as u64 { 0 } else { value }
     }
 
-    /// WorkerMetrics dead letters of that reason.
+    /// Counts dead letters of that reason.
     pub fn reject(&self, code: ReasonCode, by: u64) {
         self.reasons[reason_place(code)].fetch_add(by, Relaxed);
     }
 
-    /// WorkerMetrics deliveries of a provider; one that is none of ours counts as unknown.
+    /// Counts deliveries of a provider; one that is none of ours counts as unknown.
     pub fn provider(&self, name: &str, by: u64) {
         self.provider_at(self.provider_place(name), by);
     }
 
-    /// WorkerMetrics for a sink.
+    /// Counts for a sink.
     pub fn sink(&self, sink: Sink, what: SinkCounter, by: u64) {
         self.sinks[sink as usize][what as usize].fetch_add(by, Relaxed);
     }
@@ -104,7 +104,7 @@ impl Metrics {
         self.sinks[sink as usize][what as usize].store(total, Relaxed);
     }
 
-    /// WorkerMetrics one durable write of a sink: its rows and how long it took. Takes a lock, so: once a write.
+    /// Counts one durable write of a sink: its rows and how long it took. Takes a lock, so: once a write.
     pub fn wrote(&self, sink: Sink, rows: u64, took: Duration) {
         self.sink(sink, SinkCounter::Batches, 1);
         self.sink(sink, SinkCounter::Rows, rows);
@@ -117,19 +117,9 @@ impl Metrics {
         self.took(step, took, 1);
     }
 
-    /// WorkerMetrics a duration that occurred so many times. Takes a lock, so: not per event; see [`LocalMetrics::took`].
+    /// Counts a duration that occurred so many times. Takes a lock, so: not per event; see [`LocalMetrics::took`].
     pub fn took(&self, step: Step, time: Duration, times: u64) {
         lock(&self.steps[step as usize]).add_duration(time, times);
-    }
-
-    /// A number that changes with everything that gets on: what the watchdog looks at. An attempt that failed is no such thing.
-    /// Cheap, takes no lock.
-    pub fn movement(&self) -> u64 {
-        const ON: [SinkCounter; 2] = [SinkCounter::Batches, SinkCounter::Rows];
-        let sinks = self.sinks.iter();
-        let sinks = sinks.flat_map(|sink| ON.iter().map(|what| &sink[*what as usize]));
-        let cells = self.counters.iter().chain(&self.reasons).chain(sinks);
-        cells.fold(0, |sum: u64, cell| sum.wrapping_add(cell.load(Relaxed)))
     }
 
     /// A copy of it all.
@@ -255,17 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn failed_attempts_are_no_movement() {
+    fn totals_of_a_sink_replace_what_was_counted_before() {
         let metrics = Metrics::new([]);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 3);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 5);
         metrics.sink_total(Sink::Log, SinkCounter::BreakerOpened, 1);
-        assert_eq!(metrics.movement(), 0);
         let told = metrics.snapshot();
         assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
         assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
-        metrics.sink(Sink::State, SinkCounter::Batches, 1);
-        assert_eq!(metrics.movement(), 1);
     }
 
     #[test]
@@ -290,6 +277,5 @@ mod tests {
         assert_eq!(snapshot.sink(Sink::Log, SinkCounter::Rows), 10);
         assert_eq!(snapshot.sink(Sink::State, SinkCounter::Rows), 0);
         assert_eq!(snapshot.step(Step::LogWrite).count(), 1);
-        assert_eq!(metrics.movement(), 2 + 3 + 4 + 1 + 10);
     }
 }

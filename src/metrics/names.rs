@@ -29,6 +29,8 @@ closed_set! {
     Counter {
         /// Deliveries taken from the source.
         Received = "received",
+        /// Deliveries that are durable in every sink: what the watchdog takes for progress.
+        Settled = "settled",
         /// Bytes of them.
         ReceivedBytes = "received_bytes",
         /// Events decoded.
@@ -101,8 +103,6 @@ closed_set! {
         DedupKeys = "dedup_keys",
         /// Events parked in the state store.
         Parked = "parked",
-        /// The least settled position's distance to the end of what was handed out, over all partitions, in their units.
-        UnsettledPositions = "unsettled_positions",
         /// Messages that wait at the broker, over all partitions of this member.
         SourceLag = "source_lag",
         /// Active parts of the event log's table.

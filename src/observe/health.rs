@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The state of a sink's breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Breaker {
+pub enum BreakerStatus {
     /// Writes go through.
     Closed,
     /// The sink is paused.
@@ -22,7 +22,7 @@ pub struct Component {
     /// Why it is not ready; absent if it is. Names no address, secret or payload.
     pub trouble: Option<String>,
     /// Its breaker, where it has one.
-    pub breaker: Option<Breaker>,
+    pub breaker: Option<BreakerStatus>,
 }
 
 impl Component {
@@ -45,7 +45,7 @@ impl Component {
     }
 
     /// The same with the state of its breaker.
-    pub const fn with_breaker(mut self, breaker: Breaker) -> Self {
+    pub const fn with_breaker(mut self, breaker: BreakerStatus) -> Self {
         self.breaker = Some(breaker);
         self
     }
@@ -77,11 +77,11 @@ impl Health {
 fn reason(component: &Component) -> Option<String> {
     let name = component.name;
     match (&component.trouble, component.breaker) {
-        (Some(trouble), Some(Breaker::Open | Breaker::HalfOpen)) => {
+        (Some(trouble), Some(BreakerStatus::Open | BreakerStatus::HalfOpen)) => {
             Some(format!("{name}: {trouble}; the source is paused"))
         }
         (Some(trouble), _) => Some(format!("{name}: {trouble}")),
-        (None, Some(Breaker::Open)) => {
+        (None, Some(BreakerStatus::Open)) => {
             Some(format!("{name}: its breaker is open, the source is paused"))
         }
         (None, _) => None,
@@ -96,8 +96,8 @@ mod tests {
     fn every_reason_is_named() {
         let components = [
             Component::ready("source"),
-            Component::ready("state").with_breaker(Breaker::Open),
-            Component::troubled("log", "the disk is full").with_breaker(Breaker::Open),
+            Component::ready("state").with_breaker(BreakerStatus::Open),
+            Component::troubled("log", "the disk is full").with_breaker(BreakerStatus::Open),
         ];
         let health = Health::of(&components);
         assert!(!health.ready);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn ready_needs_a_report_and_survives_a_trial() {
         assert!(!Health::of(&[]).ready);
-        let trial = Component::ready("state").with_breaker(Breaker::HalfOpen);
+        let trial = Component::ready("state").with_breaker(BreakerStatus::HalfOpen);
         assert!(Health::of(&[trial]).ready);
     }
 }

@@ -22,7 +22,7 @@ use crate::error::{Exit, Fatal};
 
 /// What a connection may cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct HttpLimits {
     /// How many at once; further ones wait in the listener's queue.
     pub connections_max: usize,
     /// How long its headers may take.
@@ -31,7 +31,7 @@ pub struct Limits {
     pub total_time_max: Duration,
 }
 
-impl Default for Limits {
+impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 32,
@@ -43,15 +43,19 @@ impl Default for Limits {
 
 /// The running pages; dropping it closes the port.
 #[derive(Debug)]
-pub struct Server {
+pub struct MetricsServer {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+impl MetricsServer {
     /// Opens the port and serves. A busy port is an error that says which setting to change.
-    pub fn start(address: SocketAddr, board: Arc<Board>, limits: Limits) -> Result<Self, Fatal> {
+    pub fn start(
+        address: SocketAddr,
+        board: Arc<Board>,
+        limits: HttpLimits,
+    ) -> Result<Self, Fatal> {
         let refused = |error| refused(address, &error);
         let listener = listen(address)?;
         listener.set_nonblocking(true).map_err(refused)?;
@@ -87,7 +91,7 @@ fn refused(address: SocketAddr, error: &std::io::Error) -> Fatal {
     Fatal::new(Exit::Config, message)
 }
 
-impl Drop for Server {
+impl Drop for MetricsServer {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -96,7 +100,12 @@ impl Drop for Server {
     }
 }
 
-fn serve(listener: TcpListener, board: Arc<Board>, limits: Limits, stopped: oneshot::Receiver<()>) {
+fn serve(
+    listener: TcpListener,
+    board: Arc<Board>,
+    limits: HttpLimits,
+    stopped: oneshot::Receiver<()>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -135,7 +144,7 @@ async fn ready_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
     (status, kind, format!("{report:#}\n"))
 }
 
-async fn accept(listener: TcpListener, router: Router, limits: Limits) {
+async fn accept(listener: TcpListener, router: Router, limits: HttpLimits) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         tracing::error!("the metrics port cannot be served");
         return;
@@ -161,7 +170,7 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits) {
     }
 }
 
-async fn connection(stream: tokio::net::TcpStream, router: Router, limits: Limits) {
+async fn connection(stream: tokio::net::TcpStream, router: Router, limits: HttpLimits) {
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time_max)
@@ -182,10 +191,10 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::observe::health::Component;
 
-    fn start(limits: Limits) -> (Server, Arc<Board>) {
+    fn start(limits: HttpLimits) -> (MetricsServer, Arc<Board>) {
         let board = Board::new(Metrics::new([]), 10);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::start(any, Arc::clone(&board), limits).unwrap();
+        let server = MetricsServer::start(any, Arc::clone(&board), limits).unwrap();
         (server, board)
     }
 
@@ -206,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_pages_answer_and_readiness_has_reasons() {
-        let (server, board) = start(Limits::default());
+        let (server, board) = start(HttpLimits::default());
         let address = server.address();
         assert!(get_page(address, "/healthz").starts_with("HTTP/1.1 200"));
         assert!(get_page(address, "/metrics").contains("webhooks_received_total 0"));
@@ -219,10 +228,10 @@ mod tests {
 
     #[test]
     fn a_client_that_never_finishes_its_headers_is_let_go_and_blocks_nobody_for_long() {
-        let limits = Limits {
+        let limits = HttpLimits {
             connections_max: 1,
             header_time_max: Duration::from_millis(100),
-            ..Limits::default()
+            ..HttpLimits::default()
         };
         let (server, _board) = start(limits);
         let mut slow = TcpStream::connect(server.address()).unwrap();
@@ -232,8 +241,8 @@ mod tests {
 
     #[test]
     fn a_busy_port_names_the_setting() {
-        let (server, board) = start(Limits::default());
-        let busy = Server::start(server.address(), board, Limits::default());
+        let (server, board) = start(HttpLimits::default());
+        let busy = MetricsServer::start(server.address(), board, HttpLimits::default());
         let error = busy.err().unwrap();
         assert_eq!(error.exit, Exit::Config);
         assert!(error.message.contains("metrics.listen"));

@@ -24,7 +24,7 @@ pub fn start(logs: &Logs, rust_log: Option<&str>) -> Result<(), Fatal> {
             .try_init(),
         false => builder.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| Fatal::new(Exit::Watchdog, format!("logging cannot start: {error}")))
+    started.map_err(|error| Fatal::new(Exit::Internal, format!("logging cannot start: {error}")))
 }
 
 /// Standard error; on a terminal, from the start of a line that is empty: a bar may stand there, and draws itself anew.

@@ -23,7 +23,7 @@ pub enum Unit {
 
 /// What is seen of a job at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct ProgressReading {
     /// Input that is settled, in the unit of the job.
     pub done: u64,
     /// How many there are, if that is known.
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// Shows what is seen at `now`, the time since the job started.
-    pub fn show(&mut self, now: Duration, seen: Seen) {
+    pub fn show(&mut self, now: Duration, seen: ProgressReading) {
         if let Some(bar) = &self.bar {
             show_bar(bar, self.unit, now, seen);
         } else if !self.quiet && now >= self.line_due {
@@ -79,7 +79,7 @@ impl Drop for Progress {
     }
 }
 
-fn show_bar(bar: &ProgressBar, unit: Unit, now: Duration, seen: Seen) {
+fn show_bar(bar: &ProgressBar, unit: Unit, now: Duration, seen: ProgressReading) {
     if let Some(total) = seen.total
         && bar.length() != Some(total)
     {
@@ -93,7 +93,7 @@ fn show_bar(bar: &ProgressBar, unit: Unit, now: Duration, seen: Seen) {
 }
 
 /// `1.2 GiB of 3.4 GiB, 1,234,567 events, 234,567/s, 12.3 s left`
-fn line(unit: Unit, now: Duration, seen: Seen) -> String {
+fn line(unit: Unit, now: Duration, seen: ProgressReading) -> String {
     let mut parts = Vec::with_capacity(4);
     if let Some(total) = seen.total {
         parts.push(match unit {
@@ -111,7 +111,7 @@ fn line(unit: Unit, now: Duration, seen: Seen) -> String {
 }
 
 /// How long the rest takes at the speed so far.
-fn left(now: Duration, seen: Seen) -> Option<Duration> {
+fn left(now: Duration, seen: ProgressReading) -> Option<Duration> {
     let total = seen.total?;
     let speed = rate(seen.done, now);
     (speed > 0.0)
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_what_is_done_and_what_is_left() {
-        let seen = Seen {
+        let seen = ProgressReading {
             done: 1 << 30,
             total: Some(4 << 30),
             events: 5_000_000,
@@ -139,12 +139,12 @@ mod tests {
 
     #[test]
     fn no_length_and_no_time_are_no_trouble() {
-        let text = line(Unit::Bytes, Duration::ZERO, Seen::default());
+        let text = line(Unit::Bytes, Duration::ZERO, ProgressReading::default());
         assert_eq!(text, "0 events, 0/s, 0 not durable yet");
-        let ended = Seen {
+        let ended = ProgressReading {
             done: 5,
             total: Some(5),
-            ..Seen::default()
+            ..ProgressReading::default()
         };
         assert!(line(Unit::Deliveries, Duration::from_secs(1), ended).ends_with("not durable yet"));
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn quiet_is_quiet() {
         let mut progress = Progress::new(true, Unit::Bytes);
-        progress.show(Duration::from_secs(100), Seen::default());
+        progress.show(Duration::from_secs(100), ProgressReading::default());
         assert!(progress.bar.is_none() && progress.line_due == LINE_EVERY);
     }
 }

@@ -1,41 +1,42 @@
-//! The watchdog: tells a job that stands still from one that waits.
+//! The watchdog: tells a job that is stuck from one that waits.
 //!
-//! It fires when work is open, no breaker is open, no sink attempt is inside its deadline, and nothing moved for the
-//! limit. An outage is not a standstill: its breaker is open, or its attempt has time left.
+//! It fires when deliveries are open and for the limit none was settled, no breaker was open, and no write of records was inside
+//! its deadline. An outage is no reason to fire: its breaker is open, or its attempt has time left. Polls, redeliveries, loads
+//! and completions are no progress: they go on in a job whose dataflow is stuck.
 
 use std::time::Duration;
 
 /// What is seen of a job at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// Something was taken from the source and is not settled, or a load or sweep is under way.
+    /// Deliveries were taken from the source and are not settled.
     pub open_work: bool,
     /// A sink is paused by its breaker.
     pub breaker_open: bool,
-    /// A write is under way and has time left.
-    pub attempt_within_deadline: bool,
-    /// A number that changes with every step forward: deliveries taken plus rows written plus positions settled, say.
-    pub progress: u64,
+    /// A sink attempts something, within its deadline, while records wait for it.
+    pub write_within_deadline: bool,
+    /// How many deliveries were settled so far.
+    pub settled: u64,
 }
 
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WatchdogVerdict {
     /// Nothing.
     Fine,
-    /// The process must end with exit code 70: nothing moved for so long.
+    /// The process must end with exit code 70: nothing was settled for so long.
     Stuck {
-        /// Since the last movement, or the last moment at which waiting was right.
+        /// Since something was settled, or since waiting was right.
         still: Duration,
     },
 }
 
-/// Remembers when something last moved.
+/// Remembers when something was last settled.
 #[derive(Clone, Copy, Debug)]
 pub struct Watchdog {
     limit: Duration,
-    progress: u64,
-    /// The last moment at which something moved or waiting was right.
+    settled: u64,
+    /// The last moment at which something was settled or waiting was right.
     fine_at: Duration,
 }
 
@@ -44,24 +45,24 @@ impl Watchdog {
     pub const fn new(limit: Duration, now: Duration) -> Self {
         Self {
             limit,
-            progress: 0,
+            settled: 0,
             fine_at: now,
         }
     }
 
-    /// Looks once; call it a few times per limit.
-    pub fn check(&mut self, now: Duration, seen: Observation) -> Verdict {
-        let moved = seen.progress != self.progress;
-        let waiting = !seen.open_work || seen.breaker_open || seen.attempt_within_deadline;
-        self.progress = seen.progress;
-        if moved || waiting {
+    /// Judges one observation; call it a few times per limit.
+    pub fn check(&mut self, now: Duration, seen: Observation) -> WatchdogVerdict {
+        let progressed = seen.settled != self.settled;
+        let waiting = !seen.open_work || seen.breaker_open || seen.write_within_deadline;
+        self.settled = seen.settled;
+        if progressed || waiting {
             self.fine_at = now;
         }
         let still = now.saturating_sub(self.fine_at);
         if still >= self.limit {
-            Verdict::Stuck { still }
+            WatchdogVerdict::Stuck { still }
         } else {
-            Verdict::Fine
+            WatchdogVerdict::Fine
         }
     }
 }
@@ -74,8 +75,8 @@ mod tests {
     const STILL: Observation = Observation {
         open_work: true,
         breaker_open: false,
-        attempt_within_deadline: false,
-        progress: 0,
+        write_within_deadline: false,
+        settled: 0,
     };
 
     fn seconds(n: u64) -> Duration {
@@ -84,10 +85,10 @@ mod tests {
 
     #[test]
     fn it_fires_at_the_limit_and_not_before() {
-        let mut dog = Watchdog::new(LIMIT, seconds(0));
-        assert_eq!(dog.check(seconds(59), STILL), Verdict::Fine);
-        let stuck = Verdict::Stuck { still: LIMIT };
-        assert_eq!(dog.check(seconds(60), STILL), stuck);
+        let mut watchdog = Watchdog::new(LIMIT, seconds(0));
+        assert_eq!(watchdog.check(seconds(59), STILL), WatchdogVerdict::Fine);
+        let stuck = WatchdogVerdict::Stuck { still: LIMIT };
+        assert_eq!(watchdog.check(seconds(60), STILL), stuck);
     }
 
     #[test]
@@ -102,29 +103,37 @@ mod tests {
                 ..STILL
             },
             Observation {
-                attempt_within_deadline: true,
+                write_within_deadline: true,
                 ..STILL
             },
             Observation {
-                progress: 7,
+                settled: 7,
                 ..STILL
             },
         ];
         for reason in reasons {
-            let mut dog = Watchdog::new(LIMIT, seconds(0));
-            assert_eq!(dog.check(seconds(100), reason), Verdict::Fine);
+            let mut watchdog = Watchdog::new(LIMIT, seconds(0));
+            assert_eq!(watchdog.check(seconds(100), reason), WatchdogVerdict::Fine);
             let after = Observation {
-                progress: reason.progress,
+                settled: reason.settled,
                 ..STILL
             };
-            assert_eq!(dog.check(seconds(159), after), Verdict::Fine, "{reason:?}");
-            assert_ne!(dog.check(seconds(160), after), Verdict::Fine, "{reason:?}");
+            assert_eq!(
+                watchdog.check(seconds(159), after),
+                WatchdogVerdict::Fine,
+                "{reason:?}"
+            );
+            assert_ne!(
+                watchdog.check(seconds(160), after),
+                WatchdogVerdict::Fine,
+                "{reason:?}"
+            );
         }
     }
 
     #[test]
     fn a_clock_that_goes_back_is_no_alarm() {
-        let mut dog = Watchdog::new(LIMIT, seconds(100));
-        assert_eq!(dog.check(seconds(1), STILL), Verdict::Fine);
+        let mut watchdog = Watchdog::new(LIMIT, seconds(100));
+        assert_eq!(watchdog.check(seconds(1), STILL), WatchdogVerdict::Fine);
     }
 }

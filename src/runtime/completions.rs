@@ -21,7 +21,7 @@ use crate::sink::writer::StateHandle;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// What it needs.
-pub struct Parts {
+pub struct CompletionsContext {
     /// Where batches are.
     pub state: StateHandle,
     /// Where completions are delivered.
@@ -40,14 +40,14 @@ pub struct Completions {
 
 impl Completions {
     /// Starts it.
-    pub fn start(parts: Parts) -> Result<Self, Fatal> {
+    pub fn start(parts: CompletionsContext) -> Result<Self, Fatal> {
         let (stop, stopped) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("completions".into())
             .spawn(move || run(&parts, &stopped))
             .map_err(|error| {
                 let words = format!("no thread for completions: {error}");
-                Fatal::new(Exit::Watchdog, words)
+                Fatal::new(Exit::Internal, words)
             })?;
         Ok(Self { stop, thread })
     }
@@ -61,7 +61,7 @@ impl Completions {
     }
 }
 
-fn run(parts: &Parts, stopped: &Receiver<()>) {
+fn run(parts: &CompletionsContext, stopped: &Receiver<()>) {
     let mut is_put_off = false;
     while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
         // What is complete is delivered, whether or not deadlines could be judged.
@@ -77,7 +77,7 @@ fn run(parts: &Parts, stopped: &Receiver<()>) {
     }
 }
 
-fn judge(parts: &Parts) -> Result<(), SinkError> {
+fn judge(parts: &CompletionsContext) -> Result<(), SinkError> {
     if !parts.is_endless {
         return Ok(());
     }
@@ -87,6 +87,6 @@ fn judge(parts: &Parts) -> Result<(), SinkError> {
     Ok(())
 }
 
-fn deliver(parts: &Parts) -> Result<(), SinkError> {
+fn deliver(parts: &CompletionsContext) -> Result<(), SinkError> {
     outbox::relay_if_possible(&parts.state, parts.outbox.clone()).map(drop)
 }

@@ -6,22 +6,23 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::loader::{Fed, Loader};
+use super::signals::Stop;
 use super::sweeper::Sweeper;
 use crate::config::Sweep;
-use crate::enrich::arrangement::Feeder;
+use crate::enrich::arrangement::SnapshotSender;
 use crate::error::{Exit, Fatal};
 use crate::metrics::Counter;
 use crate::source::generator::NewRows;
 use crate::state::LoadKind;
 
 /// What housekeeping needs.
-pub struct Parts {
+pub struct HousekeepingContext {
     /// Matches parked events.
     pub sweeper: Sweeper,
     /// Loads new rows.
     pub loader: Loader,
     /// The way of accepted rows to the workers.
-    pub feeder: Feeder,
+    pub feeder: SnapshotSender,
     /// How far the store's mappings went that way.
     pub fed: Fed,
     /// How often mappings are looked for that somebody else loaded.
@@ -32,6 +33,8 @@ pub struct Parts {
     pub new_rows: Receiver<NewRows>,
     /// How long to wait between passes.
     pub waits: Sweep,
+    /// Whether the job was asked to stop: then calls to the stores are given up, which is no error.
+    pub stop: Stop,
 }
 
 /// How often parked events are counted, whether or not there was a sweep.
@@ -45,14 +48,21 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Starts it.
-    pub fn start(parts: Parts) -> Result<Self, Fatal> {
+    pub fn start(parts: HousekeepingContext) -> Result<Self, Fatal> {
         let (stop, stopped) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("housekeeping".into())
-            .spawn(move || run(parts, &stopped))
+            .spawn(move || {
+                let stop = parts.stop.clone();
+                let result = run(parts, &stopped);
+                result.or_else(|fatal| {
+                    let interrupted = stop.is_raised() && fatal.exit == Exit::Unfinished;
+                    if interrupted { Ok(()) } else { Err(fatal) }
+                })
+            })
             .map_err(|error| {
                 Fatal::new(
-                    Exit::Watchdog,
+                    Exit::Internal,
                     format!("no thread for housekeeping: {error}"),
                 )
             })?;
@@ -76,7 +86,7 @@ struct Times {
 }
 
 impl Times {
-    fn new(parts: &Parts) -> Self {
+    fn new(parts: &HousekeepingContext) -> Self {
         let now = Instant::now();
         Self {
             feed: now + parts.feed_every,
@@ -92,7 +102,7 @@ impl Times {
     }
 }
 
-fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
+fn run(mut parts: HousekeepingContext, stopped: &Receiver<()>) -> Result<(), Fatal> {
     let mut times = Times::new(&parts);
     let mut new_rows = std::mem::replace(&mut parts.new_rows, crossbeam_channel::never());
     let mut woken = std::mem::replace(&mut parts.woken, crossbeam_channel::never());
@@ -118,7 +128,7 @@ fn run(mut parts: Parts, stopped: &Receiver<()>) -> Result<(), Fatal> {
 }
 
 /// Does what is due.
-fn due(parts: &mut Parts, times: &mut Times) {
+fn due(parts: &mut HousekeepingContext, times: &mut Times) {
     let now = Instant::now();
     if now >= times.feed {
         feed(parts, times);
@@ -136,7 +146,7 @@ fn due(parts: &mut Parts, times: &mut Times) {
 }
 
 /// Hands on what was loaded, by whomever, and sweeps soon if there was anything.
-fn feed(parts: &mut Parts, times: &mut Times) {
+fn feed(parts: &mut HousekeepingContext, times: &mut Times) {
     match parts.loader.feed(&mut parts.feeder, &mut parts.fed) {
         Ok(0) => {}
         Ok(fed) => {
@@ -148,7 +158,7 @@ fn feed(parts: &mut Parts, times: &mut Times) {
     times.feed = Instant::now() + parts.feed_every;
 }
 
-fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
+fn take(parts: &mut HousekeepingContext, rows: &NewRows) -> Result<(), Fatal> {
     let kind = match rows.tables.is_whole {
         true => LoadKind::Full,
         false => LoadKind::Increment,
@@ -162,7 +172,7 @@ fn take(parts: &mut Parts, rows: &NewRows) -> Result<(), Fatal> {
 }
 
 /// One pass; how long to wait for the next. A store that is out of order is the writer's business: this tries again.
-fn pass(parts: &Parts, wait: Duration) -> Duration {
+fn pass(parts: &HousekeepingContext, wait: Duration) -> Duration {
     match parts.sweeper.sweep() {
         Ok(found) if found > 0 => parts.waits.first,
         Ok(_) => (wait * 2).min(parts.waits.backoff_cap),

@@ -107,7 +107,7 @@ impl RunningSource {
         // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
         let thread = std::thread::Builder::new().name("source".into()).spawn(run);
         thread.map_err(|error| {
-            Fatal::new(Exit::Watchdog, format!("no thread for the source: {error}"))
+            Fatal::new(Exit::Internal, format!("no thread for the source: {error}"))
         })?;
         Ok(Self { ended })
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::enrich::arrangement::Feeder;
+use crate::enrich::arrangement::SnapshotSender;
 use crate::enrich::snapshot::{self, BadRow, GivenRow, RowChunk, SnapshotOptions};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
@@ -41,12 +41,14 @@ pub struct Report {
     pub read: u64,
     /// Rows that were left out because they were sent too long ago.
     pub old: u64,
+    /// New rows whose time cursor is well after the database's clock.
+    pub ahead: u64,
     /// What the end of the load changed.
     pub summary: LoadSummary,
 }
 
 impl Report {
-    /// WorkerMetrics bad rows; the first of them are told one by one.
+    /// Counts bad rows; the first of them are told one by one.
     pub fn tell(&mut self, bad: &[BadRow]) {
         for row in bad {
             self.bad += 1;
@@ -59,6 +61,10 @@ impl Report {
     /// Sentences for the summary; none if all went well.
     pub fn notes(&self) -> Vec<String> {
         let said = [
+            (
+                self.ahead,
+                "rows have a cursor after the clock of their database; they are loaded, and polling goes on from that clock",
+            ),
             (
                 self.bad,
                 "snapshot rows could not be read and were left out",
@@ -209,7 +215,7 @@ impl Loader {
     }
 
     /// Feeds what finished loads left in the store since the last time; how many mappings.
-    pub fn feed(&self, feeder: &mut Feeder, fed: &mut Fed) -> Result<u64, SinkError> {
+    pub fn feed(&self, feeder: &mut SnapshotSender, fed: &mut Fed) -> Result<u64, SinkError> {
         let since = fed.horizon.since();
         let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
         let mut count = 0;
@@ -271,7 +277,7 @@ impl Load<'_> {
         state.call_until_done(move |store| store.load_batches(load, &rows))
     }
 
-    /// SourceContext the load: totals, sealing and generations change.
+    /// Ends the load: totals, sealing and generations change.
     pub fn end(self) -> Result<LoadSummary, SinkError> {
         let load = self.id;
         let state = &self.loader.state;

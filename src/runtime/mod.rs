@@ -17,6 +17,7 @@ mod job;
 mod load;
 mod loader;
 mod outbox;
+pub mod own_stores;
 mod polls;
 mod report;
 pub mod request;

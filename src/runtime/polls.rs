@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::loader::Report;
 use super::tables::TableLoader;
-use crate::enrich::tables::Trouble;
+use crate::enrich::tables::TableError;
 use crate::error::{Exit, Fatal};
 use crate::metrics::{Counter, Gauge, Metrics};
 use crate::observe::Board;
@@ -22,20 +22,20 @@ const END_WAIT: Duration = Duration::from_secs(2);
 
 /// How looking goes; cheap to clone.
 #[derive(Clone)]
-pub struct Looks {
+pub struct PollStatus {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     trouble_after: u32,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<PollState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct PollState {
     succeeded: Option<Instant>,
     failures: u32,
 }
 
-impl Looks {
+impl PollStatus {
     /// None were made yet.
     pub fn new(metrics: Arc<Metrics>, board: Arc<Board>, trouble_after: u32) -> Self {
         Self {
@@ -47,7 +47,11 @@ impl Looks {
     }
 
     /// Makes one; answers what it loaded, or the trouble it had.
-    pub fn make(&self, tables: &mut TableLoader, told: impl FnMut(u64)) -> Result<Report, Trouble> {
+    pub fn make(
+        &self,
+        tables: &mut TableLoader,
+        told: impl FnMut(u64),
+    ) -> Result<Report, TableError> {
         self.metrics.count(Counter::RecipientPolls, 1);
         let looked = tables.look(told);
         match &looked {
@@ -75,11 +79,17 @@ impl Looks {
                 "recipients were loaded from their table"
             );
         }
+        if report.ahead > 0 {
+            tracing::warn!(
+                rows = report.ahead,
+                "rows have a cursor after the clock of their database; they are loaded, and polling goes on from that clock"
+            );
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failures >= self.trouble_after {
             tracing::info!("the table of recipients can be read again");
         }
-        *state = State {
+        *state = PollState {
             succeeded: Some(Instant::now()),
             failures: 0,
         };
@@ -87,7 +97,7 @@ impl Looks {
     }
 
     /// Notes a failure, also one that stands before the first look.
-    pub fn failed(&self, trouble: &Trouble) {
+    pub fn failed(&self, trouble: &TableError) {
         self.metrics.count(Counter::RecipientPollsFailed, 1);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
@@ -118,7 +128,7 @@ impl Looks {
 pub struct Polls {
     stop: Sender<()>,
     ended: Receiver<TableLoader>,
-    looks: Looks,
+    looks: PollStatus,
     _thread: JoinHandle<()>,
 }
 
@@ -126,7 +136,7 @@ impl Polls {
     /// Starts it; `woken` hears of every look that loaded something.
     pub fn start(
         tables: TableLoader,
-        looks: Looks,
+        looks: PollStatus,
         interval: Duration,
         woken: Sender<()>,
     ) -> Result<Self, Fatal> {
@@ -142,7 +152,7 @@ impl Polls {
             });
         let thread = thread.map_err(|error| {
             let message = format!("no thread for recipients: {error}");
-            Fatal::new(Exit::Watchdog, message)
+            Fatal::new(Exit::Internal, message)
         })?;
         Ok(Self {
             stop,
@@ -153,13 +163,13 @@ impl Polls {
     }
 
     /// How looking goes.
-    pub const fn looks(&self) -> &Looks {
+    pub const fn looks(&self) -> &PollStatus {
         &self.looks
     }
 
     /// Asks it to end and waits a moment. A look that takes longer is left alone: what it committed stands, the rest is
     /// discarded by the next start.
-    pub fn end(self) -> Option<(TableLoader, Looks)> {
+    pub fn end(self) -> Option<(TableLoader, PollStatus)> {
         drop(self.stop);
         let tables = self.ended.recv_timeout(END_WAIT).ok()?;
         Some((tables, self.looks))
@@ -168,7 +178,7 @@ impl Polls {
 
 fn run(
     mut tables: TableLoader,
-    looks: &Looks,
+    looks: &PollStatus,
     interval: Duration,
     woken: &Sender<()>,
     stopped: &Receiver<()>,

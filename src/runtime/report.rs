@@ -1,13 +1,11 @@
 //! What a job says of itself at its end.
 
-use std::time::Duration;
-
 use super::input::connector;
 use super::request::{Input, JobRequest, Sinks};
 use super::settlement::SourceReport;
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
-use crate::error::{Exit, Fatal};
+use crate::error::Fatal;
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
 use crate::state::view::{BatchView, Export, diff};
 
@@ -45,14 +43,13 @@ pub fn part(request: &JobRequest, job: &str) -> String {
     format!("{job} {}", connector(request).member())
 }
 
-/// The drain took too long.
-pub fn not_drained(deadline: Duration) -> Fatal {
-    let message = format!(
-        "not everything could be settled within {} s (job.drain_deadline); nothing is lost, start the job again",
-        deadline.as_secs()
-    );
-    Fatal::new(Exit::Unfinished, message)
-}
+/// Said when a job over real deliveries begins and no recipient is known.
+pub const NO_RECIPIENTS: &str = "no recipients are known: nearly every event will be unmatched (parked until its recipient is loaded); \
+                                 load them with `hookflow load` or --snapshot";
+
+/// Said when a job was asked to stop before it read anything.
+pub const STOPPED_BEFORE_READING: &str =
+    "the job was asked to stop while it started: nothing was read, run it again";
 
 /// What happened to the partitions.
 pub fn partitions(summary: &mut Summary, source: SourceReport, stopped: bool) {

@@ -46,6 +46,12 @@ impl JobRequest {
             quiet: false,
         }
     }
+
+    /// Whether its deliveries concern recipients that neither the source itself nor the user's own tables make known.
+    pub const fn needs_recipients(&self) -> bool {
+        let generated = matches!(self.input, Input::Generator(_) | Input::Demo);
+        !generated && self.plan.recipients.tables.is_none()
+    }
 }
 
 /// Where deliveries come from.
@@ -102,13 +108,6 @@ pub struct TimeRange {
     pub to: Option<Millis>,
 }
 
-impl TimeRange {
-    /// Whether a time is in it.
-    pub fn holds(&self, time: Millis) -> bool {
-        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
-    }
-}
-
 /// Where outcomes become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sinks {
@@ -140,20 +139,4 @@ pub struct Sample {
     pub users: u32,
     /// How fast.
     pub rate: Rate,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_holds_its_start_and_not_its_end() {
-        let range = TimeRange {
-            from: Some(Millis(5)),
-            to: Some(Millis(7)),
-        };
-        let held: Vec<i64> = (0..10).filter(|n| range.holds(Millis(*n))).collect();
-        assert_eq!(held, [5, 6]);
-        assert!(TimeRange::default().holds(Millis(-1)));
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::completions::Completions;
 use super::housekeeping::Housekeeping;
 use super::input::RunningSource;
-use super::polls::{Looks, Polls};
+use super::polls::{PollStatus, Polls};
 use super::settlement::{Settlement, SourceReport};
 use super::tables::TableLoader;
 use super::workers::Workers;
@@ -31,12 +31,12 @@ pub struct Running {
 }
 
 /// What looks at the user's own tables, once nobody else does.
-pub type Tables = Option<(TableLoader, Looks)>;
+pub type PolledTables = Option<(TableLoader, PollStatus)>;
 
 impl Running {
     /// Waits for all of it; to be called once the workers have ended. A source that acknowledges gets `wait` for its last
     /// acknowledgements; what it did not get through is delivered again, so that is an unfinished end and no loss.
-    pub fn end(self, wait: Duration) -> Result<(SourceReport, Tables), Fatal> {
+    pub fn end(self, wait: Duration) -> Result<(SourceReport, PolledTables), Fatal> {
         drop(self.workers);
         let tables = self.polls.and_then(Polls::end);
         self.completions.end();

@@ -64,7 +64,12 @@ pub fn resolve(mut request: JobRequest) -> Result<JobRequest, Fatal> {
 
 fn make(folder: &Path) -> Result<(), Fatal> {
     tracing::info!(folder = %folder.display(), "making sample data, once");
-    let written = write_to(folder, GeneratorConfig::default(), SnapshotFormat::Jsonl, |_| {});
+    let written = write_to(
+        folder,
+        GeneratorConfig::default(),
+        SnapshotFormat::Jsonl,
+        |_| {},
+    );
     written
         .map(drop)
         .map_err(|error| unwritable(folder, &error))

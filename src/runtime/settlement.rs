@@ -95,7 +95,7 @@ impl Settlement {
             .name("settle".into())
             .spawn(run)
             .map_err(|error| {
-                Fatal::new(Exit::Watchdog, format!("no thread for settlement: {error}"))
+                Fatal::new(Exit::Internal, format!("no thread for settlement: {error}"))
             })?;
         Ok(Self {
             tracked,

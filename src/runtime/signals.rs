@@ -1,7 +1,13 @@
 //! SIGTERM and SIGINT: the first asks the job to drain, the second ends the process at once.
+//!
+//! [`DrainDeadline`] ends the process when a drain takes longer than it may, whatever the other threads wait for.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -31,10 +37,15 @@ impl Stop {
             .and_then(|_| flag::register(signal, Arc::clone(&stop.0)))
             .map_err(|error| {
                 let message = format!("signals cannot be handled: {error}");
-                Fatal::new(Exit::Watchdog, message)
+                Fatal::new(Exit::Internal, message)
             })?;
         }
         Ok(stop)
+    }
+
+    /// The flag that is raised by a request to stop.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     /// Asks the job to stop.
@@ -46,6 +57,71 @@ impl Stop {
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+/// How long the orderly end of a drain that failed may take before the process is ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How often the deadline looks whether the job was asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A thread that ends the process with exit code 75 when the job was asked to stop and has not ended within its limit. It waits
+/// for no other thread, so that start-up, a sweep or a store that is out cannot hold it up. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct DrainDeadline {
+    _running: Sender<()>,
+}
+
+impl DrainDeadline {
+    /// Starts the thread; `limit` counts from the request to stop.
+    pub fn start(stop: &Stop, limit: Duration) -> Result<Self, Fatal> {
+        let (running, ended) = crossbeam_channel::bounded(0);
+        let stop = stop.clone();
+        std::thread::Builder::new()
+            .name("drain-deadline".into())
+            .spawn(move || watch(&stop, limit, &ended))
+            .map_err(|error| {
+                let message = format!("no thread for the drain deadline: {error}");
+                Fatal::new(Exit::Internal, message)
+            })?;
+        Ok(Self { _running: running })
+    }
+}
+
+fn watch(stop: &Stop, limit: Duration, ended: &Receiver<()>) {
+    let ended_within = |wait| ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected);
+    while !stop.is_raised() {
+        if ended_within(LOOK_EVERY) {
+            return;
+        }
+    }
+    if ended_within(limit.saturating_add(GRACE)) {
+        return;
+    }
+    tell(not_drained(limit).message);
+    signal_hook::low_level::exit(i32::from(Exit::Unfinished as u8));
+}
+
+/// Prints the message on a thread of its own: standard error may be a pipe that nobody reads.
+fn tell(message: String) {
+    let (told, done) = crossbeam_channel::bounded::<()>(0);
+    let print = move || {
+        tracing::error!("{message}");
+        writeln!(std::io::stderr(), "hookflow: {message}").unwrap_or_default();
+        drop(told);
+    };
+    if std::thread::Builder::new().spawn(print).is_ok() {
+        done.recv_timeout(GRACE).unwrap_or_default();
+    }
+}
+
+/// The error of a drain that took too long.
+pub fn not_drained(limit: Duration) -> Fatal {
+    let message = format!(
+        "the job did not stop within {} s (job.drain_deadline); nothing is lost, start it again",
+        limit.as_secs()
+    );
+    Fatal::new(Exit::Unfinished, message)
 }
 
 #[cfg(test)]
@@ -68,6 +144,37 @@ mod tests {
             signal_hook::low_level::raise(SIGINT).unwrap();
             println!("survived");
         }
+    }
+
+    const DRAIN: &str = "DRAINS_IN_A_CHILD";
+
+    /// Asks itself to stop and hangs, if it runs as the child of the test below; does nothing otherwise.
+    #[test]
+    fn drain_child() {
+        if std::env::var_os(DRAIN).is_some() {
+            let stop = Stop::new();
+            let _deadline = DrainDeadline::start(&stop, Duration::ZERO).unwrap();
+            stop.raise();
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_hangs_ends_with_75_at_the_drain_deadline() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "runtime::signals::tests::drain_child",
+                "--nocapture",
+            ])
+            .env(DRAIN, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stderr);
+        assert_eq!(child.status.code(), Some(75), "{said}");
+        assert!(said.contains("job.drain_deadline"), "{said}");
     }
 
     #[test]

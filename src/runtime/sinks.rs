@@ -1,5 +1,7 @@
 //! The writer threads of a job, and each worker's way to them.
 
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +13,9 @@ use crate::epoch::Clock;
 use crate::error::{Exit, Fatal};
 use crate::log::Pace;
 use crate::metrics::{Metrics, WorkerMetrics};
-use crate::sink::outlet::{CONCURRENT, Outlet};
+use crate::sink::handles::{CONCURRENT, SinkHandles};
 use crate::sink::retry::RetryPolicy;
+use crate::sink::retry_budget::RetryBudget;
 use crate::sink::writer::{
     self, LogHandle, LogTarget, SinkStatus, StateHandle, StateTarget, WriterHandle, WriterSettings,
     WriterThread,
@@ -20,9 +23,9 @@ use crate::sink::writer::{
 
 /// Where the first fatal error of a writer is left for the job to find.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Option<Fatal>>>);
+pub struct FatalSlot(Arc<Mutex<Option<Fatal>>>);
 
-impl Trouble {
+impl FatalSlot {
     fn leave(&self, fatal: Fatal) {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert(fatal);
@@ -40,7 +43,7 @@ pub struct Writers {
     log: WriterThread<LogTarget>,
     pace: Pace,
     /// What they could not bear.
-    pub trouble: Trouble,
+    pub trouble: FatalSlot,
 }
 
 impl Writers {
@@ -51,9 +54,9 @@ impl Writers {
         clock: &Arc<dyn Clock>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Fatal> {
-        let trouble = Trouble::default();
+        let trouble = FatalSlot::default();
         let refused = |error: std::io::Error| {
-            Fatal::new(Exit::Watchdog, format!("no writer thread: {error}"))
+            Fatal::new(Exit::Internal, format!("no writer thread: {error}"))
         };
         let spawn_error = |name| {
             let trouble = trouble.clone();
@@ -62,19 +65,23 @@ impl Writers {
                 trouble.leave(fatal);
             }
         };
-        let settings = |name, rows_max, seed| settings(plan, name, rows_max, seed);
+        let retry_budget = retry_budget(plan);
+        let settings = |name, rows_max| WriterSettings {
+            retry_budget: retry_budget.clone(),
+            ..settings(plan, name, rows_max)
+        };
         let target = StateTarget::new(store.state, Arc::clone(metrics));
         let rows_max = plan.state_window.rows_max.get();
         let state = writer::spawn(
-            &settings("state", rows_max, 1),
+            &settings("state", rows_max),
             target,
             Arc::clone(clock),
             spawn_error("state"),
         )
         .map_err(refused)?;
         let pace = store.log.pace().unwrap_or_default();
-        let burier = StateHandle::new(state.handle().clone()).burier();
-        let target = LogTarget::new(store.log, burier, Arc::clone(metrics));
+        let dead_letter_writer = StateHandle::new(state.handle().clone()).dead_letter_writer();
+        let target = LogTarget::new(store.log, dead_letter_writer, Arc::clone(metrics));
         #[cfg(feature = "faults")]
         let target = {
             let state = StateHandle::new(state.handle().clone());
@@ -84,7 +91,7 @@ impl Writers {
         };
         let rows_max = plan.log_window.rows_max.get();
         let log = writer::spawn(
-            &settings("log", rows_max, 2),
+            &settings("log", rows_max),
             target,
             Arc::clone(clock),
             spawn_error("log"),
@@ -107,6 +114,12 @@ impl Writers {
         }
     }
 
+    /// Ends them without finishing what waits: at the end of the attempts that run.
+    pub fn stop(self) {
+        self.log.stop();
+        self.state.stop();
+    }
+
     /// Finishes what waits and what is done at drain. The log goes first: its dead letters go to the state store.
     pub fn drain(self) {
         self.log.drain();
@@ -114,7 +127,13 @@ impl Writers {
     }
 }
 
-fn settings(plan: &Plan, name: &'static str, rows_max: usize, seed: u64) -> WriterSettings {
+/// One budget for all sinks of the process.
+fn retry_budget(plan: &Plan) -> RetryBudget {
+    let rate = u32::try_from(plan.retry.retries_per_second_max.get()).unwrap_or(u32::MAX);
+    NonZeroU32::new(rate).map_or_else(RetryBudget::default, RetryBudget::per_second)
+}
+
+fn settings(plan: &Plan, name: &'static str, rows_max: usize) -> WriterSettings {
     WriterSettings {
         rows_max,
         queue_jobs_max: 64 + plan.workers.get() * 2 * CONCURRENT,
@@ -126,7 +145,7 @@ fn settings(plan: &Plan, name: &'static str, rows_max: usize, seed: u64) -> Writ
             budget: plan.max_outage,
         },
         attempt_limit: plan.retry.attempt_deadline,
-        seed,
+        seed: RandomState::new().hash_one(name),
         ..WriterSettings::new(name)
     }
 }
@@ -161,14 +180,14 @@ impl Sinks {
     }
 
     /// One worker's settings for its write operators.
-    pub fn outlet(
+    pub fn worker_handles(
         &self,
         clock: &Arc<dyn Clock>,
         pressed: &Arc<AtomicBool>,
         forgotten: &Forgotten,
         counts: &WorkerMetrics,
-    ) -> Outlet {
-        Outlet {
+    ) -> SinkHandles {
+        SinkHandles {
             state: self.state.clone(),
             log: self.log.clone(),
             pace: self.pace.clone(),
@@ -177,5 +196,33 @@ impl Sinks {
             forgotten: Rc::clone(forgotten),
             counts: Rc::clone(counts),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        crate::config::load(None, &Default::default(), &[])
+            .unwrap()
+            .plan
+    }
+
+    #[test]
+    fn each_writer_waits_with_a_seed_of_its_own() {
+        let plan = plan();
+        let seeds = [(); 8].map(|()| settings(&plan, "state", 1).seed);
+        let different: std::collections::BTreeSet<u64> = seeds.into_iter().collect();
+        assert_eq!(different.len(), seeds.len());
+    }
+
+    #[test]
+    fn the_retry_budget_is_the_configured_one() {
+        let mut plan = plan();
+        plan.retry.retries_per_second_max = std::num::NonZeroUsize::MIN;
+        let (budget, now) = (retry_budget(&plan), std::time::Duration::from_secs(1));
+        assert!(budget.reserve(now).is_zero());
+        assert_eq!(budget.reserve(now), std::time::Duration::from_secs(1));
     }
 }

@@ -9,8 +9,8 @@ use super::loader::{Horizon, Load, Loader, Report};
 use crate::config::RecipientTables;
 use crate::enrich::snapshot::{LoadableRow, SnapshotOptions};
 use crate::enrich::tables::{
-    self, Cursor, Given, Look, Overlap, Place, Recent, Seen, TableChunks, TableLimits, Tables,
-    Trouble,
+    self, DatabaseLocation, Overlap, ReadLimits, ReadSummary, RecentRows, TableChunks, TableCursor,
+    TableError, TableQuery, TableReader, UserTable,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
@@ -25,27 +25,27 @@ const RECENT_MAX: usize = 200_000;
 
 /// Reads the user's own tables into a store.
 pub struct TableLoader {
-    tables: Box<dyn Tables>,
+    tables: Box<dyn TableReader>,
     loader: Loader,
-    limits: TableLimits,
+    limits: ReadLimits,
     horizon: Horizon,
     overlap: Overlap,
     /// The first look seals.
     complete: bool,
-    recipients: Watched,
-    batches: Option<Watched>,
+    recipients: WatchedTable,
+    batches: Option<WatchedTable>,
     /// Whether places are stored.
     durable: bool,
 }
 
 /// A table, and how far it was read.
-struct Watched {
-    given: Given,
+struct WatchedTable {
+    given: UserTable,
     partition: String,
-    reached: Option<Cursor>,
+    reached: Option<TableCursor>,
     /// Whether it was ever read to its end.
     read: bool,
-    recent: Recent,
+    recent: RecentRows,
     /// Rows read so far, over all runs.
     rows: u64,
 }
@@ -58,15 +58,16 @@ impl TableLoader {
         horizon: Horizon,
         durable: bool,
     ) -> Result<Self, Fatal> {
-        let limits = TableLimits {
+        let limits = ReadLimits {
             options: SnapshotOptions {
                 default_user: loader.default_user.clone(),
                 chunk_rows: plan.chunk_rows.get(),
             },
             sent_since: None,
             recent_max: RECENT_MAX,
+            clock: None,
         };
-        let watched = |given: &Given| Watched::new(given.clone(), &plan.place, &horizon);
+        let watched = |given: &UserTable| WatchedTable::new(given.clone(), &plan.place, &horizon);
         let mut all = Self {
             tables: tables::open(&plan.place)?,
             limits,
@@ -89,7 +90,7 @@ impl TableLoader {
         let stored = state.call_until_done(|store| store.checkpoints(JOB))?;
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
             if let Some(found) = stored.iter().find(|one| one.partition == watched.partition) {
-                watched.reached = Cursor::parse(&found.proof);
+                watched.reached = TableCursor::parse(&found.proof);
                 (watched.read, watched.rows) = (found.finished, found.offset);
             }
         }
@@ -102,7 +103,7 @@ impl TableLoader {
     }
 
     /// Looks whether the tables are there and have their columns, and reads nothing.
-    pub fn probe(&mut self) -> Result<(), Trouble> {
+    pub fn probe(&mut self) -> Result<(), TableError> {
         let recipients = self.recipients.look::<RecipientRow>(None, None);
         let batches = self.batches.as_ref();
         let batches = batches.map(|batches| batches.look::<BatchRow>(None, None));
@@ -111,46 +112,54 @@ impl TableLoader {
     }
 
     /// Looks once, to the end of both tables; `told` hears how many rows were read so far.
-    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, Trouble> {
+    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, TableError> {
         let report = self.try_look(&mut told);
         self.tables.end();
         report
     }
 
-    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, Trouble> {
+    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, TableError> {
         self.tables.begin()?;
+        let clock = Some(self.tables.clock()?);
+        for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
+            watched.limit_to(clock);
+        }
         let kind = match self.complete && self.is_new() {
             true => LoadKind::Full,
             false => LoadKind::Increment,
         };
-        let mut into = Into {
+        let mut into = LoadTarget {
             loader: &self.loader,
             kind,
             load: None,
             report: Report::default(),
         };
         let tables = &mut *self.tables;
+        let batch_limits = ReadLimits {
+            clock,
+            ..self.limits.clone()
+        };
         // Batches first: what they seal was sent before, so its recipients are in what is read after.
         let batches = match &self.batches {
             None => None,
             Some(batches) => Some(batches.read(
                 tables,
                 self.overlap,
-                &self.limits,
-                |rows, into: &mut Into<'_>| into.load()?.batches(rows),
+                &batch_limits,
+                |rows, into: &mut LoadTarget<'_>| into.load()?.batches(rows),
                 &mut into,
                 told,
             )?),
         };
-        let limits = TableLimits {
+        let limits = ReadLimits {
             sent_since: self.horizon.since(),
-            ..self.limits.clone()
+            ..batch_limits.clone()
         };
         let seen = self.recipients.read(
             tables,
             self.overlap,
             &limits,
-            |rows, into: &mut Into<'_>| into.recipients(rows),
+            |rows, into: &mut LoadTarget<'_>| into.recipients(rows),
             &mut into,
             told,
         )?;
@@ -169,21 +178,21 @@ impl TableLoader {
             return Ok(());
         }
         let all = self.batches.iter().chain([&self.recipients]);
-        let partitions: Vec<Checkpoint> = all.map(Watched::checkpoint).collect();
+        let partitions: Vec<Checkpoint> = all.map(WatchedTable::checkpoint).collect();
         let state = &self.loader.state;
         state.call_until_done(move |store| store.checkpoint(&partitions))
     }
 }
 
 /// What a look loads into; the load begins with the first rows.
-struct Into<'a> {
+struct LoadTarget<'a> {
     loader: &'a Loader,
     kind: LoadKind,
     load: Option<Load<'a>>,
     report: Report,
 }
 
-impl<'a> Into<'a> {
+impl<'a> LoadTarget<'a> {
     fn load(&mut self) -> Result<&Load<'a>, SinkError> {
         let load = match self.load.take() {
             Some(load) => load,
@@ -207,8 +216,8 @@ impl<'a> Into<'a> {
     }
 }
 
-impl Watched {
-    fn new(given: Given, place: &Place, horizon: &Horizon) -> Self {
+impl WatchedTable {
+    fn new(given: UserTable, place: &DatabaseLocation, horizon: &Horizon) -> Self {
         // With another limit of age other rows are left out, so what was read with the old one does not count.
         let partition = format!("{} {:?}", given.fingerprint(place), horizon.age_max());
         Self {
@@ -216,21 +225,28 @@ impl Watched {
             partition,
             reached: None,
             read: false,
-            recent: Recent::new(RECENT_MAX),
+            recent: RecentRows::new(RECENT_MAX),
             rows: 0,
         }
     }
 
-    fn from(&self, overlap: Overlap) -> Option<Cursor> {
+    /// A cursor that was stored after the database's clock, by an earlier version, would end polling.
+    fn limit_to(&mut self, clock: Option<TableCursor>) {
+        self.reached = self
+            .reached
+            .map(|at| clock.map_or(at, |clock| at.min(clock)));
+    }
+
+    fn from(&self, overlap: Overlap) -> Option<TableCursor> {
         self.reached.map(|reached| reached.less(overlap))
     }
 
     const fn look<T: LoadableRow>(
         &self,
-        from: Option<Cursor>,
+        from: Option<TableCursor>,
         sent_since: Option<Millis>,
-    ) -> Look<'_> {
-        Look {
+    ) -> TableQuery<'_> {
+        TableQuery {
             given: &self.given,
             columns: T::COLUMNS,
             from,
@@ -241,13 +257,13 @@ impl Watched {
     /// Reads it to its end and hands over what nobody judged yet.
     fn read<T: LoadableRow>(
         &self,
-        tables: &mut dyn Tables,
+        tables: &mut dyn TableReader,
         overlap: Overlap,
-        limits: &TableLimits,
-        mut take: impl FnMut(Vec<T>, &mut Into<'_>) -> Result<(), SinkError>,
-        into: &mut Into<'_>,
+        limits: &ReadLimits,
+        mut take: impl FnMut(Vec<T>, &mut LoadTarget<'_>) -> Result<(), SinkError>,
+        into: &mut LoadTarget<'_>,
         told: &mut dyn FnMut(u64),
-    ) -> Result<Seen, Trouble> {
+    ) -> Result<ReadSummary, TableError> {
         tables.open(&self.look::<T>(self.from(overlap), limits.sent_since))?;
         let mut chunks = TableChunks::<T>::new(tables, &self.recent, limits, self.given.setting);
         while let Some(chunk) = chunks.next_chunk()? {
@@ -260,16 +276,17 @@ impl Watched {
         let seen = chunks.into_seen();
         into.report.read += seen.rows;
         into.report.old += seen.old;
+        into.report.ahead += seen.ahead;
         Ok(seen)
     }
 
     /// What was read is in the store.
-    fn judged(&mut self, seen: Seen, overlap: Overlap) {
+    fn judged(&mut self, seen: ReadSummary, overlap: Overlap) {
         self.rows += seen.new;
         self.reached = self.reached.max(seen.reached);
         self.read = true;
         if self.reached.is_none() {
-            self.recent = Recent::new(RECENT_MAX);
+            self.recent = RecentRows::new(RECENT_MAX);
         }
         let from = self.from(overlap);
         self.recent.take(seen.prints, from);

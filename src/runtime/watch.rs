@@ -8,9 +8,9 @@ use super::sinks::Sinks;
 use crate::error::{Exit, Fatal};
 use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter};
 use crate::observe::Board;
-use crate::observe::health::{Breaker, Component};
-use crate::observe::progress::{Progress, Seen};
-use crate::observe::watchdog::{Observation, Verdict, Watchdog};
+use crate::observe::health::{BreakerStatus, Component};
+use crate::observe::progress::{Progress, ProgressReading};
+use crate::observe::watchdog::{Observation, Watchdog, WatchdogVerdict};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
 
@@ -48,7 +48,7 @@ impl Watch {
         self.metrics.set(Gauge::LogParts, self.sinks.pace().parts());
         self.progress.show(
             now,
-            Seen {
+            ProgressReading {
                 done: progress.settled,
                 total: progress.total,
                 events: self.metrics.get(Counter::Decoded),
@@ -56,12 +56,6 @@ impl Watch {
             },
         );
         self.watchdog(now)
-    }
-
-    /// Whether a sink is out of order.
-    pub fn is_outage(&self) -> bool {
-        let mut statuses = self.sinks.statuses().into_iter();
-        statuses.any(|status| status.breaker() != BreakerState::Closed)
     }
 
     /// Retries and openings of breakers, which the writers count.
@@ -77,35 +71,83 @@ impl Watch {
     }
 
     fn watchdog(&mut self, now: Duration) -> Result<(), Fatal> {
-        let statuses = self.sinks.statuses();
-        let seen = Observation {
-            open_work: self.metrics.gauge(Gauge::OpenEpochs) > 0,
-            breaker_open: self.is_outage(),
-            attempt_within_deadline: statuses.iter().any(|status| status.is_attempting(now)),
-            progress: self.metrics.movement(),
-        };
+        let seen = observe(&self.metrics, &self.sinks.statuses(), now);
         match self.watchdog.check(now, seen) {
-            Verdict::Fine => Ok(()),
-            Verdict::Stuck { still } => {
+            WatchdogVerdict::Fine => Ok(()),
+            WatchdogVerdict::Stuck { still } => {
                 let message = format!(
-                    "nothing has moved for {} s although work is open; nothing is lost, start the job again",
+                    "no delivery was settled for {} s although some are open (job.watchdog_limit); nothing is lost, start the job again",
                     still.as_secs()
                 );
-                Err(Fatal::new(Exit::Watchdog, message))
+                Err(Fatal::new(Exit::Internal, message))
             }
         }
     }
 }
 
+/// What the watchdog judges. Of all counters only settled deliveries are progress: a job that polls, retries or relays
+/// completions may still be stuck.
+fn observe(metrics: &Metrics, statuses: &[&Arc<SinkStatus>], now: Duration) -> Observation {
+    Observation {
+        open_work: metrics.gauge(Gauge::OpenEpochs) > 0,
+        breaker_open: is_any_open(statuses),
+        write_within_deadline: statuses.iter().any(|status| status.is_writing_records(now)),
+        settled: metrics.get(Counter::Settled),
+    }
+}
+
+fn is_any_open(statuses: &[&Arc<SinkStatus>]) -> bool {
+    let mut breakers = statuses.iter().map(|status| status.breaker());
+    breakers.any(|breaker| breaker != BreakerState::Closed)
+}
+
 fn component(status: &SinkStatus) -> Component {
     let breaker = match status.breaker() {
-        BreakerState::Closed => Breaker::Closed,
-        BreakerState::Open => Breaker::Open,
-        BreakerState::HalfOpen => Breaker::HalfOpen,
+        BreakerState::Closed => BreakerStatus::Closed,
+        BreakerState::Open => BreakerStatus::Open,
+        BreakerState::HalfOpen => BreakerStatus::HalfOpen,
     };
     let component = match breaker {
-        Breaker::Closed => Component::ready(status.name()),
+        BreakerStatus::Closed => Component::ready(status.name()),
         _ => Component::troubled(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// How a job is judged that has one open epoch for two limits, while `happens` goes on ten times a second.
+    fn judged(mut happens: impl FnMut(&Metrics)) -> WatchdogVerdict {
+        let metrics = Metrics::new(decode::providers());
+        metrics.set(Gauge::OpenEpochs, 1);
+        let mut watchdog = Watchdog::new(LIMIT, Duration::ZERO);
+        let looks = (0..1_200).map(|tenth| Duration::from_millis(tenth * 100));
+        let mut verdicts = looks.map(|now| {
+            happens(&metrics);
+            watchdog.check(now, observe(&metrics, &[], now))
+        });
+        verdicts
+            .find(|verdict| *verdict != WatchdogVerdict::Fine)
+            .unwrap_or(WatchdogVerdict::Fine)
+    }
+
+    #[test]
+    fn no_counter_but_settled_deliveries_satisfies_the_watchdog() {
+        for counter in Counter::ALL {
+            let verdict = judged(|metrics| metrics.count(*counter, 1));
+            let fine = verdict == WatchdogVerdict::Fine;
+            assert_eq!(fine, *counter == Counter::Settled, "{}", counter.name());
+        }
+    }
+
+    #[test]
+    fn writes_of_a_sink_without_settled_deliveries_do_not_satisfy_the_watchdog() {
+        let verdict = judged(|metrics| metrics.wrote(Sink::State, 10, Duration::from_millis(1)));
+        assert_ne!(verdict, WatchdogVerdict::Fine);
+    }
 }

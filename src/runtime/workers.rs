@@ -16,11 +16,11 @@ use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
 use crate::decode::operator::DecodeContext;
-use crate::enrich::arrangement::{Recipients, Told};
+use crate::enrich::arrangement::{Recipients, SnapshotUpdate};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::metrics::{Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
+use crate::metrics::{Counter, Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
 use crate::quarantine::{Quarantine, WorkerQuarantine};
 use crate::select::Range;
 use crate::source::bridge::Bridge;
@@ -53,7 +53,7 @@ impl Program {
 }
 
 /// What all workers share.
-pub struct Shared {
+pub struct WorkerContext {
     /// The program.
     pub program: Program,
     /// The settings.
@@ -71,7 +71,7 @@ pub struct Shared {
     /// One channel of records a worker; each worker takes one.
     pub records: Mutex<Vec<Receiver<Records>>>,
     /// One channel of recipients a worker; each worker takes one.
-    pub told: Mutex<Vec<Receiver<Told>>>,
+    pub told: Mutex<Vec<Receiver<SnapshotUpdate>>>,
     /// Raised when nothing more is to be taken from the source.
     pub draining: Arc<AtomicBool>,
     /// Where settled offsets go. Closed when the last worker has ended.
@@ -86,7 +86,7 @@ pub struct Shared {
 pub type Workers = timely::communication::WorkerGuards<()>;
 
 /// Starts the workers.
-pub fn start(shared: Shared) -> Result<Workers, Fatal> {
+pub fn start(shared: WorkerContext) -> Result<Workers, Fatal> {
     let threads = shared.plan.workers.get();
     let config = Config {
         communication: match threads {
@@ -96,11 +96,11 @@ pub fn start(shared: Shared) -> Result<Workers, Fatal> {
         worker: WorkerConfig::default(),
     };
     let refused =
-        |why: String| Fatal::new(Exit::Watchdog, format!("the workers do not start: {why}"));
+        |why: String| Fatal::new(Exit::Internal, format!("the workers do not start: {why}"));
     timely::execute(config, move |worker| run(worker, &shared)).map_err(refused)
 }
 
-fn run(worker: &mut Worker, shared: &Shared) {
+fn run(worker: &mut Worker, shared: &WorkerContext) {
     let (Some(records), Some(told)) = (take(&shared.records), take(&shared.told)) else {
         tracing::error!("a worker found no channel of its own");
         return;
@@ -152,7 +152,7 @@ fn take<T>(channels: &Mutex<Vec<T>>) -> Option<T> {
 
 /// Tells what a worker's frontier settled.
 struct Settler<'a> {
-    shared: &'a Shared,
+    shared: &'a WorkerContext,
     in_flight: Rc<RefCell<InFlight>>,
     counts: WorkerMetrics,
     probe: ProbeHandle<Epoch>,
@@ -169,6 +169,7 @@ impl Settler<'_> {
         if !closed.ranges.is_empty() {
             for (open, deliveries) in &closed.ages {
                 counts.took(Step::Settle, *open, *deliveries);
+                counts.count(Counter::Settled, *deliveries);
             }
             count_end_to_end(&closed.taken, &mut counts);
             if self.shared.settled.send(closed.ranges).is_err() {
@@ -195,7 +196,7 @@ fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut LocalMetrics) {
 }
 
 fn parts(
-    shared: &Shared,
+    shared: &WorkerContext,
     records: Receiver<Records>,
     recipients: Recipients,
     in_flight: &Rc<RefCell<InFlight>>,
@@ -206,9 +207,9 @@ fn parts(
     let pressed = Arc::new(AtomicBool::new(false));
     let forgotten = dedup::Forgotten::default();
     let shares = plan.workers.get();
-    let outlet = shared
+    let handles = shared
         .sinks
-        .outlet(&shared.clock, &pressed, &forgotten, counts);
+        .worker_handles(&shared.clock, &pressed, &forgotten, counts);
     let limit = InFlightLimit {
         events_max: plan.in_flight.events_max.get().div_ceil(shares),
         bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
@@ -233,7 +234,7 @@ fn parts(
             limit,
             quarantine: Rc::clone(quarantine),
         },
-        dedup: dedup::Settings {
+        dedup: dedup::DedupSettings {
             ttl: plan.dedup.ttl,
             keys_max: plan.dedup.keys_max.get().div_ceil(shares),
             clock: Arc::clone(&shared.clock),
@@ -244,14 +245,14 @@ fn parts(
         recipients,
         clock: Arc::clone(&shared.clock),
         counts: Rc::clone(counts),
-        state: outlet.state(limits(&plan.state_window)),
-        log: outlet.log(limits(&plan.log_window)),
-        rejects: outlet.rejects(limits(&plan.dead_letter_window)),
+        state: handles.state(limits(&plan.state_window)),
+        log: handles.log(limits(&plan.log_window)),
+        rejects: handles.rejects(limits(&plan.dead_letter_window)),
     }
 }
 
-const fn limits(window: &crate::config::WindowConfig) -> window::Limits {
-    window::Limits {
+const fn limits(window: &crate::config::WindowConfig) -> window::WindowLimits {
+    window::WindowLimits {
         rows_max: window.rows_max.get(),
         bytes_max: window.bytes_max,
         age_max: window.age_max,

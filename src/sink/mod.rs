@@ -11,8 +11,9 @@
 
 pub mod bisect;
 pub mod breaker;
+pub mod handles;
 pub mod operator;
-pub mod outlet;
 pub mod retry;
+pub mod retry_budget;
 pub mod rows;
 pub mod writer;

@@ -23,19 +23,19 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::epoch::{Clock, Epoch};
 use crate::log::Pace;
-use crate::window::{Limits, Moment, Window};
+use crate::window::{Moment, Window, WindowLimits};
 
 /// The writer's way back to the operator that handed in a batch.
 #[derive(Debug)]
-pub struct Answer<A> {
+pub struct WriteAck<A> {
     ticket: u64,
     back: Sender<(u64, A)>,
     waker: SyncActivator,
 }
 
-impl<A> Answer<A> {
+impl<A> WriteAck<A> {
     /// The batch is durable; `answer` is for the operator's bookkeeping.
-    pub fn durable(self, answer: A) {
+    pub fn complete(self, answer: A) {
         let gone = self.back.send((self.ticket, answer)).is_err() || self.waker.activate().is_err();
         if gone {
             tracing::debug!("a batch became durable after its worker had ended");
@@ -44,17 +44,17 @@ impl<A> Answer<A> {
 }
 
 /// What one worker's write operator needs.
-pub struct Settings<T, A> {
+pub struct WriteSettings<T, A> {
     /// The operator's name.
     pub name: &'static str,
     /// When to close a window.
-    pub limits: Limits,
+    pub limits: WindowLimits,
     /// Batches handed to the writer and not answered, at most.
     pub concurrent_max: usize,
     /// About how many bytes a row holds.
     pub weigh: fn(&T) -> usize,
     /// Hands a batch to the writer; must not block.
-    pub submit: Box<dyn FnMut(Vec<T>, Answer<A>)>,
+    pub submit: Box<dyn FnMut(Vec<T>, WriteAck<A>)>,
     /// What to do with an answer.
     pub answered: Box<dyn FnMut(A)>,
     /// Whether the source stands at its in-flight limit.
@@ -82,7 +82,7 @@ type Nothing = CapacityContainerBuilder<Vec<()>>;
 /// Writes rows; the output carries no data, only the progress of what is durable.
 pub fn write<'scope, T: 'static, A: Send + 'static>(
     rows: StreamVec<'scope, Epoch, T>,
-    settings: Settings<T, A>,
+    settings: WriteSettings<T, A>,
 ) -> Stream<'scope, Epoch, Vec<()>> {
     let scope = rows.scope();
     rows.unary_frontier::<Nothing, _, _, _>(Pipeline, settings.name, move |_cap, info| {
@@ -107,7 +107,7 @@ pub fn write<'scope, T: 'static, A: Send + 'static>(
 }
 
 struct Batches<T, A> {
-    settings: Settings<T, A>,
+    settings: WriteSettings<T, A>,
     window: Window<T>,
     /// The least capability of the rows in the window.
     cap: Option<Capability<Epoch>>,
@@ -120,7 +120,7 @@ struct Batches<T, A> {
 }
 
 impl<T, A> Batches<T, A> {
-    fn new(settings: Settings<T, A>, waker: SyncActivator) -> Self {
+    fn new(settings: WriteSettings<T, A>, waker: SyncActivator) -> Self {
         let (back, answers) = crossbeam_channel::unbounded();
         Self {
             window: Window::new(settings.limits),
@@ -173,7 +173,7 @@ impl<T, A> Batches<T, A> {
             };
             self.tickets += 1;
             self.writing.insert(self.tickets, cap);
-            let answer = Answer {
+            let answer = WriteAck {
                 ticket: self.tickets,
                 back: self.back.clone(),
                 waker: self.waker.clone(),

@@ -11,7 +11,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
-use super::writer::Carrier;
+use super::writer::DeadLetterContext;
 use crate::enrich::directory::Match;
 use crate::enrich::lookup::Enriched;
 use crate::epoch::Epoch;
@@ -20,7 +20,7 @@ use crate::log::{LogRow, Version};
 use crate::state::{Effect, StateEvent};
 
 /// A row of the state store, and what its dead letter would be made from.
-pub type StateRow = (StateEvent, Carrier);
+pub type StateRow = (StateEvent, DeadLetterContext);
 
 /// The rows of one event. Pure.
 pub fn rows(event: Event, found: Option<Match>) -> (StateRow, LogRow) {
@@ -42,7 +42,7 @@ pub fn rows(event: Event, found: Option<Match>) -> (StateRow, LogRow) {
         time: event.time(),
         effect,
     };
-    let carrier = Carrier {
+    let context = DeadLetterContext {
         delivery: Arc::clone(&event.delivery),
         index: event.index,
     };
@@ -56,7 +56,7 @@ pub fn rows(event: Event, found: Option<Match>) -> (StateRow, LogRow) {
         batch_id,
         recipient_id,
     };
-    ((state, carrier), log)
+    ((state, context), log)
 }
 
 /// Splits enriched events into the rows of the two sinks.

@@ -52,7 +52,7 @@ impl Connector for GeneratorConnector {
     fn live(&self) -> Result<Box<dyn Source>, SourceError> {
         let source = GeneratorSource::prepare(self).map_err(|error| {
             Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("no thread for the generator: {error}"),
             )
         })?;

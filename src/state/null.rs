@@ -4,8 +4,8 @@ use super::sqlite::SqliteStore;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow,
-    StateEvent, StateStore,
+    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};

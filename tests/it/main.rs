@@ -14,17 +14,20 @@ mod generator;
 mod json_reader;
 mod kafka;
 mod log;
-
 mod memory_log;
+mod names;
 mod nats;
 mod operators;
 mod program;
 mod proxy;
 mod quarantine;
 mod recipient_tables;
+mod recipient_warning;
 mod rules;
 mod skip;
 mod source;
+mod stop;
 mod support;
+mod throughput;
 
 use log::clickhouse_server;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use hookflow::dedup;
-use hookflow::enrich::arrangement::{Feeder, Recipients, arrange};
+use hookflow::enrich::arrangement::{Recipients, SnapshotSender, arrange};
 use hookflow::enrich::directory::{MapDirectory, Target, match_all};
 use hookflow::enrich::lookup::enrich;
 use hookflow::enrich::{Mapping, RowId};
@@ -18,11 +18,11 @@ use hookflow::event::{Event, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey};
 use hookflow::metrics::{LocalMetrics, Metrics, WorkerMetrics};
 use hookflow::quarantine::{Quarantine, WorkerQuarantine};
-use hookflow::sink::operator::{Answer, Settings, write};
+use hookflow::sink::operator::{WriteAck, WriteSettings, write};
 use hookflow::source::bridge::{Bridge, bridge};
 use hookflow::source::in_flight::{InFlight, InFlightLimit};
 use hookflow::source::{PartitionIds, Record, RecordSender, Records};
-use hookflow::window::Limits;
+use hookflow::window::WindowLimits;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::vec::ToStream;
@@ -46,7 +46,7 @@ fn dedup_lets_each_identity_pass_once_wherever_its_copies_enter() {
         let seen = Arc::clone(&passed);
         let guards = timely::execute(config, move |worker| {
             let seen = Arc::clone(&seen);
-            let settings = dedup::Settings {
+            let settings = dedup::DedupSettings {
                 ttl: Duration::from_secs(60),
                 keys_max: 100_000,
                 clock: clock(),
@@ -84,7 +84,7 @@ fn dedup_lets_a_dead_lettered_key_pass_again() {
             Epoch,
             timely::container::CapacityContainerBuilder<Vec<Event>>,
         >::new();
-        let settings = dedup::Settings {
+        let settings = dedup::DedupSettings {
             ttl: Duration::from_secs(60),
             keys_max: 1_000,
             clock: Arc::new(ManualClock::default()),
@@ -184,7 +184,8 @@ fn the_half_join_equals_plain_maps() {
         .collect();
     assert!(expected.values().flatten().count() > 50);
     for (way, workers, config) in ways() {
-        let (mut feeder, told) = Feeder::channels(workers, Arc::new([Provider::new("ses")]));
+        let (mut feeder, told) =
+            SnapshotSender::channels(workers, Arc::new([Provider::new("ses")]));
         let told = Mutex::new(told);
         let joined: Arc<Mutex<BTreeMap<Identity, Option<RowId>>>> = Arc::default();
         let seen = Arc::clone(&joined);
@@ -198,7 +199,7 @@ fn the_half_join_equals_plain_maps() {
                     Vec::new()
                 };
                 let events = mine.to_stream(scope).container::<Vec<_>>();
-                let settings = dedup::Settings {
+                let settings = dedup::DedupSettings {
                     ttl: Duration::from_secs(60),
                     keys_max: 10_000,
                     clock: clock(),
@@ -230,7 +231,7 @@ fn the_half_join_equals_plain_maps() {
 }
 
 /// Batches that a slow sink holds, with their answers.
-type Held = Rc<RefCell<Vec<(Vec<Identity>, Answer<()>)>>>;
+type Held = Rc<RefCell<Vec<(Vec<Identity>, WriteAck<()>)>>>;
 
 /// What all workers of the settlement test share.
 #[derive(Clone, Default)]
@@ -268,9 +269,9 @@ fn slow_sink(
         before_writers: ProbeHandle::new(),
     };
     let waiting = Rc::clone(held);
-    let settings = Settings {
+    let settings = WriteSettings {
         name: "Write",
-        limits: Limits {
+        limits: WindowLimits {
             rows_max: 5,
             bytes_max: 1 << 20,
             age_max: Duration::from_millis(1),
@@ -312,7 +313,7 @@ fn settle_all(worker: &mut Worker, parcels: Receiver<Records>, seen: &Seen) {
             && let Some((rows, answer)) = held.borrow_mut().pop()
         {
             seen.durable.lock().unwrap().extend(rows);
-            answer.durable(());
+            answer.complete(());
         }
         let upper = probe.with_frontier(|frontier| frontier.first().copied());
         let closed = ledger.borrow_mut().close_before(upper, Duration::ZERO);
@@ -379,7 +380,7 @@ fn positions_settle_only_below_what_is_durable() {
 #[test]
 fn rows_that_come_later_are_found_next_to_the_first() {
     timely::execute_directly(|worker| {
-        let (mut feeder, mut told) = Feeder::channels(1, Arc::new([Provider::new("ses")]));
+        let (mut feeder, mut told) = SnapshotSender::channels(1, Arc::new([Provider::new("ses")]));
         let recipients = Recipients {
             told: told.pop().unwrap(),
             ended: Rc::default(),

@@ -158,10 +158,10 @@ Examples:
   hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
   hookflow run throughput --null-sinks      the dataflow alone, nothing is stored
 
-The load goes to an embedded store of its own, in the folder \"throughput\" of the store's folder, which is emptied each time.
-A configuration with Postgres or ClickHouse is refused: the load would be mixed with their data. Without a rate the
-deliveries are generated first (of more than a million, the first million); with a rate, meanwhile, by a thread that is
-not counted. Latency counts from when a delivery was due.")]
+The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time;
+where state or log lives in a database, to a schema or table of its own, which is dropped at the end. Without a rate
+the deliveries are made beforehand (of more than a million, the first million); with one, meanwhile, by a thread that
+is not counted. Latency counts from when a delivery was due.")]
 pub struct ThroughputArgs {
     /// Options of every job.
     #[command(flatten)]

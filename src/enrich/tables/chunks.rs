@@ -3,58 +3,84 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use super::cursor::Cursor;
-use super::recent::{Print, Recent};
-use super::{RawRow, Tables, Trouble};
+use super::cursor::TableCursor;
+use super::recent::{RecentRows, RowFingerprint};
+use super::{RawRow, TableError, TableReader};
 use crate::enrich::snapshot::{BadRow, LoadableRow, RowChunk, SnapshotOptions};
 use crate::event::Millis;
 
 /// What bounds a look.
 #[derive(Clone, Debug)]
-pub struct TableLimits {
+pub struct ReadLimits {
     /// How rows are read, and how many make a chunk.
     pub options: SnapshotOptions,
     /// Rows sent before this time are left out.
     pub sent_since: Option<Millis>,
     /// How many rows are remembered as judged.
     pub recent_max: usize,
+    /// The database's clock at the start of the poll, as a time cursor: polling never goes on from a later one. A cursor that
+    /// is a number is not limited by it.
+    pub clock: Option<TableCursor>,
 }
+
+/// A time cursor this far ahead of the database's clock is reported; less is skew between writers.
+const AHEAD_MIN_MICROS: i64 = 60_000_000;
 
 /// The chunks of the table that is open.
 pub struct TableChunks<'a, T> {
-    tables: &'a mut dyn Tables,
-    recent: &'a Recent,
-    limits: &'a TableLimits,
+    tables: &'a mut dyn TableReader,
+    recent: &'a RecentRows,
+    limits: &'a ReadLimits,
     /// What bad rows are said to be rows of.
     name: &'static str,
     page: std::vec::IntoIter<RawRow>,
     /// The row that begins the next chunk.
     held: Option<T>,
     ended: bool,
-    seen: Seen,
+    seen: ReadSummary,
 }
 
 /// What was seen on the way.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct ReadSummary {
     /// How many rows were read.
     pub rows: u64,
     /// How many of them nobody had judged yet.
     pub new: u64,
     /// How many of these were too old.
     pub old: u64,
-    /// The greatest place.
-    pub reached: Option<Cursor>,
+    /// How many new rows have a cursor well after the database's clock.
+    pub ahead: u64,
+    /// The greatest cursor, but never after the database's clock.
+    pub reached: Option<TableCursor>,
     /// The last rows that are to be judged.
-    pub prints: VecDeque<(Cursor, Print)>,
+    pub prints: VecDeque<(TableCursor, RowFingerprint)>,
+}
+
+impl ReadLimits {
+    /// Up to where a row with that cursor moves the poll. The order of cursors puts all numbers before all times.
+    pub fn reached(&self, cursor: Option<TableCursor>) -> Option<TableCursor> {
+        match (cursor, self.clock) {
+            (Some(cursor), Some(clock)) => Some(cursor.min(clock)),
+            (cursor, _) => cursor,
+        }
+    }
+
+    fn is_ahead(&self, cursor: Option<TableCursor>) -> bool {
+        let (Some(TableCursor::Time(at)), Some(TableCursor::Time(clock))) = (cursor, self.clock)
+        else {
+            return false;
+        };
+        at.saturating_sub(clock) > AHEAD_MIN_MICROS
+    }
 }
 
 impl<'a, T: LoadableRow> TableChunks<'a, T> {
     /// Of the table that was opened last.
     pub fn new(
-        tables: &'a mut dyn Tables,
-        recent: &'a Recent,
-        limits: &'a TableLimits,
+        tables: &'a mut dyn TableReader,
+        recent: &'a RecentRows,
+        limits: &'a ReadLimits,
         name: &'static str,
     ) -> Self {
         Self {
@@ -65,12 +91,12 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
             page: Vec::new().into_iter(),
             held: None,
             ended: false,
-            seen: Seen::default(),
+            seen: ReadSummary::default(),
         }
     }
 
     /// The next chunk of rows that nobody judged yet; none at the end.
-    pub fn next_chunk(&mut self) -> Result<Option<RowChunk<T>>, Trouble> {
+    pub fn next_chunk(&mut self) -> Result<Option<RowChunk<T>>, TableError> {
         let mut chunk = RowChunk {
             rows: Vec::from_iter(self.held.take()),
             bad: Vec::new(),
@@ -92,16 +118,16 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
     }
 
     /// What was seen so far.
-    pub const fn seen(&self) -> &Seen {
+    pub const fn seen(&self) -> &ReadSummary {
         &self.seen
     }
 
     /// What was seen, all in all.
-    pub fn into_seen(self) -> Seen {
+    pub fn into_seen(self) -> ReadSummary {
         self.seen
     }
 
-    fn next_row(&mut self) -> Result<Option<RawRow>, Trouble> {
+    fn next_row(&mut self) -> Result<Option<RawRow>, TableError> {
         if self.page.len() == 0 && !self.ended {
             let page = self.tables.page(self.limits.options.chunk_rows.max(1))?;
             self.ended = page.is_empty();
@@ -113,8 +139,8 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
     /// A row that is new and not too old.
     fn read(&mut self, raw: RawRow) -> Option<Result<T, BadRow>> {
         self.seen.rows += 1;
-        self.seen.reached = self.seen.reached.max(raw.cursor);
-        let print = Print::of(raw.cursor, &raw.fields);
+        self.seen.reached = self.seen.reached.max(self.limits.reached(raw.cursor));
+        let print = RowFingerprint::of(raw.cursor, &raw.fields);
         let judged = self.recent.holds(print);
         // Without a cursor all rows come each time, and those of one look replace those of the one before.
         if !judged || raw.cursor.is_none() {
@@ -124,6 +150,7 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
             return None;
         }
         self.seen.new += 1;
+        self.seen.ahead += u64::from(self.limits.is_ahead(raw.cursor));
         let row = T::read(raw.fields, &self.limits.options);
         let old = |row: &T| {
             let since = self.limits.sent_since;
@@ -142,9 +169,9 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
         }))
     }
 
-    fn remember(&mut self, cursor: Option<Cursor>, print: Print) {
+    fn remember(&mut self, cursor: Option<TableCursor>, print: RowFingerprint) {
         // Where there is no place, any will do.
-        let place = cursor.unwrap_or(Cursor::Number(0));
+        let place = cursor.unwrap_or(TableCursor::Number(0));
         self.seen.prints.push_back((place, print));
         if self.seen.prints.len() > self.limits.recent_max {
             self.seen.prints.pop_front();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::Look;
+use super::super::TableQuery;
 use super::*;
 use crate::enrich::snapshot::RowCells;
 use crate::recipient::RecipientRow;
@@ -10,16 +10,20 @@ use crate::recipient::RecipientRow;
 /// Rows in the order in which a server would give them.
 struct Rows(VecDeque<RawRow>);
 
-impl Tables for Rows {
-    fn begin(&mut self) -> Result<(), Trouble> {
+impl TableReader for Rows {
+    fn begin(&mut self) -> Result<(), TableError> {
         Ok(())
     }
 
-    fn open(&mut self, _look: &Look<'_>) -> Result<(), Trouble> {
+    fn clock(&mut self) -> Result<TableCursor, TableError> {
+        Ok(TableCursor::Time(i64::MAX))
+    }
+
+    fn open(&mut self, _look: &TableQuery<'_>) -> Result<(), TableError> {
         Ok(())
     }
 
-    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let rows = rows.min(self.0.len());
         Ok(self.0.drain(..rows).collect())
     }
@@ -47,25 +51,30 @@ fn rows(sizes: &[usize], of_message: bool) -> Rows {
     let all = all.flat_map(|(message, size)| (0..*size).map(move |recipient| (message, recipient)));
     let raw = all.enumerate().map(|(place, (message, recipient))| RawRow {
         fields: fields(message, recipient, None),
-        cursor: Some(Cursor::Number(
-            if of_message { message } else { place } as i64
+        cursor: Some(TableCursor::Number(
+            if of_message { message } else { place } as i64,
         )),
     });
     Rows(raw.collect())
 }
 
-fn limits(chunk_rows: usize) -> TableLimits {
-    TableLimits {
+fn limits(chunk_rows: usize) -> ReadLimits {
+    ReadLimits {
         options: SnapshotOptions {
             chunk_rows,
             ..SnapshotOptions::default()
         },
         sent_since: None,
         recent_max: 1_000,
+        clock: None,
     }
 }
 
-fn read(mut rows: Rows, recent: &Recent, limits: &TableLimits) -> (Vec<Vec<RecipientRow>>, Seen) {
+fn read(
+    mut rows: Rows,
+    recent: &RecentRows,
+    limits: &ReadLimits,
+) -> (Vec<Vec<RecipientRow>>, ReadSummary) {
     let mut chunks = TableChunks::<RecipientRow>::new(&mut rows, recent, limits, "recipients");
     let mut all = Vec::new();
     while let Some(chunk) = chunks.next_chunk().unwrap() {
@@ -79,7 +88,7 @@ proptest! {
     fn no_chunk_ends_inside_a_message_and_none_is_lost(
         sizes in prop::collection::vec(1usize..6, 0..60), chunk_rows in 1usize..40, of_message: bool,
     ) {
-        let (chunks, seen) = read(rows(&sizes, of_message), &Recent::new(0), &limits(chunk_rows));
+        let (chunks, seen) = read(rows(&sizes, of_message), &RecentRows::new(0), &limits(chunk_rows));
         for (one, next) in chunks.iter().zip(chunks.iter().skip(1)) {
             prop_assert_ne!(one.last().unwrap().join, next[0].join);
         }
@@ -93,9 +102,9 @@ proptest! {
 
 #[test]
 fn rows_that_were_judged_are_not_shown_again() {
-    let mut recent = Recent::new(1_000);
+    let mut recent = RecentRows::new(1_000);
     let (_, seen) = read(rows(&[2, 3], false), &recent, &limits(10));
-    assert_eq!(seen.reached, Some(Cursor::Number(4)));
+    assert_eq!(seen.reached, Some(TableCursor::Number(4)));
     recent.take(seen.prints, None);
     let (chunks, seen) = read(rows(&[2, 3, 1], false), &recent, &limits(10));
     assert_eq!((chunks.len(), seen.rows), (1, 6));
@@ -110,13 +119,13 @@ fn old_rows_are_left_out_and_what_is_remembered_is_bounded() {
             0,
             Some(["2020-01-01T00:00:00Z", "2026-01-01T00:00:00.123456Z"][n % 2]),
         ),
-        cursor: Some(Cursor::Number(n as i64)),
+        cursor: Some(TableCursor::Number(n as i64)),
     });
-    let limits = TableLimits {
+    let limits = ReadLimits {
         sent_since: Millis::parse_rfc3339("2025-12-31T00:00:00Z"),
         ..limits(100)
     };
-    let (chunks, seen) = read(Rows(many.collect()), &Recent::new(0), &limits);
+    let (chunks, seen) = read(Rows(many.collect()), &RecentRows::new(0), &limits);
     assert_eq!(chunks.iter().map(Vec::len).sum::<usize>(), 25_000);
     assert_eq!((seen.old, seen.prints.len()), (25_000, 1_000));
 }
@@ -125,7 +134,7 @@ fn old_rows_are_left_out_and_what_is_remembered_is_bounded() {
 fn one(total: usize, place: Option<i64>) -> Rows {
     let row = RawRow {
         fields: fields(total, 0, None),
-        cursor: place.map(Cursor::Number),
+        cursor: place.map(TableCursor::Number),
     };
     Rows(VecDeque::from([row]))
 }
@@ -133,7 +142,7 @@ fn one(total: usize, place: Option<i64>) -> Rows {
 #[test]
 fn a_row_that_changes_back_is_shown_again() {
     let limits = limits(10);
-    let mut recent = Recent::new(1_000);
+    let mut recent = RecentRows::new(1_000);
     for (total, place, shown) in [(10, 1, 1), (12, 2, 1), (10, 3, 1), (10, 3, 0)] {
         let (chunks, seen) = read(one(total, Some(place)), &recent, &limits);
         assert_eq!(
@@ -146,7 +155,47 @@ fn a_row_that_changes_back_is_shown_again() {
     for (total, shown) in [(10, 1), (10, 0), (12, 1), (10, 1), (10, 0)] {
         let (chunks, seen) = read(one(total, None), &recent, &limits);
         assert_eq!(chunks.len(), shown, "{total}");
-        recent = Recent::new(1_000);
+        recent = RecentRows::new(1_000);
         recent.take(seen.prints, None);
     }
+}
+
+/// One row with that time as its cursor, read at the time 100 s by the database's clock.
+fn read_at(micros: i64) -> ReadSummary {
+    let row = RawRow {
+        fields: fields(1, 1, None),
+        cursor: Some(TableCursor::Time(micros)),
+    };
+    let limits = ReadLimits {
+        clock: Some(TableCursor::Time(100_000_000)),
+        ..limits(10)
+    };
+    read(Rows(VecDeque::from([row])), &RecentRows::new(10), &limits).1
+}
+
+#[test]
+fn a_cursor_after_the_clock_reaches_only_the_clock_and_is_reported() {
+    let future = read_at(4_070_908_800_000_000);
+    assert_eq!(future.reached, Some(TableCursor::Time(100_000_000)));
+    assert_eq!((future.new, future.ahead), (1, 1));
+    let skewed = read_at(100_000_001);
+    assert_eq!(
+        (skewed.reached, skewed.ahead),
+        (Some(TableCursor::Time(100_000_000)), 0)
+    );
+    let past = read_at(99_000_000);
+    assert_eq!(
+        (past.reached, past.ahead),
+        (Some(TableCursor::Time(99_000_000)), 0)
+    );
+}
+
+#[test]
+fn a_number_cursor_is_not_limited_by_the_clock() {
+    let limits = ReadLimits {
+        clock: Some(TableCursor::Time(0)),
+        ..limits(10)
+    };
+    let number = Some(TableCursor::Number(i64::MAX));
+    assert_eq!(limits.reached(number), number);
 }

@@ -1,4 +1,4 @@
-//! Tables in ClickHouse: a table of a look is one query that streams; the server waits while nobody takes the next page.
+//! Tables in ClickHouse: a table of a poll is one query that streams; the server waits while nobody takes the next page.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 use super::clickhouse_sql::ClickHouse;
-use super::cursor::{Cursor, CursorKind};
-use super::given::{Given, Place};
+use super::cursor::{TableCursor, TableCursorKind};
+use super::given::{DatabaseLocation, UserTable};
 use super::select::{self, Column};
-use super::{Look, RawRow, Tables, Trouble};
+use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
@@ -25,7 +25,7 @@ const DESCRIBE_MIN: Duration = Duration::from_secs(5);
 
 /// Tables in a ClickHouse server.
 pub(super) struct ClickHouseTables {
-    place: Place,
+    place: DatabaseLocation,
     client: Client,
     runtime: Runtime,
     open: Option<Open>,
@@ -34,7 +34,7 @@ pub(super) struct ClickHouseTables {
 /// A query under way.
 struct Open {
     rows: RowCursor<Line>,
-    kind: Option<CursorKind>,
+    kind: Option<TableCursorKind>,
     /// What the query was made from.
     setting: &'static str,
 }
@@ -53,7 +53,7 @@ struct Described {
 }
 
 impl ClickHouseTables {
-    pub(super) fn new(place: Place) -> Result<Self, Fatal> {
+    pub(super) fn new(place: DatabaseLocation) -> Result<Self, Fatal> {
         // Another part of the process may have chosen a provider already, which is as good.
         rustls::crypto::ring::default_provider()
             .install_default()
@@ -70,8 +70,8 @@ impl ClickHouseTables {
     fn wait<T>(
         runtime: &Runtime,
         limit: Duration,
-        call: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+        call: impl Future<Output = Result<T, TableError>>,
+    ) -> Result<T, TableError> {
         let waiting = async { tokio::time::timeout(limit, call).await };
         runtime.block_on(waiting).unwrap_or_else(|_| {
             let message = "no answer within the time limit; the connection is given up";
@@ -80,14 +80,27 @@ impl ClickHouseTables {
     }
 }
 
-impl Tables for ClickHouseTables {
+impl TableReader for ClickHouseTables {
     /// ClickHouse has no transactions over several queries; the first page will show whether the server is there.
-    fn begin(&mut self) -> Result<(), Trouble> {
+    fn begin(&mut self) -> Result<(), TableError> {
         self.end();
         Ok(())
     }
 
-    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
+    fn clock(&mut self) -> Result<TableCursor, TableError> {
+        let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
+        let sql = "SELECT toUnixTimestamp64Micro(now64(6))";
+        let asking = async {
+            let answer = self.client.query_raw(sql).fetch_one::<i64>().await;
+            answer.map_err(|error| wrong_or_failed(&error, "recipients.url"))
+        };
+        failpoint::run(Failpoint::SnapshotOpen, || {
+            Self::wait(&self.runtime, limit, asking)
+        })
+        .map(TableCursor::Time)
+    }
+
+    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
         self.open = None;
         let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
         let has = failpoint::run(Failpoint::SnapshotOpen, || {
@@ -107,7 +120,7 @@ impl Tables for ClickHouseTables {
         Ok(())
     }
 
-    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let Some(open) = self.open.as_mut() else {
             return Ok(Vec::new());
         };
@@ -123,7 +136,7 @@ impl Tables for ClickHouseTables {
 }
 
 impl Open {
-    async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+    async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let mut page = Vec::with_capacity(rows.min(100_000));
         while page.len() < rows {
             let line = self.rows.next().await;
@@ -134,14 +147,14 @@ impl Open {
             let texts = line.all_fields.into_iter();
             page.push(RawRow {
                 fields: texts.map(|text| text.filter(|t| !t.is_empty())).collect(),
-                cursor: value.map(|(kind, value)| Cursor::new(kind, value)),
+                cursor: value.map(|(kind, value)| TableCursor::new(kind, value)),
             });
         }
         Ok(page)
     }
 }
 
-fn client(place: &Place) -> Client {
+fn client(place: &DatabaseLocation) -> Client {
     let mut client = Client::default()
         .with_url(&place.url)
         .with_compression(Compression::Lz4)
@@ -158,7 +171,7 @@ fn client(place: &Place) -> Client {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
     let source = select::source(&ClickHouse, &given.relation);
     let sql = format!("DESCRIBE TABLE (SELECT * FROM {source} AS given)");
     let answer = client.query_raw(&sql).fetch_bytes("JSONEachRow");
@@ -170,7 +183,7 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
         .filter(|line| !line.is_empty())
         .map(|line| {
             let described: Described = serde_json::from_slice(line).map_err(|_| {
-                Trouble::Config(
+                TableError::Config(
                     "recipients.url: the answer is not that of a ClickHouse server".into(),
                 )
             })?;
@@ -184,20 +197,20 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
 }
 
 /// What the server does not understand, does not have or does not allow is for a person to change.
-fn wrong_or_failed(error: &Error, setting: &str) -> Trouble {
+fn wrong_or_failed(error: &Error, setting: &str) -> TableError {
     let code = match error {
         Error::BadResponse(text) => code_and_name(text).map(|(code, _)| code),
         _ => None,
     };
     let failure = sink_error(error);
     match (failure.class, code) {
-        (_, Some(192..=194 | 516)) => Trouble::Config(
+        (_, Some(192..=194 | 516)) => TableError::Config(
             "recipients.url: ClickHouse refuses the user or the password: see recipients.user and recipients.password".into(),
         ),
-        (_, Some(497)) => Trouble::Config(format!(
+        (_, Some(497)) => TableError::Config(format!(
             "{setting}: this user may not read it: GRANT SELECT (code 497)"
         )),
-        (Class::Bug, _) => Trouble::Config(format!("{setting}: {}", failure.message)),
+        (Class::Bug, _) => TableError::Config(format!("{setting}: {}", failure.message)),
         _ => failure.into(),
     }
 }
@@ -224,12 +237,12 @@ mod tests {
                 "recipients.password",
             ),
         ] {
-            let Trouble::Config(advice) = told(text) else {
+            let TableError::Config(advice) = told(text) else {
                 panic!("{text}");
             };
             assert!(advice.contains(part) && !advice.contains("ada"), "{advice}");
         }
         let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
-        assert!(matches!(passing, Trouble::Failed(_)));
+        assert!(matches!(passing, TableError::Failed(_)));
     }
 }

@@ -1,6 +1,6 @@
 //! How ClickHouse writes a look.
 
-use super::cursor::CursorKind;
+use super::cursor::TableCursorKind;
 use super::select::{Column, Dialect, Kind};
 
 /// ClickHouse.
@@ -43,11 +43,13 @@ impl Dialect for ClickHouse {
         "CAST(NULL AS Nullable(String))"
     }
 
-    fn number(&self, column: &Column, kind: CursorKind) -> String {
+    fn number(&self, column: &Column, kind: TableCursorKind) -> String {
         let name = self.quoted(&column.name);
         let number = match kind {
-            CursorKind::Number => format!("toInt64({name})"),
-            CursorKind::Time => format!("toUnixTimestamp64Micro(toDateTime64({name}, 6, 'UTC'))"),
+            TableCursorKind::Number => format!("toInt64({name})"),
+            TableCursorKind::Time => {
+                format!("toUnixTimestamp64Micro(toDateTime64({name}, 6, 'UTC'))")
+            }
         };
         format!("CAST({number} AS Nullable(Int64))")
     }

@@ -7,7 +7,7 @@ const TIMES: std::ops::RangeInclusive<i64> = -2_208_988_800_000_000..=9_000_000_
 
 /// What kind of column it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CursorKind {
+pub enum TableCursorKind {
     /// A whole number of at most 64 bits, such as a sequence.
     Number,
     /// A time; read in microseconds.
@@ -16,7 +16,7 @@ pub enum CursorKind {
 
 /// A value of the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cursor {
+pub enum TableCursor {
     /// A whole number.
     Number(i64),
     /// Microseconds since 1970.
@@ -32,27 +32,27 @@ pub struct Overlap {
     pub number: u64,
 }
 
-impl Cursor {
+impl TableCursor {
     /// A value of that kind.
-    pub const fn new(kind: CursorKind, value: i64) -> Self {
+    pub const fn new(kind: TableCursorKind, value: i64) -> Self {
         match kind {
-            CursorKind::Number => Cursor::Number(value),
-            CursorKind::Time => Cursor::Time(value),
+            TableCursorKind::Number => TableCursor::Number(value),
+            TableCursorKind::Time => TableCursor::Time(value),
         }
     }
 
     /// Its kind.
-    pub const fn kind(self) -> CursorKind {
+    pub const fn kind(self) -> TableCursorKind {
         match self {
-            Cursor::Number(_) => CursorKind::Number,
-            Cursor::Time(_) => CursorKind::Time,
+            TableCursor::Number(_) => TableCursorKind::Number,
+            TableCursor::Time(_) => TableCursorKind::Time,
         }
     }
 
     /// The number, or the microseconds.
     pub const fn value(self) -> i64 {
         match self {
-            Cursor::Number(value) | Cursor::Time(value) => value,
+            TableCursor::Number(value) | TableCursor::Time(value) => value,
         }
     }
 
@@ -60,14 +60,14 @@ impl Cursor {
     #[must_use]
     pub fn less(self, overlap: Overlap) -> Self {
         match self {
-            Cursor::Number(value) => {
+            TableCursor::Number(value) => {
                 let back = i64::try_from(overlap.number).unwrap_or(i64::MAX);
-                Cursor::Number(value.saturating_sub(back))
+                TableCursor::Number(value.saturating_sub(back))
             }
-            Cursor::Time(value) => {
+            TableCursor::Time(value) => {
                 let back = i64::try_from(overlap.time.as_micros()).unwrap_or(i64::MAX);
                 let value = value.saturating_sub(back);
-                Cursor::Time(value.clamp(*TIMES.start(), *TIMES.end()))
+                TableCursor::Time(value.clamp(*TIMES.start(), *TIMES.end()))
             }
         }
     }
@@ -77,18 +77,18 @@ impl Cursor {
         let (kind, value) = text.split_once(' ')?;
         let value = value.parse().ok()?;
         match kind {
-            "number" => Some(Cursor::Number(value)),
-            "time" => Some(Cursor::Time(value)),
+            "number" => Some(TableCursor::Number(value)),
+            "time" => Some(TableCursor::Time(value)),
             _ => None,
         }
     }
 }
 
-impl std::fmt::Display for Cursor {
+impl std::fmt::Display for TableCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Cursor::Number(value) => write!(f, "number {value}"),
-            Cursor::Time(value) => write!(f, "time {value}"),
+            TableCursor::Number(value) => write!(f, "number {value}"),
+            TableCursor::Time(value) => write!(f, "time {value}"),
         }
     }
 }
@@ -101,9 +101,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_stored_reads_back_and_an_overlap_never_goes_forward(value: i64, number: u64, millis: u64, time: bool) {
-            let kind = if time { CursorKind::Time } else { CursorKind::Number };
-            let cursor = Cursor::new(kind, value);
-            prop_assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+            let kind = if time { TableCursorKind::Time } else { TableCursorKind::Number };
+            let cursor = TableCursor::new(kind, value);
+            prop_assert_eq!(TableCursor::parse(&cursor.to_string()), Some(cursor));
             let overlap = Overlap { time: Duration::from_millis(millis), number };
             let before = cursor.less(overlap);
             prop_assert_eq!(before.kind(), kind);

@@ -8,7 +8,7 @@ use crate::postgres::PostgresTls;
 
 /// What kind of database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub enum DatabaseKind {
     /// Postgres.
     Postgres,
     /// ClickHouse, over HTTP.
@@ -17,9 +17,9 @@ pub enum Server {
 
 /// How the database is reached. Secrets are left out of its `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct DatabaseLocation {
     /// What it is.
-    pub server: Server,
+    pub server: DatabaseKind,
     /// Where: `postgres://user@host:port/database`, or `http://host:8123` (`https` for TLS).
     pub url: String,
     /// The user, if the url has none.
@@ -34,9 +34,9 @@ pub struct Place {
     pub statement_timeout: Duration,
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for DatabaseLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place")
+        f.debug_struct("DatabaseLocation")
             .field("server", &self.server)
             .field("tls", &self.tls)
             .finish_non_exhaustive()
@@ -56,7 +56,7 @@ pub enum Relation {
 
 /// A table that the user has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Given {
+pub struct UserTable {
     /// The setting that describes it, for sentences about it: `recipients.table`.
     pub setting: &'static str,
     /// What is read.
@@ -67,14 +67,14 @@ pub struct Given {
     pub cursor: Option<String>,
 }
 
-impl Given {
+impl UserTable {
     /// Their name of one of our columns.
     pub fn name<'a>(&'a self, ours: &'a str) -> &'a str {
         self.renamed.get(ours).map_or(ours, String::as_str)
     }
 
     /// A name for what is read: it changes when anything does on which the meaning of a stored cursor depends.
-    pub fn fingerprint(&self, place: &Place) -> String {
+    pub fn fingerprint(&self, place: &DatabaseLocation) -> String {
         let address = place.url.rsplit('@').next().unwrap_or_default();
         let all = format!("{:?}|{address}|{self:?}", place.server);
         let mut name = blake3::hash(all.as_bytes()).to_hex().to_string();
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_password_changes_no_fingerprint_and_is_in_no_debug_text() {
-        let place = |url: &str| Place {
-            server: Server::Postgres,
+        let place = |url: &str| DatabaseLocation {
+            server: DatabaseKind::Postgres,
             url: url.into(),
             user: None,
             password: Some("hunter2".into()),
@@ -98,7 +98,7 @@ mod tests {
             connect_timeout: Duration::ZERO,
             statement_timeout: Duration::ZERO,
         };
-        let given = Given {
+        let given = UserTable {
             setting: "recipients.table",
             relation: Relation::Table("sent".into()),
             renamed: BTreeMap::new(),

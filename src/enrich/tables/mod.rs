@@ -24,7 +24,7 @@
 //! what takes the time. A job that starts over these million mappings holds 725 to 751 MiB at most. Over all 3 M it
 //! holds 2.0 GiB, with the limit of age 1.3 GiB (the store's own pages count too).
 //!
-//! What is wrong with names, rights or types is a sentence for a person ([`Trouble::Config`]); everything else has the
+//! What is wrong with names, rights or types is a sentence for a person ([`TableError::Config`]); everything else has the
 //! class that its driver's one function gives it.
 
 mod chunks;
@@ -37,10 +37,10 @@ mod postgres_sql;
 mod recent;
 mod select;
 
-pub use chunks::{Seen, TableChunks, TableLimits};
-pub use cursor::{Cursor, CursorKind, Overlap};
-pub use given::{Given, Place, Relation, Server};
-pub use recent::{Print, Recent};
+pub use chunks::{ReadLimits, ReadSummary, TableChunks};
+pub use cursor::{Overlap, TableCursor, TableCursorKind};
+pub use given::{DatabaseKind, DatabaseLocation, Relation, UserTable};
+pub use recent::{RecentRows, RowFingerprint};
 
 use super::snapshot::{ColumnNames, RowCells};
 use crate::error::{Exit, Fatal, SinkError};
@@ -49,7 +49,7 @@ use crate::postgres::PostgresError;
 
 /// What stands in the way of a look.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum TableError {
     /// Something a person has to change.
     #[error("{0}")]
     Config(String),
@@ -58,33 +58,33 @@ pub enum Trouble {
     Failed(#[from] SinkError),
 }
 
-impl From<PostgresError> for Trouble {
+impl From<PostgresError> for TableError {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Config(advice) => Trouble::Config(advice),
-            PostgresError::Failed(error) => Trouble::Failed(error),
+            PostgresError::Config(advice) => TableError::Config(advice),
+            PostgresError::Failed(error) => TableError::Failed(error),
         }
     }
 }
 
-impl From<Trouble> for Fatal {
-    fn from(trouble: Trouble) -> Self {
+impl From<TableError> for Fatal {
+    fn from(trouble: TableError) -> Self {
         match trouble {
-            Trouble::Config(advice) => Fatal::new(Exit::Config, advice),
-            Trouble::Failed(error) => error.into(),
+            TableError::Config(advice) => Fatal::new(Exit::Config, advice),
+            TableError::Failed(error) => error.into(),
         }
     }
 }
 
 /// What is to be read.
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
+pub struct TableQuery<'a> {
     /// Of what.
-    pub given: &'a Given,
+    pub given: &'a UserTable,
     /// Our names of its columns.
     pub columns: ColumnNames,
     /// From this place on; from the beginning if there is none.
-    pub from: Option<Cursor>,
+    pub from: Option<TableCursor>,
     /// Only rows sent at or after this time, or at no known time.
     pub sent_since: Option<Millis>,
 }
@@ -95,37 +95,40 @@ pub struct RawRow {
     /// The text of each column.
     pub fields: RowCells,
     /// Its place; none where the table has no cursor.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<TableCursor>,
 }
 
 /// A database that holds such tables. Calls block, each for a bounded time.
-pub trait Tables: Send {
+pub trait TableReader: Send {
     /// Begins a look: what is opened from here to the end is seen at one moment, where the database can do that.
-    fn begin(&mut self) -> Result<(), Trouble>;
+    fn begin(&mut self) -> Result<(), TableError>;
+
+    /// The database's clock, in microseconds since 1970.
+    fn clock(&mut self) -> Result<TableCursor, TableError>;
 
     /// Opens one table of the look, in place of the one before.
-    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble>;
+    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError>;
 
     /// The next rows of it, at most so many; none means that there are no more.
-    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble>;
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError>;
 
-    /// SourceContext the look, or gives it up.
+    /// Ends the look, or gives it up.
     fn end(&mut self);
 }
 
 /// A database, not yet reached.
-pub fn open(place: &Place) -> Result<Box<dyn Tables>, Fatal> {
+pub fn open(place: &DatabaseLocation) -> Result<Box<dyn TableReader>, Fatal> {
     Ok(match place.server {
-        Server::Postgres => Box::new(postgres::PostgresTables::new(place.clone())?),
-        Server::ClickHouse => Box::new(clickhouse::ClickHouseTables::new(place.clone())?),
+        DatabaseKind::Postgres => Box::new(postgres::PostgresTables::new(place.clone())?),
+        DatabaseKind::ClickHouse => Box::new(clickhouse::ClickHouseTables::new(place.clone())?),
     })
 }
 
 /// Looks whether tables are there and have their columns, and reads nothing.
 pub fn probe<'a>(
-    tables: &mut dyn Tables,
-    looks: impl IntoIterator<Item = Look<'a>>,
-) -> Result<(), Trouble> {
+    tables: &mut dyn TableReader,
+    looks: impl IntoIterator<Item = TableQuery<'a>>,
+) -> Result<(), TableError> {
     let mut looks = looks.into_iter();
     let probed = tables
         .begin()
@@ -141,7 +144,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
         .build()
         .map_err(|error| {
             Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("no runtime for recipients: {error}"),
             )
         })

@@ -1,4 +1,4 @@
-//! Tables in Postgres: a look is one read-only transaction over one connection, a table of it a server-side cursor.
+//! Tables in Postgres: a poll is one read-only transaction over one connection, a table of it a server-side cursor.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row};
 
-use super::cursor::{Cursor, CursorKind};
-use super::given::{Given, Place};
+use super::cursor::{TableCursor, TableCursorKind};
+use super::given::{DatabaseLocation, UserTable};
 use super::postgres_sql::Postgres;
 use super::select::{self, Column};
-use super::{Look, RawRow, Tables, Trouble};
+use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
 use crate::postgres::{self, PostgresTarget, class, too_slow};
@@ -23,7 +23,7 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 
 /// Tables in a Postgres database.
 pub(super) struct PostgresTables {
-    place: Place,
+    place: DatabaseLocation,
     runtime: Runtime,
     look: Option<Connection>,
 }
@@ -32,11 +32,11 @@ pub(super) struct PostgresTables {
 struct Connection {
     client: Client,
     task: JoinHandle<()>,
-    kind: Option<CursorKind>,
+    kind: Option<TableCursorKind>,
 }
 
 impl PostgresTables {
-    pub(super) fn new(place: Place) -> Result<Self, Fatal> {
+    pub(super) fn new(place: DatabaseLocation) -> Result<Self, Fatal> {
         Ok(Self {
             place,
             runtime: super::runtime()?,
@@ -45,22 +45,22 @@ impl PostgresTables {
     }
 
     /// Waits for the server, but not for ever.
-    fn wait<T>(&self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    fn wait<T>(&self, call: impl Future<Output = Result<T, TableError>>) -> Result<T, TableError> {
         let limit = self.place.statement_timeout + GRACE;
         let waiting = async { tokio::time::timeout(limit, call).await };
         let done = self.runtime.block_on(waiting);
         done.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
-    fn connection(&self) -> Result<&Connection, Trouble> {
+    fn connection(&self) -> Result<&Connection, TableError> {
         self.look.as_ref().ok_or_else(|| {
             SinkError::new("postgres", Class::Outage, "the connection was given up").into()
         })
     }
 }
 
-impl Tables for PostgresTables {
-    fn begin(&mut self) -> Result<(), Trouble> {
+impl TableReader for PostgresTables {
+    fn begin(&mut self) -> Result<(), TableError> {
         self.end();
         let words = words(&self.place);
         let (client, task) = self.wait(async {
@@ -77,7 +77,14 @@ impl Tables for PostgresTables {
         Ok(())
     }
 
-    fn open(&mut self, look: &Look<'_>) -> Result<(), Trouble> {
+    fn clock(&mut self) -> Result<TableCursor, TableError> {
+        let client = &self.connection()?.client;
+        let sql = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::int8";
+        let row = self.wait(async { client.query_one(sql, &[]).await.map_err(failed) })?;
+        Ok(TableCursor::Time(row.try_get(0).map_err(failed)?))
+    }
+
+    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
         let client = &self.connection()?.client;
         let kind = self.wait(async {
             let has = describe(client, look.given).await?;
@@ -93,7 +100,7 @@ impl Tables for PostgresTables {
         Ok(())
     }
 
-    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, Trouble> {
+    fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let Connection { client, kind, .. } = self.connection()?;
         let fetch = format!("FETCH FORWARD {} FROM look", rows.clamp(1, 1_000_000));
         let fetching = failpoint::run_async(Failpoint::SnapshotRead, client.query(&fetch, &[]));
@@ -109,7 +116,7 @@ impl Tables for PostgresTables {
     }
 }
 
-fn target(place: &Place) -> PostgresTarget<'_> {
+fn target(place: &DatabaseLocation) -> PostgresTarget<'_> {
     PostgresTarget {
         section: "recipients",
         url: &place.url,
@@ -123,7 +130,7 @@ fn target(place: &Place) -> PostgresTarget<'_> {
 }
 
 /// What a look's session is told first. JIT costs more than it saves for a plain scan.
-fn words(place: &Place) -> String {
+fn words(place: &DatabaseLocation) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
          SET jit = off; SET client_encoding = 'UTF8'; SET TimeZone = 'UTC';
@@ -135,7 +142,7 @@ fn words(place: &Place) -> String {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
     let sql = format!(
         "SELECT * FROM {} AS given",
         select::source(&Postgres, &given.relation)
@@ -150,7 +157,7 @@ async fn describe(client: &Client, given: &Given) -> Result<Vec<Column>, Trouble
     Ok(columns.collect())
 }
 
-fn raw(row: &Row, kind: Option<CursorKind>) -> Result<RawRow, Trouble> {
+fn raw(row: &Row, kind: Option<TableCursorKind>) -> Result<RawRow, TableError> {
     let last = row.len().saturating_sub(1);
     let texts = (0..last).map(|at| {
         let text: Option<&str> = row.try_get(at)?;
@@ -162,19 +169,19 @@ fn raw(row: &Row, kind: Option<CursorKind>) -> Result<RawRow, Trouble> {
         fields: fields.map_err(failed)?,
         cursor: kind
             .zip(value)
-            .map(|(kind, value)| Cursor::new(kind, value)),
+            .map(|(kind, value)| TableCursor::new(kind, value)),
     })
 }
 
-fn failed(error: tokio_postgres::Error) -> Trouble {
+fn failed(error: tokio_postgres::Error) -> TableError {
     class::failed(&error).into()
 }
 
 /// What the server does not understand is for a person to change.
-fn wrong_or_failed(error: &tokio_postgres::Error, given: &Given) -> Trouble {
+fn wrong_or_failed(error: &tokio_postgres::Error, given: &UserTable) -> TableError {
     let failure = class::failed(error);
     match failure.class {
-        Class::Bug => Trouble::Config(format!("{}: {}", given.setting, failure.message)),
+        Class::Bug => TableError::Config(format!("{}: {}", given.setting, failure.message)),
         _ => failure.into(),
     }
 }

@@ -1,6 +1,6 @@
 //! How Postgres writes a look.
 
-use super::cursor::CursorKind;
+use super::cursor::TableCursorKind;
 use super::select::{Column, Dialect, Kind};
 
 /// Postgres.
@@ -48,10 +48,10 @@ impl Dialect for Postgres {
         "NULL::text"
     }
 
-    fn number(&self, column: &Column, kind: CursorKind) -> String {
+    fn number(&self, column: &Column, kind: TableCursorKind) -> String {
         match kind {
-            CursorKind::Number => format!("{}::int8", self.quoted(&column.name)),
-            CursorKind::Time => {
+            TableCursorKind::Number => format!("{}::int8", self.quoted(&column.name)),
+            TableCursorKind::Time => {
                 let point = self.point(column);
                 format!("floor(extract(epoch FROM {point}) * 1000000)::int8")
             }

@@ -4,18 +4,18 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::cursor::Cursor;
+use super::cursor::TableCursor;
 use crate::enrich::snapshot::RowCells;
 
 /// A row's fingerprint: 128 bits of a collision-resistant hash over its place and its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Print(u128);
+pub struct RowFingerprint(u128);
 
-impl Print {
+impl RowFingerprint {
     /// Of a row. Its place is a part of it: a row that changed and changed back is not the row that it was.
-    pub fn of(cursor: Option<Cursor>, fields: &RowCells) -> Self {
+    pub fn of(cursor: Option<TableCursor>, fields: &RowCells) -> Self {
         let mut hasher = blake3::Hasher::new();
-        let place = cursor.map(Cursor::value);
+        let place = cursor.map(TableCursor::value);
         hasher.update(&[u8::from(place.is_some())]);
         hasher.update(&place.unwrap_or_default().to_le_bytes());
         for field in fields {
@@ -32,13 +32,13 @@ impl Print {
 
 /// The rows near the end of what was read, in the order of their cursors.
 #[derive(Debug)]
-pub struct Recent {
-    prints: HashSet<Print>,
-    order: VecDeque<(Cursor, Print)>,
+pub struct RecentRows {
+    prints: HashSet<RowFingerprint>,
+    order: VecDeque<(TableCursor, RowFingerprint)>,
     rows_max: usize,
 }
 
-impl Recent {
+impl RecentRows {
     /// Remembers at most so many rows.
     pub fn new(rows_max: usize) -> Self {
         Self {
@@ -49,12 +49,16 @@ impl Recent {
     }
 
     /// Whether that row was judged.
-    pub fn holds(&self, print: Print) -> bool {
+    pub fn holds(&self, print: RowFingerprint) -> bool {
         self.prints.contains(&print)
     }
 
     /// Takes rows that were judged, and forgets what no look will show again because it lies before `from`.
-    pub fn take(&mut self, rows: impl IntoIterator<Item = (Cursor, Print)>, from: Option<Cursor>) {
+    pub fn take(
+        &mut self,
+        rows: impl IntoIterator<Item = (TableCursor, RowFingerprint)>,
+        from: Option<TableCursor>,
+    ) {
         for (cursor, print) in rows {
             if self.prints.insert(print) {
                 self.order.push_back((cursor, print));
@@ -65,7 +69,7 @@ impl Recent {
         self.shrink(|cursor| from.is_some_and(|from| cursor < from));
     }
 
-    fn shrink(&mut self, old: impl Fn(Cursor) -> bool) {
+    fn shrink(&mut self, old: impl Fn(TableCursor) -> bool) {
         while let Some((cursor, print)) = self.order.front().copied() {
             if self.order.len() <= self.rows_max && !old(cursor) {
                 return;
@@ -80,25 +84,28 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn print(n: u32) -> Print {
-        Print::of(None, &vec![Some(n.to_string()), None])
+    fn print(n: u32) -> RowFingerprint {
+        RowFingerprint::of(None, &vec![Some(n.to_string()), None])
     }
 
     #[test]
     fn memory_is_bounded_and_what_lies_before_the_overlap_is_forgotten() {
-        let mut recent = Recent::new(10);
-        let rows = (0..100).map(|n| (Cursor::Number(n.into()), print(n)));
-        recent.take(rows, Some(Cursor::Number(95)));
+        let mut recent = RecentRows::new(10);
+        let rows = (0..100).map(|n| (TableCursor::Number(n.into()), print(n)));
+        recent.take(rows, Some(TableCursor::Number(95)));
         assert_eq!((recent.prints.len(), recent.order.len()), (5, 5));
         assert!(recent.holds(print(95)) && !recent.holds(print(94)));
-        recent.take((100..130).map(|n| (Cursor::Number(100), print(n))), None);
+        recent.take(
+            (100..130).map(|n| (TableCursor::Number(100), print(n))),
+            None,
+        );
         assert_eq!((recent.prints.len(), recent.order.len()), (10, 10));
     }
 
     #[test]
     fn fields_do_not_run_into_each_other() {
         let of = |fields: [Option<&str>; 2]| {
-            Print::of(None, &fields.map(|f| f.map(str::to_owned)).to_vec())
+            RowFingerprint::of(None, &fields.map(|f| f.map(str::to_owned)).to_vec())
         };
         assert_ne!(of([Some("ab"), Some("c")]), of([Some("a"), Some("bc")]));
         assert_ne!(of([Some(""), None]), of([None, Some("")]));

@@ -1,8 +1,8 @@
 //! The one SELECT of a look, for any dialect.
 
-use super::cursor::{Cursor, CursorKind};
-use super::given::{Given, Relation};
-use super::{Look, Trouble};
+use super::cursor::{TableCursor, TableCursorKind};
+use super::given::{Relation, UserTable};
+use super::{TableError, TableQuery};
 use crate::event::Millis;
 
 /// What a column holds, as far as it matters here.
@@ -31,7 +31,7 @@ pub(super) trait Dialect {
     /// NULL as text.
     fn no_text(&self) -> &'static str;
     /// A cursor as a 64-bit number: itself, or microseconds since 1970.
-    fn number(&self, column: &Column, kind: CursorKind) -> String;
+    fn number(&self, column: &Column, kind: TableCursorKind) -> String;
     /// No cursor.
     fn no_number(&self) -> &'static str;
     /// A time that can be compared with a column of times, from microseconds.
@@ -60,9 +60,9 @@ pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
 /// The statement, and the kind of its cursor.
 pub(super) fn select(
     dialect: &dyn Dialect,
-    look: &Look<'_>,
+    look: &TableQuery<'_>,
     has: &[Column],
-) -> Result<(String, Option<CursorKind>), Trouble> {
+) -> Result<(String, Option<TableCursorKind>), TableError> {
     let columns = columns(look, has)?;
     let cursor = cursor(look.given, has)?;
     let fields: Vec<String> = columns
@@ -100,7 +100,10 @@ pub(super) fn select(
 }
 
 /// For each of our columns theirs; those that may be missing may be missing.
-fn columns<'a>(look: &Look<'_>, has: &'a [Column]) -> Result<Vec<Option<&'a Column>>, Trouble> {
+fn columns<'a>(
+    look: &TableQuery<'_>,
+    has: &'a [Column],
+) -> Result<Vec<Option<&'a Column>>, TableError> {
     let found: Vec<Option<&Column>> = look
         .columns
         .names
@@ -129,7 +132,7 @@ fn columns<'a>(look: &Look<'_>, has: &'a [Column]) -> Result<Vec<Option<&'a Colu
         missing.join(", "),
         look.given.setting.replace("table", "columns"),
     );
-    Err(Trouble::Config(advice))
+    Err(TableError::Config(advice))
 }
 
 fn find<'a>(has: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -137,22 +140,22 @@ fn find<'a>(has: &'a [Column], name: &str) -> Option<&'a Column> {
 }
 
 fn cursor<'a>(
-    given: &Given,
+    given: &UserTable,
     has: &'a [Column],
-) -> Result<Option<(&'a Column, CursorKind)>, Trouble> {
+) -> Result<Option<(&'a Column, TableCursorKind)>, TableError> {
     let Some(name) = &given.cursor else {
         return Ok(None);
     };
     let setting = given.setting.replace("table", "cursor");
     let Some(column) = find(has, name) else {
-        return Err(Trouble::Config(format!(
+        return Err(TableError::Config(format!(
             "{setting}: there is no column {name}"
         )));
     };
     match column.kind {
-        Kind::Number => Ok(Some((column, CursorKind::Number))),
-        Kind::Time => Ok(Some((column, CursorKind::Time))),
-        Kind::Other => Err(Trouble::Config(format!(
+        Kind::Number => Ok(Some((column, TableCursorKind::Number))),
+        Kind::Time => Ok(Some((column, TableCursorKind::Time))),
+        Kind::Other => Err(TableError::Config(format!(
             "{setting}: {name} is of type {}; it must be a whole number of at most 64 bits or a time",
             column.of
         ))),
@@ -161,8 +164,8 @@ fn cursor<'a>(
 
 fn conditions(
     dialect: &dyn Dialect,
-    look: &Look<'_>,
-    cursor: Option<(&Column, CursorKind)>,
+    look: &TableQuery<'_>,
+    cursor: Option<(&Column, TableCursorKind)>,
     has: &[Column],
 ) -> Vec<String> {
     let mut conditions = Vec::new();
@@ -171,8 +174,8 @@ fn conditions(
         conditions.push(format!("{name} IS NOT NULL"));
         if let Some(from) = look.from.filter(|from| from.kind() == kind) {
             let least = match from {
-                Cursor::Number(value) => value.to_string(),
-                Cursor::Time(micros) => dialect.time(micros, column),
+                TableCursor::Number(value) => value.to_string(),
+                TableCursor::Time(micros) => dialect.time(micros, column),
             };
             conditions.push(format!("{name} >= {least}"));
         }

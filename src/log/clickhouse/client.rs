@@ -24,7 +24,7 @@ impl Blocking {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime: {error}")))?;
+            .map_err(|error| Fatal::new(Exit::Internal, format!("no runtime: {error}")))?;
         let compression = match settings.compress {
             true => Compression::Lz4,
             false => Compression::None,

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use insert::PARTITIONS_MAX;
 pub use query::events;
-pub use schema::{migrate, probe};
+pub use schema::{drop_table, migrate, probe};
 pub use settings::{Settings, is_name};
 
 use self::client::Blocking;

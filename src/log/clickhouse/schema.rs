@@ -43,6 +43,21 @@ pub fn migrate(settings: &Settings) -> Result<String, Fatal> {
     ))
 }
 
+/// Removes the table and its exact view.
+pub fn drop_table(settings: &Settings) -> Result<(), Fatal> {
+    let client = Blocking::new(settings)?;
+    let name = format!("{}.{}", settings.database, settings.table);
+    for statement in [
+        format!("DROP VIEW IF EXISTS {name}_exact SYNC"),
+        format!("DROP TABLE IF EXISTS {name} SYNC"),
+    ] {
+        if let Err(error) = client.execute(&statement) {
+            return Err(refused(&error)?.into());
+        }
+    }
+    Ok(())
+}
+
 fn statements(settings: &Settings) -> Vec<String> {
     let Settings {
         database, table, ..

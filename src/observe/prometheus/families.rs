@@ -3,7 +3,12 @@
 use crate::metrics::{Counter, Gauge, SinkCounter};
 
 /// Counters without a label.
-pub(super) const COUNTERS: [(Counter, &str, &str); 20] = [
+pub(super) const COUNTERS: [(Counter, &str, &str); 21] = [
+    (
+        Counter::Settled,
+        "webhooks_settled_total",
+        "Deliveries that are durable in every sink.",
+    ),
     (
         Counter::ReceivedBytes,
         "webhooks_received_bytes_total",
@@ -131,7 +136,7 @@ pub(super) const SINKS: [(SinkCounter, &str, &str); 4] = [
 ];
 
 /// What is so at the moment.
-pub(super) const GAUGES: [(Gauge, &str, &str); 8] = [
+pub(super) const GAUGES: [(Gauge, &str, &str); 7] = [
     (
         Gauge::OpenBytes,
         "webhook_queue_bytes",
@@ -151,11 +156,6 @@ pub(super) const GAUGES: [(Gauge, &str, &str); 8] = [
         Gauge::Parked,
         "webhook_unmatched_parked",
         "Events parked until their recipient is known.",
-    ),
-    (
-        Gauge::UnsettledPositions,
-        "webhook_unsettled_positions",
-        "Distance from the settled positions to what was handed out, over all partitions.",
     ),
     (
         Gauge::SourceLag,

@@ -8,8 +8,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{Job, resume};
 use crate::decode;
-use crate::enrich::arrangement::{Feeder, Told};
-use crate::enrich::tables::Trouble;
+use crate::enrich::arrangement::{SnapshotSender, SnapshotUpdate};
+use crate::enrich::tables::TableError;
 use crate::error::Fatal;
 use crate::event::Provider;
 use crate::metrics::Counter;
@@ -18,12 +18,13 @@ use crate::runtime::completions::{self, Completions};
 use crate::runtime::housekeeping::{self, Housekeeping};
 use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
-use crate::runtime::polls::{Looks, Polls};
+use crate::runtime::polls::{PollStatus, Polls};
+use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
-use crate::runtime::running::{Running, Tables};
+use crate::runtime::running::{PolledTables, Running};
 use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
-use crate::runtime::workers::{self, Program, Shared, Workers};
+use crate::runtime::workers::{self, Program, WorkerContext, Workers};
 use crate::select::Range;
 use crate::source::file::Resume;
 use crate::source::file::fingerprint::FileFingerprints;
@@ -42,8 +43,7 @@ impl Job {
         }
         let job = self.name.clone();
         let stored = self
-            .sinks()
-            .state()
+            .interruptible_state()
             .call_until_done(move |store| store.checkpoints(&job))?;
         let (checkpoints, note) = resume::plan(&input::resumable_files(&self.request), stored);
         self.notes.extend(note.map(str::to_owned));
@@ -51,7 +51,7 @@ impl Job {
     }
 
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
-    pub(super) fn spread(
+    pub(super) fn spawn(
         &mut self,
         source: Box<dyn Source>,
         resume: Vec<Checkpoint>,
@@ -59,7 +59,7 @@ impl Job {
     ) -> Result<Running, Fatal> {
         let plan = &self.request.plan;
         let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
-        let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
+        let (mut feeder, told) = SnapshotSender::channels(plan.workers.get(), providers.into());
         let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
         let (commit, commits) = crossbeam_channel::unbounded();
@@ -124,10 +124,10 @@ impl Job {
         &self,
         stop: &StopHandle,
         (records, partition_ids): (Vec<Receiver<Records>>, PartitionIds),
-        told: Vec<Receiver<Told>>,
+        told: Vec<Receiver<SnapshotUpdate>>,
         settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
-        workers::start(Shared {
+        workers::start(WorkerContext {
             program: program(&self.request.input),
             plan: self.request.plan.clone(),
             range: Range {
@@ -149,12 +149,12 @@ impl Job {
 
     fn housekeeping(
         &self,
-        feeder: Feeder,
+        feeder: SnapshotSender,
         fed: Fed,
         woken: Receiver<()>,
         new_rows: Receiver<NewRows>,
     ) -> Result<Housekeeping, Fatal> {
-        Housekeeping::start(housekeeping::Parts {
+        Housekeeping::start(housekeeping::HousekeepingContext {
             sweeper: self.sweeper(),
             loader: self.loader(),
             feeder,
@@ -163,11 +163,12 @@ impl Job {
             woken,
             new_rows,
             waits: self.request.plan.sweep,
+            stop: self.stop.clone(),
         })
     }
 
     fn completions(&self) -> Result<Completions, Fatal> {
-        Completions::start(completions::Parts {
+        Completions::start(completions::CompletionsContext {
             state: self.sinks().state(),
             outbox: self.outbox(),
             is_endless: !self.request.input.is_finite(),
@@ -180,9 +181,9 @@ impl Job {
     fn load(
         &mut self,
         generated: Option<&crate::generator::SenderTables>,
-        feeder: &mut Feeder,
+        feeder: &mut SnapshotSender,
         fed: &mut Fed,
-    ) -> Result<Tables, Fatal> {
+    ) -> Result<PolledTables, Fatal> {
         let loader = self.loader();
         let snapshot = &self.request.snapshot;
         if !snapshot.recipients.is_empty() || snapshot.batches.is_some() {
@@ -203,13 +204,16 @@ impl Job {
         let known = loader.feed(feeder, fed)?;
         self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
+        if known == 0 && self.request.needs_recipients() {
+            tracing::warn!("{}", report::NO_RECIPIENTS);
+        }
         feeder.loaded();
         Ok(tables)
     }
 
     /// The first look at the user's own tables. A live job that has read them before goes on from what the store knows and
     /// looks later. One that cannot reach them goes on too, since its events are parked; a finite job would only park.
-    fn load_tables(&mut self) -> Result<Tables, Fatal> {
+    fn load_tables(&mut self) -> Result<PolledTables, Fatal> {
         let plan = &self.request.plan.recipients;
         let Some(plan) = &plan.tables else {
             return Ok(None);
@@ -217,7 +221,7 @@ impl Job {
         let durable = self.request.sinks == SinkChoice::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
         let after = u32::try_from(plan.failed_polls_max.get()).unwrap_or(u32::MAX);
-        let looks = Looks::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
+        let looks = PollStatus::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
         let finite = self.request.input.is_finite();
         let looked = match tables.probe() {
             Ok(()) if finite || tables.is_new() => {
@@ -232,7 +236,7 @@ impl Job {
         };
         match looked {
             Ok(report) => self.notes.extend(report.iter().flat_map(Report::notes)),
-            Err(Trouble::Failed(error)) if !finite && error.class.is_passing() => {}
+            Err(TableError::Failed(error)) if !finite && error.class.is_passing() => {}
             Err(trouble) => return Err(trouble.into()),
         }
         Ok(Some((tables, looks)))

@@ -5,7 +5,7 @@ use crate::error::Fatal;
 use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
-use crate::runtime::running::Tables;
+use crate::runtime::running::PolledTables;
 use crate::runtime::settlement::SourceReport;
 use crate::runtime::{outbox, report};
 use crate::state::LoadKind;
@@ -15,20 +15,18 @@ impl Job {
     pub(super) fn conclude(
         mut self,
         source: SourceReport,
-        tables: Tables,
-        stopped: bool,
+        tables: PolledTables,
     ) -> Result<Summary, Fatal> {
         let (ran, used) = (self.started.0.elapsed(), self.usage());
-        if !stopped {
-            self.late_snapshot()?;
-            if let Some((mut tables, looks)) = tables {
-                let report = looks.make(&mut tables, |_| {})?;
-                self.notes.extend(report.notes());
-            }
-            self.sweeper().sweep()?;
-            self.deadlines()?;
+        let finished = match self.stop.is_raised() {
+            false => self.finish_stores(tables),
+            true => self.relay_once(),
+        };
+        match finished {
+            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_at_the_end(source)),
+            finished => finished?,
         }
-        outbox::relay(&self.sinks().state(), self.outbox())?;
+        let stopped = self.stop.is_raised();
         let after = match self.before {
             Some(_) => Some(self.sinks().state().call(|store| store.export())?),
             None => None,
@@ -51,6 +49,52 @@ impl Job {
         Ok(summary)
     }
 
+    /// What is done with the stores once all is settled. Given up when the job is asked to stop: the next run does it.
+    fn finish_stores(&mut self, tables: PolledTables) -> Result<(), Fatal> {
+        self.late_snapshot()?;
+        if let Some((mut tables, looks)) = tables {
+            let report = looks.make(&mut tables, |_| {})?;
+            self.notes.extend(report.notes());
+        }
+        self.sweeper().sweep()?;
+        self.deadlines()?;
+        outbox::relay(&self.interruptible_state(), self.outbox())?;
+        Ok(())
+    }
+
+    /// One attempt at delivering completions; what it does not deliver stays in the outbox for the next run.
+    fn relay_once(&self) -> Result<(), Fatal> {
+        if let Err(error) = outbox::relay_if_possible(&self.sinks().state(), self.outbox()) {
+            tracing::warn!(%error, "completions stay in the outbox for the next run");
+        }
+        Ok(())
+    }
+
+    /// The summary of a job that was asked to stop before it began to read.
+    pub(super) fn stopped_before_reading(mut self) -> Summary {
+        self.notes.push(report::STOPPED_BEFORE_READING.into());
+        self.interrupted_summary()
+    }
+
+    /// The summary of a job that was asked to stop after everything it read was settled, in what is done with the stores then.
+    fn stopped_at_the_end(self, source: SourceReport) -> Summary {
+        let mut summary = self.interrupted_summary();
+        report::partitions(&mut summary, source, true);
+        summary
+    }
+
+    /// The writers are not drained: a call may still be with them that does not end while a store is out.
+    fn interrupted_summary(self) -> Summary {
+        let mut summary = Summary::of(
+            self.name,
+            &self.metrics.snapshot(),
+            self.started.0.elapsed(),
+        );
+        summary.notes = self.notes;
+        self.writers.stop();
+        summary
+    }
+
     fn late_snapshot(&mut self) -> Result<(), Fatal> {
         let Some(late) = self.request.snapshot.late.clone() else {
             return Ok(());
@@ -65,8 +109,7 @@ impl Job {
     fn deadlines(&self) -> Result<(), Fatal> {
         let now = Millis::now();
         let fired = self
-            .sinks()
-            .state()
+            .interruptible_state()
             .call_until_done(move |store| store.judge_deadlines(now))?;
         self.metrics.count(Counter::Completions, fired);
         Ok(())

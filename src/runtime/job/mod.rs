@@ -12,7 +12,7 @@ use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
-use super::signals::Stop;
+use super::signals::{DrainDeadline, Stop, not_drained};
 use super::sinks::{Sinks, Writers};
 use super::store::{Scratch, Store};
 use super::sweeper::Sweeper;
@@ -20,7 +20,7 @@ use super::watch::Watch;
 use super::{outbox, report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
-use crate::error::Fatal;
+use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
 use crate::observe::{
     Board, http,
@@ -30,24 +30,27 @@ use crate::observe::{
     watchdog::Watchdog,
 };
 use crate::quarantine::Quarantine;
+use crate::sink::writer::StateHandle;
 use crate::source::connector::ProductionTime;
 use crate::state::view::Export;
 
 /// Runs a job to its end.
 pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
     let stop = Stop::on_signals()?;
+    let deadline = DrainDeadline::start(&stop, request.plan.drain_deadline)?;
     let request = sample::resolve(request)?;
     let metrics = Metrics::new(decode::providers());
     let board = Board::new(
         Arc::clone(&metrics),
         request.plan.in_flight.events_max.get() as u64,
     );
-    let pages = request
-        .metrics
-        .map(|address| http::Server::start(address, Arc::clone(&board), http::Limits::default()));
+    let pages = request.metrics.map(|address| {
+        http::MetricsServer::start(address, Arc::clone(&board), http::HttpLimits::default())
+    });
     let pages = pages.transpose()?;
-    let summary = Job::start(request, metrics, board)?.finish(&stop);
+    let summary = Job::start(request, metrics, board, stop)?.finish();
     drop(pages);
+    drop(deadline);
     summary
 }
 
@@ -55,6 +58,8 @@ pub fn run(request: JobRequest) -> Result<Summary, Fatal> {
 struct Job {
     request: JobRequest,
     name: String,
+    /// Whether the job was asked to stop.
+    stop: Stop,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
@@ -76,7 +81,12 @@ struct Job {
 }
 
 impl Job {
-    fn start(request: JobRequest, metrics: Arc<Metrics>, board: Arc<Board>) -> Result<Self, Fatal> {
+    fn start(
+        request: JobRequest,
+        metrics: Arc<Metrics>,
+        board: Arc<Board>,
+        stop: Stop,
+    ) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
         let mut store = Store::open(&request)?;
         let scratch = std::mem::take(&mut store.scratch);
@@ -87,6 +97,7 @@ impl Job {
         Ok(Self {
             quarantine: quarantine(&request, &name),
             name,
+            stop,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
             spent: ProductionTime::default(),
@@ -102,17 +113,17 @@ impl Job {
         })
     }
 
-    fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
+    fn finish(mut self) -> Result<Summary, Fatal> {
         let stop_source = StopHandle::default();
-        let resume = self.resume()?;
-        let source = input::source(&self.request)?;
-        self.spent = source.production_time();
-        let running = self.spread(source, resume, &stop_source)?;
-        match self.supervise(&running, stop, &stop_source) {
+        let running = match self.begin(&stop_source) {
+            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_before_reading()),
+            begun => begun?,
+        };
+        match self.supervise(&running, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
                 let (source, tables) = ended.inspect_err(|_| self.quarantine.close())?;
-                self.conclude(source, tables, stop.is_raised())
+                self.conclude(source, tables)
             }
             Err(fatal) => {
                 // Whatever the reason, it is not that a record ended the process.
@@ -124,6 +135,18 @@ impl Job {
         }
     }
 
+    fn begin(&mut self, stop_source: &StopHandle) -> Result<Running, Fatal> {
+        let resume = self.resume()?;
+        let source = input::source(&self.request)?;
+        self.spent = source.production_time();
+        self.spawn(source, resume, stop_source)
+    }
+
+    /// Whether that error only says that a call was given up because the job was asked to stop.
+    fn is_interrupted(&self, fatal: &Fatal) -> bool {
+        self.stop.is_raised() && fatal.exit == Exit::Unfinished
+    }
+
     /// What the job has used so far, without what made its deliveries.
     fn usage(&self) -> Usage {
         Usage::now().without(self.spent.get())
@@ -133,9 +156,14 @@ impl Job {
         self.writers.sinks()
     }
 
+    /// The state store for calls that are given up when the job is asked to stop: nothing that was read depends on them.
+    fn interruptible_state(&self) -> StateHandle {
+        self.sinks().state().cancelled_by(self.stop.flag())
+    }
+
     fn loader(&self) -> Loader {
         Loader {
-            state: self.sinks().state(),
+            state: self.interruptible_state(),
             default_user: self.request.plan.default_user.clone(),
             turn: Arc::clone(&self.turn),
         }
@@ -143,8 +171,8 @@ impl Job {
 
     fn sweeper(&self) -> Sweeper {
         Sweeper {
-            state: self.sinks().state(),
-            log: self.sinks().log(),
+            state: self.interruptible_state(),
+            log: self.sinks().log().cancelled_by(self.stop.flag()),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -154,7 +182,7 @@ impl Job {
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
-    fn supervise(&self, running: &Running, stop: &Stop, source: &StopHandle) -> Result<(), Fatal> {
+    fn supervise(&self, running: &Running, source: &StopHandle) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
             metrics: Arc::clone(&self.metrics),
@@ -168,14 +196,14 @@ impl Job {
             if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
-            if stop.is_raised() {
+            if self.stop.is_raised() {
                 source.stop();
                 if draining.is_none() {
                     self.quarantine.close();
                 }
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
-                    return Err(report::not_drained(self.request.plan.drain_deadline));
+                    return Err(not_drained(self.request.plan.drain_deadline));
                 }
             }
             watch.look(self.clock.elapsed(), running)?;
@@ -206,9 +234,23 @@ fn quarantine(request: &JobRequest, job: &str) -> Quarantine {
     quarantine
 }
 
+/// The unit of a source's offsets: bytes in files, messages at a broker. Of a live input no total is known, so none is shown.
 const fn unit(input: &Input) -> Unit {
     match input {
-        Input::Generator(_) => Unit::Deliveries,
-        _ => Unit::Bytes,
+        Input::Demo | Input::Files { .. } => Unit::Bytes,
+        Input::Generator(_) | Input::Replay(_) | Input::Live { .. } => Unit::Deliveries,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::replay::ReplayRange;
+
+    #[test]
+    fn progress_is_in_the_unit_of_the_source() {
+        let replay = Input::Replay(ReplayRange::default());
+        assert_eq!(unit(&replay), Unit::Deliveries);
+        assert_eq!(unit(&Input::Demo), Unit::Bytes);
     }
 }

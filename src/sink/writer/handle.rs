@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 
-use super::job::{Call, Job, Message};
+use super::job::{Call, WriteJob, WriterMessage};
 use super::status::SinkStatus;
 use super::target::Target;
 
 /// Why a job was not taken; it comes back.
-pub enum Refused<T: Target> {
+pub enum SubmitError<T: Target> {
     /// The queue is full: wait until a reply comes.
-    Full(Job<T>),
+    Full(WriteJob<T>),
     /// The writer has ended.
-    Stopped(Job<T>),
+    Stopped(WriteJob<T>),
 }
 
 /// Hands jobs to a writer; cheap to clone.
 pub struct WriterHandle<T: Target> {
-    jobs: Sender<Message<T>>,
+    jobs: Sender<WriterMessage<T>>,
     stop: Sender<()>,
     status: Arc<SinkStatus>,
 }
@@ -35,7 +35,7 @@ impl<T: Target> Clone for WriterHandle<T> {
 
 impl<T: Target> WriterHandle<T> {
     pub(super) const fn new(
-        jobs: Sender<Message<T>>,
+        jobs: Sender<WriterMessage<T>>,
         stop: Sender<()>,
         status: Arc<SinkStatus>,
     ) -> Self {
@@ -43,12 +43,14 @@ impl<T: Target> WriterHandle<T> {
     }
 
     /// Submits a job if there is room; never blocks.
-    pub fn try_submit(&self, job: Job<T>) -> Result<(), Refused<T>> {
+    pub fn try_submit(&self, job: WriteJob<T>) -> Result<(), SubmitError<T>> {
         let rows = job.rows();
         self.status.queued(rows);
-        let refused = match self.jobs.try_send(Message::Job(job)) {
-            Err(TrySendError::Full(Message::Job(job))) => Refused::Full(job),
-            Err(TrySendError::Disconnected(Message::Job(job))) => Refused::Stopped(job),
+        let refused = match self.jobs.try_send(WriterMessage::WriteJob(job)) {
+            Err(TrySendError::Full(WriterMessage::WriteJob(job))) => SubmitError::Full(job),
+            Err(TrySendError::Disconnected(WriterMessage::WriteJob(job))) => {
+                SubmitError::Stopped(job)
+            }
             _ => return Ok(()),
         };
         self.status.unqueued(rows);
@@ -56,10 +58,10 @@ impl<T: Target> WriterHandle<T> {
     }
 
     /// Submits a job, waiting for room; false if the writer has ended.
-    pub fn submit(&self, job: Job<T>) -> bool {
+    pub fn submit(&self, job: WriteJob<T>) -> bool {
         let rows = job.rows();
         self.status.queued(rows);
-        let sent = self.jobs.send(Message::Job(job)).is_ok();
+        let sent = self.jobs.send(WriterMessage::WriteJob(job)).is_ok();
         if !sent {
             self.status.unqueued(rows);
         }
@@ -68,12 +70,14 @@ impl<T: Target> WriterHandle<T> {
 
     /// Runs a call on the writer's thread, after what waits already. It is dropped if the writer has ended.
     pub(super) fn call(&self, call: Call<T>) {
-        self.jobs.send(Message::Call(call)).unwrap_or_default();
+        self.jobs
+            .send(WriterMessage::Call(call))
+            .unwrap_or_default();
     }
 
     /// Nothing more will come: the writer finishes what waits, and its drain. Later jobs are not written.
     pub fn close(&self) {
-        self.jobs.send(Message::End).unwrap_or_default();
+        self.jobs.send(WriterMessage::End).unwrap_or_default();
     }
 
     /// Asks the writer to end without finishing: at once between attempts, else when the running one returns.

@@ -1,14 +1,10 @@
 //! What is handed to a writer, and what comes back.
 
-use std::sync::Arc;
-
-use crossbeam_channel::Sender;
-
 use super::target::Target;
 
 /// What became of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<A> {
+pub enum RowResult<A> {
     /// It is durable; this is the sink's answer.
     Done(A),
     /// The sink refuses it; its dead letter is durable.
@@ -16,62 +12,48 @@ pub enum Verdict<A> {
 }
 
 /// The places of the rows that were refused.
-pub fn refused<A>(verdicts: &[Verdict<A>]) -> Vec<usize> {
-    let is_refused = |(row, verdict): (usize, &Verdict<A>)| {
-        matches!(verdict, Verdict::DeadLetter).then_some(row)
+pub fn refused<A>(results: &[RowResult<A>]) -> Vec<usize> {
+    let is_refused = |(row, verdict): (usize, &RowResult<A>)| {
+        matches!(verdict, RowResult::DeadLetter).then_some(row)
     };
-    let rows = verdicts.iter().enumerate();
+    let rows = results.iter().enumerate();
     rows.filter_map(is_refused).collect()
 }
 
-/// Wakes whoever waits for a reply: for an operator, its activator.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
 /// How a job is answered: once, on the writer's thread, when all of it is durable. It must not block.
-pub struct Reply<A>(Box<dyn FnOnce(Vec<Verdict<A>>) + Send>);
+pub struct Reply<A>(Box<dyn FnOnce(Vec<RowResult<A>>) + Send>);
 
 impl<A: Send + 'static> Reply<A> {
-    /// Calls a function with the verdicts, in the order of the job's rows.
-    pub fn call(f: impl FnOnce(Vec<Verdict<A>>) + Send + 'static) -> Self {
+    /// Calls a function with the results, in the order of the job's rows.
+    pub fn call(f: impl FnOnce(Vec<RowResult<A>>) + Send + 'static) -> Self {
         Self(Box::new(f))
-    }
-
-    /// Sends the verdicts with a key that tells jobs apart, then wakes the receiver.
-    ///
-    /// The channel should be unbounded: the number of jobs is bounded already. A receiver that is gone is no error.
-    pub fn channel<K: Send + 'static>(
-        key: K,
-        replies: Sender<(K, Vec<Verdict<A>>)>,
-        wake: Wake,
-    ) -> Self {
-        Self::call(move |verdicts| {
-            if replies.send((key, verdicts)).is_ok() {
-                wake();
-            }
-        })
     }
 }
 
 impl<A> Reply<A> {
-    pub(super) fn answer(self, verdicts: Vec<Verdict<A>>) {
-        (self.0)(verdicts);
+    pub(super) fn answer(self, results: Vec<RowResult<A>>) {
+        (self.0)(results);
     }
 }
 
 /// Rows that are answered together.
-pub struct Job<T: Target> {
+pub struct WriteJob<T: Target> {
     pub(super) rows: Vec<T::Row>,
-    pub(super) carriers: Vec<T::Carrier>,
+    pub(super) contexts: Vec<T::DeadLetterContext>,
     pub(super) reply: Reply<T::Answer>,
 }
 
-impl<T: Target> Job<T> {
+impl<T: Target> WriteJob<T> {
     /// A job of rows and what each one's dead letter would be made from: the two must be of one length, or the writer
     /// stops with a fatal error before it writes anything.
-    pub fn new(rows: Vec<T::Row>, carriers: Vec<T::Carrier>, reply: Reply<T::Answer>) -> Self {
+    pub fn new(
+        rows: Vec<T::Row>,
+        contexts: Vec<T::DeadLetterContext>,
+        reply: Reply<T::Answer>,
+    ) -> Self {
         Self {
             rows,
-            carriers,
+            contexts,
             reply,
         }
     }
@@ -86,8 +68,8 @@ impl<T: Target> Job<T> {
 pub(super) type Call<T> = Box<dyn FnMut(&mut T) -> Result<(), crate::error::SinkError> + Send>;
 
 /// What goes through the queue.
-pub(super) enum Message<T: Target> {
-    Job(Job<T>),
+pub(super) enum WriterMessage<T: Target> {
+    WriteJob(WriteJob<T>),
     Call(Call<T>),
     /// Nothing comes after it.
     End,
@@ -96,41 +78,41 @@ pub(super) enum Message<T: Target> {
 /// Jobs that are written together.
 pub(super) struct Batch<T: Target> {
     pub(super) rows: Vec<T::Row>,
-    pub(super) carriers: Vec<T::Carrier>,
+    pub(super) contexts: Vec<T::DeadLetterContext>,
     replies: Vec<(usize, Reply<T::Answer>)>,
 }
 
 impl<T: Target> Batch<T> {
-    pub(super) fn of(job: Job<T>) -> Self {
+    pub(super) fn of(job: WriteJob<T>) -> Self {
         Self {
             replies: vec![(job.rows.len(), job.reply)],
             rows: job.rows,
-            carriers: job.carriers,
+            contexts: job.contexts,
         }
     }
 
-    pub(super) fn add(&mut self, mut job: Job<T>) {
+    pub(super) fn add(&mut self, mut job: WriteJob<T>) {
         self.replies.push((job.rows.len(), job.reply));
         self.rows.append(&mut job.rows);
-        self.carriers.append(&mut job.carriers);
+        self.contexts.append(&mut job.contexts);
     }
 
     /// Whether each row has what its dead letter would be made from.
     pub(super) const fn is_whole(&self) -> bool {
-        self.rows.len() == self.carriers.len()
+        self.rows.len() == self.contexts.len()
     }
 
     /// Answers each job with its part.
-    pub(super) fn answer(self, mut verdicts: Vec<Verdict<T::Answer>>) {
+    pub(super) fn answer(self, mut results: Vec<RowResult<T::Answer>>) {
         if let [_] = self.replies.as_slice() {
             for (_, reply) in self.replies {
-                reply.answer(std::mem::take(&mut verdicts));
+                reply.answer(std::mem::take(&mut results));
             }
             return;
         }
-        let mut verdicts = verdicts.into_iter();
+        let mut results = results.into_iter();
         for (rows, reply) in self.replies {
-            reply.answer(verdicts.by_ref().take(rows).collect());
+            reply.answer(results.by_ref().take(rows).collect());
         }
     }
 }

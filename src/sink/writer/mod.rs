@@ -20,7 +20,7 @@
 //!
 //! Bounds: `queue_jobs_max` jobs wait, and one group is held.
 
-mod gate;
+mod attempts;
 mod handle;
 mod job;
 mod log;
@@ -28,6 +28,7 @@ mod run;
 mod state;
 mod status;
 mod target;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -37,20 +38,21 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use handle::{Refused, WriterHandle};
-pub use job::{Job, Reply, Verdict, Wake, refused};
+pub use handle::{SubmitError, WriterHandle};
+pub use job::{Reply, RowResult, WriteJob, refused};
 pub use log::LogHandle;
-pub use state::{Carrier, StateHandle, StateTarget};
+pub use state::{DeadLetterContext, StateHandle, StateTarget};
 pub use status::SinkStatus;
 #[cfg(feature = "faults")]
 pub use target::faults;
-pub use target::{Bury, LogTarget, Target, reject};
+pub use target::{DeadLetterWriter, LogTarget, Target, reject};
 
-use self::gate::Gate;
+use self::attempts::AttemptControl;
 use self::run::Writer;
 use crate::epoch::Clock;
 use crate::error::Fatal;
 use crate::sink::retry::RetryPolicy;
+use crate::sink::retry_budget::RetryBudget;
 
 /// The limits of a writer.
 #[derive(Clone, Debug)]
@@ -67,9 +69,11 @@ pub struct WriterSettings {
     pub breaker_opens_after: u32,
     /// The waits between attempts; its budget is the longest outage that is borne (`--max-outage`).
     pub retry: RetryPolicy,
+    /// How many retries may be made, all sinks together.
+    pub retry_budget: RetryBudget,
     /// How long an attempt may take before a watchdog may call it hung.
     pub attempt_limit: Duration,
-    /// The seed of the jitter; different for each writer.
+    /// The seed of the jitter: from the system, so that no two writers of a fleet wait alike.
     pub seed: u64,
 }
 
@@ -83,6 +87,7 @@ impl WriterSettings {
             queue_jobs_max: 64,
             breaker_opens_after: 3,
             retry: RetryPolicy::default(),
+            retry_budget: RetryBudget::default(),
             attempt_limit: Duration::from_secs(60),
             seed: 0,
         }
@@ -134,8 +139,8 @@ pub fn spawn<T: Target>(
     let status = Arc::new(SinkStatus::new(settings.name));
     let (jobs, queue) = crossbeam_channel::bounded(settings.queue_jobs_max);
     let (stop, stopped) = crossbeam_channel::bounded(1);
-    let gate = Gate::new(settings, clock, Arc::clone(&status), stopped);
-    let writer = Writer::new(target, gate, queue, settings.rows_max);
+    let control = AttemptControl::new(settings, clock, Arc::clone(&status), stopped);
+    let writer = Writer::new(target, control, queue, settings.rows_max);
     let thread = std::thread::Builder::new()
         .name(format!("write-{}", settings.name))
         .spawn(move || writer.run(on_fatal))?;

@@ -1,10 +1,12 @@
 //! The state store behind its writer: batches of events, and every other call, one after the other on one thread.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
-use super::target::{Bury, Target, reject};
+use super::target::{DeadLetterWriter, Target, reject};
+use super::wait::{check_cancelled, wait};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
 use crate::metrics::{Counter, Metrics, Sink};
@@ -12,7 +14,7 @@ use crate::state::{Outcome, StateEvent, StateStore};
 
 /// Where a state event came from: what its dead letter would be made from.
 #[derive(Clone, Debug)]
-pub struct Carrier {
+pub struct DeadLetterContext {
     /// The delivery.
     pub delivery: Arc<Delivery>,
     /// The place among the events decoded from it.
@@ -34,7 +36,7 @@ impl StateTarget {
 
 impl Target for StateTarget {
     type Row = StateEvent;
-    type Carrier = Carrier;
+    type DeadLetterContext = DeadLetterContext;
     type Answer = Outcome;
 
     fn write(&mut self, rows: &[StateEvent]) -> Result<Vec<Outcome>, SinkError> {
@@ -53,11 +55,11 @@ impl Target for StateTarget {
         Ok(applied.outcomes)
     }
 
-    fn reject(_: &StateEvent, carrier: &Carrier, error: &SinkError) -> Reject {
-        reject(&carrier.delivery, carrier.index, Stage::State, error)
+    fn reject(_: &StateEvent, context: &DeadLetterContext, error: &SinkError) -> Reject {
+        reject(&context.delivery, context.index, Stage::State, error)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         let started = Instant::now();
         self.store.write_dead_letters(rejects)?;
         self.metrics
@@ -81,12 +83,27 @@ impl Target for StateTarget {
 /// They run between batches, in the order of the queue, and block until they are done: never call them from a timely
 /// operator or from a reply.
 #[derive(Clone)]
-pub struct StateHandle(WriterHandle<StateTarget>);
+pub struct StateHandle {
+    writer: WriterHandle<StateTarget>,
+    /// Raised when the caller no longer waits.
+    cancelled: Option<Arc<AtomicBool>>,
+}
 
 impl StateHandle {
     /// A handle through that writer.
     pub const fn new(writer: WriterHandle<StateTarget>) -> Self {
-        Self(writer)
+        Self {
+            writer,
+            cancelled: None,
+        }
+    }
+
+    /// The same handle for a caller that waits only until `flag` is raised: then its calls fail with [`Class::Outage`]. A call
+    /// that was handed over already may still be done.
+    #[must_use]
+    pub fn cancelled_by(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.cancelled = Some(flag);
+        self
     }
 
     /// Runs a call once; its error, of whatever class, is the caller's.
@@ -124,32 +141,39 @@ impl StateHandle {
             }
             Ok(())
         };
-        self.0.call(Box::new(call));
+        self.writer.call(Box::new(call));
     }
 
     /// Where the dead letters of other sinks go.
-    pub fn burier(&self) -> Bury {
+    pub fn dead_letter_writer(&self) -> DeadLetterWriter {
         let state = self.clone();
         Box::new(move |rejects| {
             let (buried, told) = crossbeam_channel::bounded(1);
-            state.bury(rejects.to_vec(), move || {
+            state.write_dead_letters(rejects.to_vec(), move || {
                 buried.try_send(()).unwrap_or_default()
             });
-            told.recv().map_err(|_| stopped())
+            wait(&told, None, "state")
         })
     }
 
     /// Stores dead letters without waiting; `durable` is called on the writer's thread once they are.
-    pub fn bury(&self, rejects: Vec<Reject>, durable: impl FnOnce() + Send + 'static) {
+    pub fn write_dead_letters(
+        &self,
+        rejects: Vec<Reject>,
+        durable: impl FnOnce() + Send + 'static,
+    ) {
         let mut durable = Some(durable);
+        let status = Arc::clone(self.writer.status());
+        status.queued(rejects.len());
         let call = move |target: &mut StateTarget| {
-            target.bury(&rejects)?;
+            target.write_dead_letters(&rejects)?;
+            status.unqueued(rejects.len());
             if let Some(durable) = durable.take() {
                 durable();
             }
             Ok(())
         };
-        self.0.call(Box::new(call));
+        self.writer.call(Box::new(call));
     }
 
     fn run<R: Send + 'static>(
@@ -167,12 +191,8 @@ impl StateHandle {
             }
             None => Ok(()),
         };
-        self.0.call(Box::new(call));
-        answered.recv().unwrap_or_else(|_| Err(stopped()))
+        check_cancelled(self.cancelled.as_deref(), "state")?;
+        self.writer.call(Box::new(call));
+        wait(&answered, self.cancelled.as_deref(), "state")?
     }
-}
-
-/// What a call gets when the writer ended before it was done; it may be repeated by the next run.
-fn stopped() -> SinkError {
-    SinkError::new("state", Class::Outage, "the writer has stopped")
 }

@@ -82,7 +82,13 @@ impl SinkStatus {
         since.checked_sub(1).map(Duration::from_millis)
     }
 
-    /// Whether an attempt runs that has not passed its deadline: then a standstill has its reason.
+    /// Whether records wait for an attempt that has not passed its deadline: then a standstill has its reason. An attempt for
+    /// which no records wait (a poll, a relay of completions) says nothing about them.
+    pub fn is_writing_records(&self, now: Duration) -> bool {
+        self.queue_rows() + self.in_flight_rows() > 0 && self.is_attempting(now)
+    }
+
+    /// Whether an attempt runs that has not passed its deadline.
     pub fn is_attempting(&self, now: Duration) -> bool {
         let until = Duration::from_millis(self.attempt_until.load(Ordering::Acquire));
         self.attempting_since().is_some() && now < until

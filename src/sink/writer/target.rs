@@ -16,7 +16,7 @@ pub trait Target: Send + Sized + 'static {
     /// What is written.
     type Row: Send + 'static;
     /// What the dead letter of a row is made from, if the row does not hold it itself.
-    type Carrier: Send + 'static;
+    type DeadLetterContext: Send + 'static;
     /// What the sink says to a row.
     type Answer: Send + 'static;
 
@@ -24,10 +24,10 @@ pub trait Target: Send + Sized + 'static {
     fn write(&mut self, rows: &[Self::Row]) -> Result<Vec<Self::Answer>, SinkError>;
 
     /// The dead letter of a row that the sink refuses.
-    fn reject(row: &Self::Row, carrier: &Self::Carrier, error: &SinkError) -> Reject;
+    fn reject(row: &Self::Row, context: &Self::DeadLetterContext, error: &SinkError) -> Reject;
 
     /// Stores dead letters durably.
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError>;
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError>;
 
     /// The last thing that it does at drain. A failure is reported and loses nothing.
     fn finish(&mut self) -> Result<(), SinkError> {
@@ -52,23 +52,27 @@ pub fn reject(delivery: &Delivery, index: u32, stage: Stage, error: &SinkError) 
 }
 
 /// Where the dead letters of another sink go; it returns when they are durable.
-pub type Bury = Box<dyn FnMut(&[Reject]) -> Result<(), SinkError> + Send>;
+pub type DeadLetterWriter = Box<dyn FnMut(&[Reject]) -> Result<(), SinkError> + Send>;
 
 /// An event log and where its dead letters go.
 pub struct LogTarget {
     log: Box<dyn EventLog>,
-    bury: Bury,
+    write_dead_letters: DeadLetterWriter,
     metrics: Arc<Metrics>,
     #[cfg(feature = "faults")]
     known: Option<faults::Known>,
 }
 
 impl LogTarget {
-    /// A log whose dead letters go to `bury`, for instance [`super::StateHandle::burier`].
-    pub fn new(log: Box<dyn EventLog>, bury: Bury, metrics: Arc<Metrics>) -> Self {
+    /// A log whose dead letters go to `write_dead_letters`, for instance [`super::StateHandle::dead_letter_writer`].
+    pub fn new(
+        log: Box<dyn EventLog>,
+        write_dead_letters: DeadLetterWriter,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             log,
-            bury,
+            write_dead_letters,
             metrics,
             #[cfg(feature = "faults")]
             known: None,
@@ -115,7 +119,7 @@ pub mod faults {
 
 impl Target for LogTarget {
     type Row = LogRow;
-    type Carrier = ();
+    type DeadLetterContext = ();
     type Answer = ();
 
     fn write(&mut self, rows: &[LogRow]) -> Result<Vec<()>, SinkError> {
@@ -133,8 +137,8 @@ impl Target for LogTarget {
         reject(&row.event.delivery, row.event.index, Stage::Log, error)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
-        (self.bury)(rejects)
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+        (self.write_dead_letters)(rejects)
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {

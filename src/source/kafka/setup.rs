@@ -68,7 +68,7 @@ fn create(config: &KafkaConfig, topic: &Topic) -> Result<(), Fatal> {
         .operation_timeout(Some(PATIENCE));
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime
-        .map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for Kafka: {error}")))?;
+        .map_err(|error| Fatal::new(Exit::Internal, format!("no runtime for Kafka: {error}")))?;
     let created = runtime.block_on(admin.create_topics([&wanted], &options));
     let created =
         created.map_err(|error| meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)))?;

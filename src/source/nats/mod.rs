@@ -133,7 +133,7 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    runtime.map_err(|error| Fatal::new(Exit::Watchdog, format!("no runtime for NATS: {error}")))
+    runtime.map_err(|error| Fatal::new(Exit::Internal, format!("no runtime for NATS: {error}")))
 }
 
 /// Whether a job could begin: the server, our login, the stream and the consumers of our partitions.

@@ -30,6 +30,18 @@ pub struct Migrated {
     pub to: i32,
 }
 
+/// Removes the schema with everything in it.
+pub fn drop_schema(config: PostgresConfig) -> Result<(), Fatal> {
+    let (schema, limit) = (config.schema.clone(), config.maintenance_timeout);
+    let mut session = Session::new(config, Mode::Durable)?;
+    session.connect_and(async |_, _| Ok(()))?;
+    let statement = format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
+    let dropped = session.within(limit, async |c| {
+        Ok(c.client.batch_execute(&statement).await?)
+    });
+    dropped.map_err(explain)
+}
+
 /// Makes the schema and its tables, or brings them up to date.
 pub fn migrate(config: PostgresConfig) -> Result<Migrated, Fatal> {
     let schema = config.schema.clone();

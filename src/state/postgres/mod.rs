@@ -60,8 +60,7 @@ mod values;
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
@@ -70,7 +69,7 @@ use crate::postgres::{PostgresError, class};
 use connect::Mode;
 use session::Session;
 
-pub use migrate::{Migrated, migrate};
+pub use migrate::{Migrated, drop_schema, migrate};
 pub use query::PostgresReader;
 pub use schema::VERSION;
 pub use settings::{PostgresConfig, is_schema_name};

@@ -31,8 +31,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::view::Export;
 use super::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};

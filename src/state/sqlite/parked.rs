@@ -212,9 +212,7 @@ fn event(row: &Row<'_>) -> Result<Event, SinkError> {
         address: row
             .get::<_, Option<[u8; 16]>>(19)?
             .map(AddressKey::from_bytes),
-        raw: row
-            .get::<_, Option<Vec<u8>>>(20)?
-            .map(bytes::Bytes::from),
+        raw: row.get::<_, Option<Vec<u8>>>(20)?.map(bytes::Bytes::from),
     })
 }
 

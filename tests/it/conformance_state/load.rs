@@ -1,6 +1,6 @@
 //! Loads: mappings, contradictions, chunks.
 
-use hookflow::enrich::snapshot::{self, Options};
+use hookflow::enrich::snapshot::{self, SnapshotOptions};
 use hookflow::event::Kind;
 use hookflow::recipient::BATCH_KEY_BYTES_MAX;
 use hookflow::state::{LoadKind, LoadOutcome, MappingCursor, Outcome};
@@ -69,7 +69,7 @@ fn row_with_an_oversized_batch_id_is_named_and_the_rest_is_loaded() {
     on_every_store(|store| {
         let load = store.begin_load(LoadKind::Full).unwrap();
         let mut bad = Vec::new();
-        for chunk in snapshot::recipients(&path, &Options::default()).unwrap() {
+        for chunk in snapshot::recipients(&path, &SnapshotOptions::default()).unwrap() {
             let chunk = chunk.unwrap();
             store.load_recipients(load, &chunk.rows).unwrap();
             bad.extend(chunk.bad);
@@ -92,7 +92,7 @@ fn oversized_id_in_a_batches_file_is_named() {
         dense(4_096)
     );
     std::fs::write(&path, lines).unwrap();
-    let mut chunks = snapshot::batches(&path, &Options::default()).unwrap();
+    let mut chunks = snapshot::batches(&path, &SnapshotOptions::default()).unwrap();
     let chunk = chunks.next().unwrap().unwrap();
     assert_eq!((chunk.rows.len(), chunk.bad[0].line), (1, 2));
 }

@@ -112,7 +112,7 @@ fn a_stream_made_anew_under_open_messages_ends_the_job() {
     hookflow::source::nats::setup(&world.settings).unwrap();
     world.publish(100..200);
     let failure = job.fails_in_time();
-    assert_eq!(failure.exit, Exit::Watchdog);
+    assert_eq!(failure.exit, Exit::Internal);
     assert!(failure.message.contains("made anew"), "{failure}");
 }
 
@@ -135,7 +135,7 @@ fn a_consumer_made_anew_under_open_messages_ends_the_job() {
         world.delete_consumer(partition);
         hookflow::source::nats::setup(&world.settings).unwrap();
         let failure = job.fails_in_time();
-        assert_eq!(failure.exit, Exit::Watchdog);
+        assert_eq!(failure.exit, Exit::Internal);
         assert!(failure.message.contains("made anew"), "{failure}");
     }
 }

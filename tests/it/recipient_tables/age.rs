@@ -80,3 +80,27 @@ fn old_rows_are_neither_loaded_nor_held_and_their_events_are_matched_by_the_swee
         member.end();
     }
 }
+
+#[test]
+#[ignore = "needs Postgres and ClickHouse"]
+fn a_cursor_in_2099_does_not_end_polling() {
+    for user in place::all("a cursor in 2099") {
+        user.create_tables("time");
+        let row = |id: usize, at: &str| {
+            let name = format!("m{id}");
+            let fields = ["sendgrid", &name, "a@example.org", "u", "b", &name];
+            sent(id, 0, fields, None).replace("2026-03-01 00:00:00.000000", at)
+        };
+        user.insert("sent", &[row(1, "2099-01-01 00:00:00.000000")]);
+        let store = tempfile::tempdir().unwrap();
+        let mut settings = user.settings();
+        settings.retain(|(name, _)| *name != "HOOKFLOW_RECIPIENTS_CURSOR");
+        settings.push(("HOOKFLOW_RECIPIENTS_CURSOR", "at".into()));
+        assert_eq!(load(store.path(), &settings), [1, 0], "{:?}", user.server);
+        let now = Millis::now().to_string();
+        let now = now.replace('T', " ").trim_end_matches('Z').to_owned();
+        user.insert("sent", &[row(2, &now)]);
+        let [new, _] = load(store.path(), &settings);
+        assert_eq!(new, 1, "{:?}", user.server);
+    }
+}

@@ -1,6 +1,6 @@
 //! Events first, rows later: the real program ends where it would have ended had it known all rows from the start.
 
-use hookflow::enrich::tables::Server;
+use hookflow::enrich::tables::DatabaseKind;
 use hookflow::state::StateStore;
 use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::StateReader;
@@ -122,8 +122,8 @@ fn table_that_goes_away(member: &mut Member, world: &World, user: &User) {
 fn rename(user: &User, from: &str, to: &str) {
     let (from, full) = (user.table(from), user.table(to));
     user.run(&match user.server {
-        Server::Postgres => format!("ALTER TABLE {from} RENAME TO {to}"),
-        Server::ClickHouse => format!("RENAME TABLE {from} TO {full}"),
+        DatabaseKind::Postgres => format!("ALTER TABLE {from} RENAME TO {to}"),
+        DatabaseKind::ClickHouse => format!("RENAME TABLE {from} TO {full}"),
     });
 }
 
@@ -147,8 +147,8 @@ fn a_member_that_cannot_reach_the_table_works_and_says_so() {
         let store = tempfile::tempdir().unwrap();
         let mut settings = settings(&user);
         let url = match user.server {
-            Server::Postgres => "postgres://a@127.0.0.1:1/d",
-            Server::ClickHouse => "http://127.0.0.1:1",
+            DatabaseKind::Postgres => "postgres://a@127.0.0.1:1/d",
+            DatabaseKind::ClickHouse => "http://127.0.0.1:1",
         };
         settings.push(("HOOKFLOW_RECIPIENTS_URL", url.into()));
         let mut member = Member::start(store.path(), &settings);

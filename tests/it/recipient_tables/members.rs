@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hookflow::enrich::tables::Server;
+use hookflow::enrich::tables::DatabaseKind;
 use hookflow::state::StateStore;
 use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::StateReader;
@@ -46,7 +46,7 @@ fn rows_that_somebody_else_loads_reach_a_member() {
     let Some(database) = Database::new("rows of others") else {
         return;
     };
-    let user = User::new(Server::Postgres, "rows of others").unwrap();
+    let user = User::new(DatabaseKind::Postgres, "rows of others").unwrap();
     user.create_tables("time");
     let world = World::new(23);
     let [of_file, of_table] = halves(&world);

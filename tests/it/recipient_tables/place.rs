@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hookflow::enrich::tables::{Place, Server};
+use hookflow::enrich::tables::{DatabaseKind, DatabaseLocation};
 use hookflow::postgres::PostgresTls;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::skip::skipped_server;
 
 /// A namespace in a server; it goes away with this.
 pub struct User {
-    pub server: Server,
+    pub server: DatabaseKind,
     pub url: String,
     pub name: String,
 }
@@ -21,7 +21,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// One in each server that is there.
 pub fn all(test: &str) -> Vec<User> {
-    [Server::Postgres, Server::ClickHouse]
+    [DatabaseKind::Postgres, DatabaseKind::ClickHouse]
         .into_iter()
         .filter_map(|server| User::new(server, test))
         .collect()
@@ -29,10 +29,10 @@ pub fn all(test: &str) -> Vec<User> {
 
 impl User {
     /// None without that server, which is said loudly.
-    pub fn new(server: Server, test: &str) -> Option<Self> {
+    pub fn new(server: DatabaseKind, test: &str) -> Option<Self> {
         let (variable, service) = match server {
-            Server::Postgres => ("HOOKFLOW_POSTGRES_URL", "Postgres"),
-            Server::ClickHouse => ("HOOKFLOW_CLICKHOUSE_URL", "ClickHouse"),
+            DatabaseKind::Postgres => ("HOOKFLOW_POSTGRES_URL", "Postgres"),
+            DatabaseKind::ClickHouse => ("HOOKFLOW_CLICKHOUSE_URL", "ClickHouse"),
         };
         let Ok(url) = std::env::var(variable) else {
             skipped_server(&format!(
@@ -44,8 +44,8 @@ impl User {
         let name = format!("user_{}_{number}", std::process::id());
         let user = Self { server, url, name };
         user.run(&match server {
-            Server::Postgres => format!("CREATE SCHEMA {}", user.name),
-            Server::ClickHouse => format!("CREATE DATABASE {}", user.name),
+            DatabaseKind::Postgres => format!("CREATE SCHEMA {}", user.name),
+            DatabaseKind::ClickHouse => format!("CREATE DATABASE {}", user.name),
         });
         Some(user)
     }
@@ -58,10 +58,10 @@ impl User {
     /// Runs one statement.
     pub fn run(&self, words: &str) {
         match self.server {
-            Server::Postgres => {
+            DatabaseKind::Postgres => {
                 database::run(&self.url, &format!("SET TimeZone = 'UTC'; {words}")).unwrap();
             }
-            Server::ClickHouse => {
+            DatabaseKind::ClickHouse => {
                 let client = clickhouse::Client::default().with_url(&self.url);
                 let done = database::runtime().block_on(client.query_raw(words).execute());
                 done.unwrap();
@@ -72,8 +72,8 @@ impl User {
     /// The table `sent`, with cursors of both kinds, and the table `batches`.
     pub fn create_tables(&self, sent_at: &str) {
         let (text, number, time, engine) = match self.server {
-            Server::Postgres => ("text", "int8", "timestamptz", ""),
-            Server::ClickHouse => (
+            DatabaseKind::Postgres => ("text", "int8", "timestamptz", ""),
+            DatabaseKind::ClickHouse => (
                 "String",
                 "UInt64",
                 "DateTime64(6, 'UTC')",
@@ -82,8 +82,8 @@ impl User {
         };
         let sent_at = match (sent_at, self.server) {
             ("text", _) => text,
-            (_, Server::Postgres) => "timestamptz",
-            (_, Server::ClickHouse) => "Nullable(DateTime64(3, 'UTC'))",
+            (_, DatabaseKind::Postgres) => "timestamptz",
+            (_, DatabaseKind::ClickHouse) => "Nullable(DateTime64(3, 'UTC'))",
         };
         self.run(&format!(
             "CREATE TABLE {} (id {number}, at {time}, provider {text}, message_id {text}, recipient {text},
@@ -91,8 +91,8 @@ impl User {
             self.table("sent")
         ));
         let (count, time) = match self.server {
-            Server::Postgres => (number, time),
-            Server::ClickHouse => ("Nullable(UInt64)", "Nullable(DateTime64(3, 'UTC'))"),
+            DatabaseKind::Postgres => (number, time),
+            DatabaseKind::ClickHouse => ("Nullable(UInt64)", "Nullable(DateTime64(3, 'UTC'))"),
         };
         self.run(&format!(
             "CREATE TABLE {} (id {text}, user_name {text}, total {count}, sealed_at {time}, deadline {time}) {engine}",
@@ -109,8 +109,8 @@ impl User {
     }
 
     /// Where the reader finds it.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn place(&self) -> DatabaseLocation {
+        DatabaseLocation {
             server: self.server,
             url: self.url.clone(),
             user: None,
@@ -124,8 +124,8 @@ impl User {
     /// The settings of a program that reads it by the number of its rows.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         let server = match self.server {
-            Server::Postgres => "postgres",
-            Server::ClickHouse => "clickhouse",
+            DatabaseKind::Postgres => "postgres",
+            DatabaseKind::ClickHouse => "clickhouse",
         };
         vec![
             ("HOOKFLOW_RECIPIENTS_SOURCE", server.into()),
@@ -140,8 +140,8 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         self.run(&match self.server {
-            Server::Postgres => format!("DROP SCHEMA {} CASCADE", self.name),
-            Server::ClickHouse => format!("DROP DATABASE {}", self.name),
+            DatabaseKind::Postgres => format!("DROP SCHEMA {} CASCADE", self.name),
+            DatabaseKind::ClickHouse => format!("DROP DATABASE {}", self.name),
         });
     }
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hookflow::enrich::snapshot::{GivenRow, LoadableRow, SnapshotOptions};
 use hookflow::enrich::tables::{
-    self, Cursor, Given, Look, Overlap, Recent, Relation, Seen, TableChunks, TableLimits,
+    self, Overlap, ReadLimits, ReadSummary, RecentRows, Relation, TableChunks, TableCursor,
+    TableQuery, UserTable,
 };
 use hookflow::event::Millis;
 use hookflow::key::JoinKey;
@@ -81,8 +82,8 @@ impl Sample {
     }
 }
 
-pub fn given(user: &User, cursor: &str) -> Given {
-    Given {
+pub fn given(user: &User, cursor: &str) -> UserTable {
+    UserTable {
         setting: "recipients.table",
         relation: Relation::Table(user.table("sent")),
         renamed: BTreeMap::new(),
@@ -90,28 +91,29 @@ pub fn given(user: &User, cursor: &str) -> Given {
     }
 }
 
-pub fn limits(chunk_rows: usize, sent_since: Option<Millis>) -> TableLimits {
-    TableLimits {
+pub fn limits(chunk_rows: usize, sent_since: Option<Millis>) -> ReadLimits {
+    ReadLimits {
         options: SnapshotOptions {
             chunk_rows,
             ..SnapshotOptions::default()
         },
         sent_since,
         recent_max: 100_000,
+        clock: None,
     }
 }
 
 /// One look, from that place on.
 pub fn look(
     user: &User,
-    given: &Given,
-    from: Option<Cursor>,
-    limits: &TableLimits,
-    recent: &Recent,
-) -> (Vec<Vec<RecipientRow>>, Seen) {
+    given: &UserTable,
+    from: Option<TableCursor>,
+    limits: &ReadLimits,
+    recent: &RecentRows,
+) -> (Vec<Vec<RecipientRow>>, ReadSummary) {
     let mut tables = tables::open(&user.place()).unwrap();
     tables.begin().unwrap();
-    let opened = tables.open(&Look {
+    let opened = tables.open(&TableQuery {
         given,
         columns: RecipientRow::COLUMNS,
         from,
@@ -162,7 +164,7 @@ fn a_table_is_read_exactly_and_no_chunk_ends_inside_a_message() {
                 &given,
                 None,
                 &limits(chunk_rows, None),
-                &Recent::new(0),
+                &RecentRows::new(0),
             );
             assert_eq!(split(&chunks), 0, "{:?}, {chunk_rows}", user.server);
             assert_eq!(seen.rows, sample.rows.len() as u64);
@@ -173,9 +175,9 @@ fn a_table_is_read_exactly_and_no_chunk_ends_inside_a_message() {
     }
 }
 
-fn time_of(sample: &Sample, row: usize) -> Cursor {
+fn time_of(sample: &Sample, row: usize) -> TableCursor {
     let midnight = Millis::parse_rfc3339("2026-03-01T00:00:00Z").unwrap();
-    Cursor::Time(midnight.0 * 1_000 + sample.times[row] as i64)
+    TableCursor::Time(midnight.0 * 1_000 + sample.times[row] as i64)
 }
 
 /// From any place on, in chunks of any size, by either cursor.
@@ -189,7 +191,7 @@ fn ends_of_any_length(sample: &Sample, user: &User) {
     let ran = runner.run(&ways, |(chunk_rows, rows, by_time)| {
         let first = sample.rows.len() - 1 - rows;
         let (cursor, from) = match by_time {
-            false => ("id", Cursor::Number(first as i64)),
+            false => ("id", TableCursor::Number(first as i64)),
             true => ("at", time_of(sample, first)),
         };
         let limits = limits(chunk_rows, None);
@@ -198,7 +200,7 @@ fn ends_of_any_length(sample: &Sample, user: &User) {
             &given(user, cursor),
             Some(from),
             &limits,
-            &Recent::new(0),
+            &RecentRows::new(0),
         );
         prop_assert_eq!(split(&chunks), 0);
         let read = sorted(chunks.into_iter().flatten());
@@ -247,7 +249,7 @@ fn what_was_sent_long_ago_is_left_out_by_the_server_where_its_column_is_a_time()
                 &given(&user, "id"),
                 None,
                 &limits(1_000, since),
-                &Recent::new(0),
+                &RecentRows::new(0),
             );
             let read: Vec<RecipientRow> = chunks.into_iter().flatten().collect();
             assert_eq!(read.len(), 3_000);

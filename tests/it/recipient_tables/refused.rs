@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use hookflow::enrich::tables::Server;
+use hookflow::enrich::tables::DatabaseKind;
 
 use super::place::{self, User};
 
@@ -60,16 +60,16 @@ fn what_the_server_does_not_have_is_named() {
         ));
         let name = |table: &str| user.table(table);
         let unknown = match user.server {
-            Server::Postgres => "does not exist",
-            Server::ClickHouse => "UNKNOWN_TABLE",
+            DatabaseKind::Postgres => "does not exist",
+            DatabaseKind::ClickHouse => "UNKNOWN_TABLE",
         };
         let syntax = match user.server {
-            Server::Postgres => "SQLSTATE 42601",
-            Server::ClickHouse => "SYNTAX_ERROR",
+            DatabaseKind::Postgres => "SQLSTATE 42601",
+            DatabaseKind::ClickHouse => "SYNTAX_ERROR",
         };
         let text = match user.server {
-            Server::Postgres => "text",
-            Server::ClickHouse => "String",
+            DatabaseKind::Postgres => "text",
+            DatabaseKind::ClickHouse => "String",
         };
         let wrong: [Wrong<'_>; 9] = [
             (&[(TABLE, &name("nothing"))], &["recipients.table", unknown]),
@@ -131,8 +131,8 @@ fn who_may_not_read_is_told_so() {
     for user in place::all("wrong rights") {
         user.create_tables("time");
         match user.server {
-            Server::Postgres => who_may_not_read_postgres(&user),
-            Server::ClickHouse => {
+            DatabaseKind::Postgres => who_may_not_read_postgres(&user),
+            DatabaseKind::ClickHouse => {
                 let wrong: Wrong<'_> = (
                     &[
                         (PASSWORD, "hunter2"),
@@ -188,8 +188,8 @@ fn passwords(user: &User) {
 fn a_server_that_is_not_there_is_no_mistake_in_the_settings() {
     for user in place::all("no server") {
         let url = match user.server {
-            Server::Postgres => "postgres://a:hunter2@127.0.0.1:1/d",
-            Server::ClickHouse => "http://127.0.0.1:1",
+            DatabaseKind::Postgres => "postgres://a:hunter2@127.0.0.1:1/d",
+            DatabaseKind::ClickHouse => "http://127.0.0.1:1",
         };
         for command in ["check", "load"] {
             let (code, said) = run(&user, &[(URL, url)], &[command]);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Exit;
 use crate::sink::breaker::BreakerState;
+use crate::sink::retry_budget::RetryBudget;
 
 #[test]
 fn an_outage_holds_the_batch_and_dead_letters_nothing() {
@@ -16,8 +17,8 @@ fn an_outage_holds_the_batch_and_dead_letters_nothing() {
         }
     });
     bench.submit(0, 0..9);
-    let (_, verdicts) = bench.reply();
-    assert_eq!(verdicts, (0..9).map(Verdict::Done).collect::<Vec<_>>());
+    let (_, results) = bench.reply();
+    assert_eq!(results, (0..9).map(RowResult::Done).collect::<Vec<_>>());
     assert!(bench.buried.lock().unwrap().is_empty());
     let writes = bench.writes.lock().unwrap().clone();
     assert_eq!(
@@ -53,7 +54,7 @@ fn the_breaker_opens_after_its_failures_and_probes_within_two_seconds() {
     until(|| bench.status().breaker() == BreakerState::Open);
     assert!(bench.replies.try_recv().is_err());
     bench.clock.set(2_000);
-    assert_eq!(bench.reply(), (0, vec![Verdict::Done(1)]));
+    assert_eq!(bench.reply(), (0, vec![RowResult::Done(1)]));
     assert_eq!(bench.status().breaker(), BreakerState::Closed);
 }
 
@@ -129,7 +130,7 @@ fn an_outage_beyond_its_limit_ends_the_job() {
 fn a_mistake_of_ours_ends_the_job_at_once() {
     let bench = bench(&settings(), Arc::default(), |_| Err(error(Class::Bug)));
     bench.submit(0, [1]);
-    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Watchdog);
+    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Internal);
     assert!(bench.replies.try_recv().is_err());
     assert!(bench.buried.lock().unwrap().is_empty());
 }
@@ -137,9 +138,9 @@ fn a_mistake_of_ours_ends_the_job_at_once() {
 #[test]
 fn a_row_without_a_carrier_is_a_mistake_of_ours() {
     let bench = bench(&settings(), Arc::default(), |_| Ok(()));
-    let job = Job::new(vec![1, 2], vec![()], Reply::call(|_| {}));
+    let job = WriteJob::new(vec![1, 2], vec![()], Reply::call(|_| {}));
     assert!(bench.thread.handle().submit(job));
-    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Watchdog);
+    assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Internal);
     assert!(bench.writes.lock().unwrap().is_empty());
 }
 
@@ -162,16 +163,44 @@ fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
     assert!(bench.replies.try_recv().is_err());
     assert_eq!(bench.writes.lock().unwrap().concat(), [1, 3]);
     allow.send(()).unwrap();
-    let (_, verdicts) = bench.reply();
+    let (_, results) = bench.reply();
     assert_eq!(
-        verdicts,
-        [Verdict::Done(1), Verdict::DeadLetter, Verdict::Done(3)]
+        results,
+        [
+            RowResult::Done(1),
+            RowResult::DeadLetter,
+            RowResult::Done(3)
+        ]
     );
-    assert_eq!(refused(&verdicts), [1]);
+    assert_eq!(refused(&results), [1]);
     assert_eq!(*bench.buried.lock().unwrap(), [2]);
     assert_eq!(
         bench.writes.lock().unwrap().concat(),
         [1, 3],
         "good rows are not written again"
     );
+}
+
+#[test]
+fn a_retry_waits_for_the_budget_that_all_sinks_share() {
+    let budget = RetryBudget::per_second(std::num::NonZeroU32::MIN);
+    let settings = WriterSettings {
+        retry_budget: budget.clone(),
+        ..settings()
+    };
+    // Another sink has taken the only token.
+    assert!(budget.reserve(Duration::ZERO).is_zero());
+    let mut first = true;
+    let bench = bench(&settings, Arc::default(), move |_| {
+        if std::mem::take(&mut first) {
+            Err(error(Class::Retry))
+        } else {
+            Ok(())
+        }
+    });
+    bench.submit(0, [1]);
+    until(|| bench.status().retries() == 1);
+    assert!(bench.replies.try_recv().is_err());
+    bench.clock.set(1_000);
+    assert_eq!(bench.reply(), (0, vec![RowResult::Done(1)]));
 }

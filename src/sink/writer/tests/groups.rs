@@ -29,7 +29,12 @@ fn what_waits_is_written_as_one_and_answered_apart() {
     assert_eq!(bench.status().in_flight_rows(), 1);
     leave.send(()).unwrap();
     leave.send(()).unwrap();
-    let done = |rows: &[u64]| rows.iter().copied().map(Verdict::Done).collect::<Vec<_>>();
+    let done = |rows: &[u64]| {
+        rows.iter()
+            .copied()
+            .map(RowResult::Done)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(bench.reply(), (0, done(&[1])));
     assert_eq!(bench.reply(), (1, done(&[2, 3])));
     assert_eq!(bench.reply(), (2, done(&[])));
@@ -53,9 +58,9 @@ fn a_full_queue_gives_the_job_back() {
     bench.submit(0, [1]);
     started.recv_timeout(LONG).unwrap();
     bench.submit(1, [2]);
-    let job = Job::new(vec![3, 4], vec![(), ()], Reply::call(|_| {}));
+    let job = WriteJob::new(vec![3, 4], vec![(), ()], Reply::call(|_| {}));
     match bench.thread.handle().try_submit(job) {
-        Err(Refused::Full(job)) => assert_eq!(job.rows(), 2),
+        Err(SubmitError::Full(job)) => assert_eq!(job.rows(), 2),
         _ => panic!("there is no room"),
     }
     assert_eq!(bench.status().queue_rows(), 1);
@@ -74,6 +79,8 @@ fn an_attempt_is_visible_until_its_deadline() {
     assert_eq!(bench.status().attempting_since(), Some(at(5)));
     assert!(bench.status().is_attempting(at(64)));
     assert!(!bench.status().is_attempting(at(65)));
+    assert!(bench.status().is_writing_records(at(64)));
+    assert!(!bench.status().is_writing_records(at(65)));
     leave.send(()).unwrap();
     bench.reply();
     until(|| bench.status().attempting_since().is_none());
@@ -88,8 +95,11 @@ fn draining_finishes_what_waits() {
     let (replies, handle) = (bench.replies.clone(), bench.thread.handle().clone());
     bench.thread.drain();
     assert_eq!(replies.try_iter().count(), 20);
-    let job = Job::new(vec![1], vec![()], Reply::call(|_| {}));
-    assert!(matches!(handle.try_submit(job), Err(Refused::Stopped(_))));
+    let job = WriteJob::new(vec![1], vec![()], Reply::call(|_| {}));
+    assert!(matches!(
+        handle.try_submit(job),
+        Err(SubmitError::Stopped(_))
+    ));
 }
 
 proptest! {
@@ -120,10 +130,10 @@ proptest! {
         }
         let mut row = 0;
         for (key, rows) in jobs.iter().enumerate() {
-            let (answered, verdicts) = bench.reply();
-            prop_assert_eq!((answered, verdicts.len()), (key, *rows));
-            for verdict in verdicts {
-                let right = if is_bad(&row) { Verdict::DeadLetter } else { Verdict::Done(row) };
+            let (answered, results) = bench.reply();
+            prop_assert_eq!((answered, results.len()), (key, *rows));
+            for verdict in results {
+                let right = if is_bad(&row) { RowResult::DeadLetter } else { RowResult::Done(row) };
                 prop_assert_eq!(verdict, right);
                 row += 1;
             }
@@ -135,4 +145,20 @@ proptest! {
         prop_assert_eq!(buried, (0..next).filter(is_bad).map(|row| row as u32).collect::<Vec<_>>());
         bench.thread.drain();
     }
+}
+
+#[test]
+fn an_attempt_for_which_no_records_wait_is_no_write_of_records() {
+    let bench = bench(&settings(), Arc::default(), |_| Ok(()));
+    let (entered, inside) = unbounded();
+    let (leave, left) = unbounded::<()>();
+    bench.thread.handle().call(Box::new(move |_| {
+        entered.send(()).unwrap();
+        left.recv().unwrap_or_default();
+        Ok(())
+    }));
+    inside.recv_timeout(LONG).unwrap();
+    let status = bench.status();
+    assert!(status.is_attempting(Duration::ZERO) && !status.is_writing_records(Duration::ZERO));
+    drop(leave);
 }

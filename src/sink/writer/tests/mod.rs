@@ -23,14 +23,14 @@ type Shared<T> = Arc<Mutex<Vec<T>>>;
 /// A sink of numbers, whose every write a plan decides about; it answers each number with itself.
 struct Scripted {
     plan: Plan,
-    bury: Box<dyn FnMut() -> Result<(), SinkError> + Send>,
+    write_dead_letters: Box<dyn FnMut() -> Result<(), SinkError> + Send>,
     writes: Shared<Vec<u64>>,
     buried: Shared<u32>,
 }
 
 impl Target for Scripted {
     type Row = u64;
-    type Carrier = ();
+    type DeadLetterContext = ();
     type Answer = u64;
 
     fn write(&mut self, rows: &[u64]) -> Result<Vec<u64>, SinkError> {
@@ -43,8 +43,8 @@ impl Target for Scripted {
         reject(&Delivery::default(), *row as u32, Stage::State, error)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
-        (self.bury)()?;
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+        (self.write_dead_letters)()?;
         let rows = rejects.iter().map(|reject| reject.index);
         self.buried.lock().unwrap().extend(rows);
         Ok(())
@@ -61,8 +61,8 @@ struct Bench {
     clock: Arc<ManualClock>,
     writes: Shared<Vec<u64>>,
     buried: Shared<u32>,
-    replies: Receiver<(usize, Vec<Verdict<u64>>)>,
-    sender: Sender<(usize, Vec<Verdict<u64>>)>,
+    replies: Receiver<(usize, Vec<RowResult<u64>>)>,
+    sender: Sender<(usize, Vec<RowResult<u64>>)>,
     fatal: Receiver<Fatal>,
 }
 
@@ -91,12 +91,12 @@ fn bench_burying(
     settings: &WriterSettings,
     clock: Arc<ManualClock>,
     plan: impl FnMut(&[u64]) -> Result<(), SinkError> + Send + 'static,
-    bury: impl FnMut() -> Result<(), SinkError> + Send + 'static,
+    write_dead_letters: impl FnMut() -> Result<(), SinkError> + Send + 'static,
 ) -> Bench {
     let (writes, buried) = (Shared::default(), Shared::default());
     let target = Scripted {
         plan: Box::new(plan),
-        bury: Box::new(bury),
+        write_dead_letters: Box::new(write_dead_letters),
         writes: Arc::clone(&writes),
         buried: Arc::clone(&buried),
     };
@@ -115,15 +115,27 @@ fn bench_burying(
     }
 }
 
+/// Sends the results with a key that tells jobs apart.
+fn reply_to<K: Send + 'static, A: Send + 'static>(
+    key: K,
+    replies: Sender<(K, Vec<RowResult<A>>)>,
+) -> Reply<A> {
+    Reply::call(move |results| replies.send((key, results)).unwrap_or_default())
+}
+
 impl Bench {
     fn submit(&self, key: usize, rows: impl IntoIterator<Item = u64>) {
         let rows: Vec<u64> = rows.into_iter().collect();
-        let carriers = vec![(); rows.len()];
-        let reply = Reply::channel(key, self.sender.clone(), Arc::new(|| {}));
-        assert!(self.thread.handle().submit(Job::new(rows, carriers, reply)));
+        let contexts = vec![(); rows.len()];
+        let reply = reply_to(key, self.sender.clone());
+        assert!(
+            self.thread
+                .handle()
+                .submit(WriteJob::new(rows, contexts, reply))
+        );
     }
 
-    fn reply(&self) -> (usize, Vec<Verdict<u64>>) {
+    fn reply(&self) -> (usize, Vec<RowResult<u64>>) {
         self.replies.recv_timeout(LONG).unwrap()
     }
 

@@ -11,8 +11,8 @@ use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
 use crate::state::{
     Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow,
-    StateEvent, StateStore,
+    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
@@ -158,17 +158,14 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let state = state_writer(&buried);
     let rows = Shared::default();
     let log = PickyLog(Arc::clone(&rows));
-    let burier = StateHandle::new(state.handle().clone()).burier();
-    let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
+    let dead_letter_writer = StateHandle::new(state.handle().clone()).dead_letter_writer();
+    let target = LogTarget::new(Box::new(log), dead_letter_writer, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
     let (sender, replies) = unbounded();
-    let job = Job::log(
-        (0..8).map(row).collect(),
-        Reply::channel((), sender, Arc::new(|| {})),
-    );
+    let job = WriteJob::log((0..8).map(row).collect(), reply_to((), sender));
     assert!(writer.handle().submit(job));
-    let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
-    assert_eq!(refused(&verdicts), [2, 5]);
+    let ((), results) = replies.recv_timeout(LONG).unwrap();
+    assert_eq!(refused(&results), [2, 5]);
     assert_eq!(writer.handle().status().dead_letters(), 2);
     writer.drain();
     let buried = buried.lock().unwrap().clone();
@@ -205,22 +202,22 @@ fn the_state_store_answers_with_outcomes_and_buries_its_own() {
         time: Millis(time),
         effect: Effect::LogOnly,
     };
-    let carriers = (0..3)
-        .map(|index| Carrier {
+    let contexts = (0..3)
+        .map(|index| DeadLetterContext {
             delivery: delivery(),
             index,
         })
         .collect();
     let (sender, replies) = unbounded();
-    let reply = Reply::channel((), sender, Arc::new(|| {}));
-    assert!(writer.handle().submit(Job::new(
+    let reply = reply_to((), sender);
+    assert!(writer.handle().submit(WriteJob::new(
         vec![event(1), event(-1), event(2)],
-        carriers,
+        contexts,
         reply
     )));
-    let ((), verdicts) = replies.recv_timeout(LONG).unwrap();
-    let done = Verdict::Done(Outcome::LoggedOnly);
-    assert_eq!(verdicts, [done, Verdict::DeadLetter, done]);
+    let ((), results) = replies.recv_timeout(LONG).unwrap();
+    let done = RowResult::Done(Outcome::LoggedOnly);
+    assert_eq!(results, [done, RowResult::DeadLetter, done]);
     assert_eq!(metrics.get(Counter::RecipientsChanged), 2);
     let buried = buried.lock().unwrap().clone();
     assert_eq!((buried[0].stage, buried[0].index), (Stage::State, 1));

@@ -75,7 +75,7 @@ impl Committer {
             .name("commit".into())
             .spawn(move || answer_all(&consumer, &requested, &answer))
             .map_err(|error| {
-                Fatal::new(Exit::Watchdog, format!("no thread for commits: {error}"))
+                Fatal::new(Exit::Internal, format!("no thread for commits: {error}"))
             })?;
         Ok(Self {
             requests: Some(requests),

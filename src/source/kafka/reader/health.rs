@@ -68,7 +68,7 @@ impl KafkaReader {
         Err(match meaning(code) {
             ConnectError::Permanent(why) => Fatal::new(Exit::Config, why),
             ConnectError::Transient(_) => Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 format!("the Kafka client has ended: {code:?}"),
             ),
         })
@@ -136,7 +136,7 @@ impl KafkaReader {
         let done = done.and_then(|()| self.consumer.incremental_assign(&taken));
         done.map_err(|_| {
             let why = "a partition that may have lost messages cannot be read on: start again";
-            Fatal::new(Exit::Watchdog, why)
+            Fatal::new(Exit::Internal, why)
         })?;
         self.pause_or_resume();
         Ok(())

@@ -67,7 +67,7 @@ impl Reader {
         match self.health.created == said.stream.created.to_string() {
             true => Ok(()),
             false => Err(Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 "the stream was deleted and made anew: start again",
             )),
         }
@@ -85,7 +85,7 @@ impl Reader {
             let work = self.partitions.get(partition);
             if is_new && work.is_some_and(|work| work.partition.is_of_another(deliveries)) {
                 return Err(Fatal::new(
-                    Exit::Watchdog,
+                    Exit::Internal,
                     "a consumer was deleted and made anew while messages of it were open: start again",
                 ));
             }
@@ -157,7 +157,7 @@ impl Reader {
         match partitions.any(|work| work.partition.forgotten_for() > self.patience() + FORGOTTEN) {
             false => Ok(()),
             true => Err(Fatal::new(
-                Exit::Watchdog,
+                Exit::Internal,
                 "the server has forgotten what it delivered, and does not deliver it again: start again",
             )),
         }
@@ -253,7 +253,7 @@ impl Reader {
             }
             _ => {
                 return Err(Fatal::new(
-                    Exit::Watchdog,
+                    Exit::Internal,
                     "messages wait at NATS, and none comes, over any connection: start again",
                 ));
             }

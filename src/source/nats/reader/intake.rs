@@ -311,7 +311,7 @@ pub(in crate::source::nats) fn record(
 
 fn another_stream() -> Fatal {
     Fatal::new(
-        Exit::Watchdog,
+        Exit::Internal,
         "the stream was deleted and made anew while messages of it were open: start again",
     )
 }

@@ -116,7 +116,7 @@ async fn open(client: &Client) -> Result<(String, Subscriber), Fatal> {
 /// The driver mends its connection for ever; where it cannot even queue a command, it is gone.
 pub(super) fn lost(error: &dyn std::fmt::Display) -> Fatal {
     Fatal::new(
-        Exit::Watchdog,
+        Exit::Internal,
         format!("the NATS client has ended: {error}"),
     )
 }

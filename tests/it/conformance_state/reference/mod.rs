@@ -16,8 +16,8 @@ use hookflow::state::kernel::{Deltas, RowState};
 use hookflow::state::view::{DeadLetterView, Export};
 use hookflow::state::{
     Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId,
-    StateEvent, StateStore,
+    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, RowId, StateEvent,
+    StateStore,
 };
 
 /// The name of a batch: tenant and id.

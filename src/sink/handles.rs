@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::operator::{Answer, Settings};
+use super::operator::{WriteAck, WriteSettings};
 use super::rows::StateRow;
 use super::writer::{
-    self, Job, LogTarget, Reply, StateHandle, StateTarget, Target, Verdict, WriterHandle,
+    self, LogTarget, Reply, RowResult, StateHandle, StateTarget, Target, WriteJob, WriterHandle,
 };
 use crate::dedup::Forgotten;
 use crate::epoch::Clock;
@@ -18,14 +18,14 @@ use crate::key::Identity;
 use crate::log::{LogRow, Pace};
 use crate::metrics::{Counter, WorkerMetrics};
 use crate::state::Outcome;
-use crate::window::Limits;
+use crate::window::WindowLimits;
 
 /// Batches of one worker that a writer may hold at once: one being written, one waiting.
 pub const CONCURRENT: usize = 2;
 
 /// What the state writer says of a batch.
 #[derive(Debug, Default)]
-pub struct StateAnswer {
+pub struct StateSummary {
     applied: u64,
     duplicates: u64,
     unmatched: u64,
@@ -33,16 +33,16 @@ pub struct StateAnswer {
     dead: Vec<Identity>,
 }
 
-impl StateAnswer {
-    fn of(identities: &[Identity], verdicts: &[Verdict<Outcome>]) -> Self {
+impl StateSummary {
+    fn of(identities: &[Identity], results: &[RowResult<Outcome>]) -> Self {
         let mut answer = Self::default();
-        for (identity, verdict) in identities.iter().zip(verdicts) {
+        for (identity, verdict) in identities.iter().zip(results) {
             match verdict {
-                Verdict::Done(Outcome::Applied) => answer.applied += 1,
-                Verdict::Done(Outcome::Duplicate) => answer.duplicates += 1,
-                Verdict::Done(Outcome::Unmatched) => answer.unmatched += 1,
-                Verdict::Done(Outcome::LoggedOnly) => answer.logged_only += 1,
-                Verdict::DeadLetter => answer.dead.push(*identity),
+                RowResult::Done(Outcome::Applied) => answer.applied += 1,
+                RowResult::Done(Outcome::Duplicate) => answer.duplicates += 1,
+                RowResult::Done(Outcome::Unmatched) => answer.unmatched += 1,
+                RowResult::Done(Outcome::LoggedOnly) => answer.logged_only += 1,
+                RowResult::DeadLetter => answer.dead.push(*identity),
             }
         }
         answer
@@ -50,13 +50,13 @@ impl StateAnswer {
 }
 
 /// What the log writer says of a batch: the identities that it refused.
-pub type LogAnswer = Vec<Identity>;
+pub type LogSummary = Vec<Identity>;
 
 /// What the state writer says of dead letters: nothing, they are durable.
-pub type RejectAnswer = ();
+pub type RejectSummary = ();
 
 /// One worker's way to the writers.
-pub struct Outlet {
+pub struct SinkHandles {
     /// The state store's writer.
     pub state: WriterHandle<StateTarget>,
     /// The log's.
@@ -73,20 +73,20 @@ pub struct Outlet {
     pub counts: WorkerMetrics,
 }
 
-impl Outlet {
+impl SinkHandles {
     /// How the worker writes state.
-    pub fn state(&self, limits: Limits) -> Settings<StateRow, StateAnswer> {
+    pub fn state(&self, limits: WindowLimits) -> WriteSettings<StateRow, StateSummary> {
         let writer = self.state.clone();
         let (counts, forgotten) = (Rc::clone(&self.counts), Rc::clone(&self.forgotten));
-        let submit = move |rows: Vec<StateRow>, answer: Answer<StateAnswer>| {
+        let submit = move |rows: Vec<StateRow>, answer: WriteAck<StateSummary>| {
             let identities: Vec<Identity> = rows.iter().map(|(event, _)| event.identity).collect();
-            let (events, carriers) = rows.into_iter().unzip();
-            let reply = Reply::call(move |verdicts| {
-                answer.durable(StateAnswer::of(&identities, &verdicts));
+            let (events, contexts) = rows.into_iter().unzip();
+            let reply = Reply::call(move |results| {
+                answer.complete(StateSummary::of(&identities, &results));
             });
-            hand_in(&writer, Job::new(events, carriers, reply));
+            hand_in(&writer, WriteJob::new(events, contexts, reply));
         };
-        let answered = move |answer: StateAnswer| {
+        let answered = move |answer: StateSummary| {
             let mut counts = counts.borrow_mut();
             counts.count(Counter::Applied, answer.applied);
             counts.count(Counter::DuplicateStore, answer.duplicates);
@@ -104,39 +104,39 @@ impl Outlet {
     }
 
     /// How the worker writes the log.
-    pub fn log(&self, limits: Limits) -> Settings<LogRow, LogAnswer> {
+    pub fn log(&self, limits: WindowLimits) -> WriteSettings<LogRow, LogSummary> {
         let writer = self.log.clone();
         let forgotten = Rc::clone(&self.forgotten);
-        let submit = move |rows: Vec<LogRow>, answer: Answer<LogAnswer>| {
+        let submit = move |rows: Vec<LogRow>, answer: WriteAck<LogSummary>| {
             #[cfg(feature = "faults")]
             if wrong(Wrong::AcknowledgeBeforeLog) {
-                answer.durable(LogAnswer::default());
-                return hand_in(&writer, Job::log(rows, Reply::call(drop)));
+                answer.complete(LogSummary::default());
+                return hand_in(&writer, WriteJob::log(rows, Reply::call(drop)));
             }
             let identities: Vec<Identity> = rows.iter().map(|row| row.event.identity).collect();
-            let reply = Reply::call(move |verdicts| {
-                let refused = writer::refused(&verdicts).into_iter();
-                answer.durable(
+            let reply = Reply::call(move |results| {
+                let refused = writer::refused(&results).into_iter();
+                answer.complete(
                     refused
                         .filter_map(|row| identities.get(row).copied())
                         .collect(),
                 );
             });
-            hand_in(&writer, Job::log(rows, reply));
+            hand_in(&writer, WriteJob::log(rows, reply));
         };
-        let answered = move |refused: LogAnswer| forgotten.borrow_mut().extend(refused);
+        let answered = move |refused: LogSummary| forgotten.borrow_mut().extend(refused);
         let settings = self.settings("WriteLog", limits, LogRow::weight, submit, answered);
-        Settings {
+        WriteSettings {
             pace: self.pace.clone(),
             ..settings
         }
     }
 
     /// How the worker writes dead letters.
-    pub fn rejects(&self, limits: Limits) -> Settings<Reject, RejectAnswer> {
+    pub fn rejects(&self, limits: WindowLimits) -> WriteSettings<Reject, RejectSummary> {
         let state = StateHandle::new(self.state.clone());
-        let submit = move |rejects: Vec<Reject>, answer: Answer<RejectAnswer>| {
-            state.bury(rejects, move || answer.durable(()));
+        let submit = move |rejects: Vec<Reject>, answer: WriteAck<RejectSummary>| {
+            state.write_dead_letters(rejects, move || answer.complete(()));
         };
         self.settings("WriteRejects", limits, Reject::weight, submit, |()| {})
     }
@@ -144,12 +144,12 @@ impl Outlet {
     fn settings<T, A>(
         &self,
         name: &'static str,
-        limits: Limits,
+        limits: WindowLimits,
         weigh: fn(&T) -> usize,
-        submit: impl FnMut(Vec<T>, Answer<A>) + 'static,
+        submit: impl FnMut(Vec<T>, WriteAck<A>) + 'static,
         answered: impl FnMut(A) + 'static,
-    ) -> Settings<T, A> {
-        Settings {
+    ) -> WriteSettings<T, A> {
+        WriteSettings {
             name,
             limits,
             concurrent_max: CONCURRENT,
@@ -165,7 +165,7 @@ impl Outlet {
 
 /// Hands a job to its writer. The queue holds all that the workers may have under way, so there is room; a writer that
 /// has ended takes nothing any more, and the job that never gets its answer keeps its positions open, as it must.
-fn hand_in<T: Target>(writer: &WriterHandle<T>, job: Job<T>) {
+fn hand_in<T: Target>(writer: &WriterHandle<T>, job: WriteJob<T>) {
     if !writer.submit(job) {
         tracing::debug!("a batch came after its writer had ended");
     }
@@ -178,14 +178,14 @@ mod tests {
     #[test]
     fn each_verdict_is_counted_once_and_culprits_are_named() {
         let identities: Vec<Identity> = (0..5).map(Identity).collect();
-        let verdicts = [
-            Verdict::Done(Outcome::Applied),
-            Verdict::DeadLetter,
-            Verdict::Done(Outcome::Duplicate),
-            Verdict::Done(Outcome::Unmatched),
-            Verdict::Done(Outcome::LoggedOnly),
+        let results = [
+            RowResult::Done(Outcome::Applied),
+            RowResult::DeadLetter,
+            RowResult::Done(Outcome::Duplicate),
+            RowResult::Done(Outcome::Unmatched),
+            RowResult::Done(Outcome::LoggedOnly),
         ];
-        let answer = StateAnswer::of(&identities, &verdicts);
+        let answer = StateSummary::of(&identities, &results);
         assert_eq!(
             (
                 answer.applied,

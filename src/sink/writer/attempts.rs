@@ -13,6 +13,7 @@ use crate::epoch::Clock;
 use crate::error::{Class, Exit, Fatal, SinkError};
 use crate::sink::breaker::{Breaker, BreakerState};
 use crate::sink::retry::{Decision, Retry};
+use crate::sink::retry_budget::RetryBudget;
 
 /// That many failures of class [`Class::Retry`] in a row count as an outage.
 const BUSY_MAX: u32 = 10;
@@ -22,23 +23,24 @@ const SLICE: Duration = Duration::from_millis(50);
 
 /// Why a writer ends early.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum WriterStop {
     Stopped,
     Fatal(Fatal),
 }
 
-pub(super) struct Gate {
+pub(super) struct AttemptControl {
     clock: Arc<dyn Clock>,
     status: Arc<SinkStatus>,
     stopped: Receiver<()>,
     retry: Retry<ChaCha8Rng>,
+    retry_budget: RetryBudget,
     breaker: Breaker,
     rows_max: usize,
     probe_rows: usize,
     attempt_limit: Duration,
 }
 
-impl Gate {
+impl AttemptControl {
     pub(super) fn new(
         settings: &WriterSettings,
         clock: Arc<dyn Clock>,
@@ -49,6 +51,7 @@ impl Gate {
         Self {
             breaker: Breaker::new(settings.breaker_opens_after, status.breaker_cell()),
             retry: Retry::new(settings.retry, random),
+            retry_budget: settings.retry_budget.clone(),
             rows_max: settings.rows_max.max(1),
             probe_rows: settings.probe_rows.max(1),
             attempt_limit: settings.attempt_limit,
@@ -99,21 +102,21 @@ impl Gate {
     }
 
     /// An attempt failed: waits until the next one is due, or says that there is none.
-    pub(super) fn failed(&mut self, error: SinkError) -> Result<(), Halt> {
+    pub(super) fn failed(&mut self, error: SinkError) -> Result<(), WriterStop> {
         self.status.failed(error.to_string());
         if matches!(error.class, Class::Data | Class::Bug) {
-            return Err(Halt::Fatal(error.into()));
+            return Err(WriterStop::Fatal(error.into()));
         }
         self.status.retried();
         let now = self.clock.elapsed();
         let Decision::Wait(wait) = self.retry.next(now) else {
-            return Err(Halt::Fatal(outlasted(&error)));
+            return Err(WriterStop::Fatal(outlasted(&error)));
         };
         if error.class == Class::Outage || self.retry.failures() > BUSY_MAX {
             self.outage(now, wait, &error);
         }
         let until = self.breaker.probe_at().unwrap_or(now.saturating_add(wait));
-        self.wait(until)
+        self.wait(until.max(now.saturating_add(self.retry_budget.reserve(now))))
     }
 
     fn outage(&mut self, now: Duration, wait: Duration, error: &SinkError) {
@@ -124,7 +127,7 @@ impl Gate {
         }
     }
 
-    fn wait(&self, until: Duration) -> Result<(), Halt> {
+    fn wait(&self, until: Duration) -> Result<(), WriterStop> {
         loop {
             let now = self.clock.elapsed();
             if now >= until {
@@ -133,7 +136,7 @@ impl Gate {
             match self.stopped.recv_timeout((until - now).min(SLICE)) {
                 Err(RecvTimeoutError::Timeout) => {}
                 // Nobody is left who could be answered, or could ask for a stop.
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Err(Halt::Stopped),
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Err(WriterStop::Stopped),
             }
         }
     }
