@@ -14,7 +14,7 @@ use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::generator::{Settings, Supply, Tables};
 use crate::metrics::Metrics;
-use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
+use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth, StateBreaker};
 use crate::source::file::witness::Proofs;
 use crate::source::file::{FileOptions, FileSource, Resume};
 use crate::source::generator::{GeneratorSource, NewRows, Pace, Spent};
@@ -53,6 +53,8 @@ pub struct Start {
     pub settled: Receiver<Vec<Commit>>,
     /// How the source is.
     pub condition: SourceHealth,
+    /// Whether the state store is out of order.
+    pub state_breaker: StateBreaker,
     /// The job's counts.
     pub metrics: Arc<Metrics>,
     /// Where it is kept which messages were in work.
@@ -256,6 +258,7 @@ impl Source {
                     settled: start.settled,
                     stop: start.stopping,
                     condition: start.condition,
+                    state_breaker: start.state_breaker,
                     metrics: start.metrics,
                     attempts: start.attempts,
                 });

@@ -39,10 +39,42 @@ pub struct SourceContext {
     pub stop: Arc<AtomicBool>,
     /// How the source is.
     pub condition: SourceHealth,
+    /// Whether the state store is out of order.
+    pub state_breaker: StateBreaker,
     /// The job's counts.
     pub metrics: Arc<Metrics>,
     /// Where it is kept which messages were in work, for the [guard](super::guard).
     pub attempts: Box<dyn AttemptStore>,
+}
+
+/// The state store's circuit breaker, as a source sees it. While it is open, a source asks for nothing more and lets the leases of
+/// what it holds expire; both go on when a write has succeeded. Cheap to clone and to ask.
+#[derive(Clone)]
+pub struct StateBreaker(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl StateBreaker {
+    /// A breaker that is open when `is_open` says so.
+    pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_open))
+    }
+
+    /// Whether no write has succeeded since it opened.
+    pub fn is_open(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl Default for StateBreaker {
+    /// A breaker that is always closed.
+    fn default() -> Self {
+        Self::new(|| false)
+    }
+}
+
+impl std::fmt::Debug for StateBreaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StateBreaker").field(&self.is_open()).finish()
+    }
 }
 
 /// A source over a broker. It runs on a thread of its own and returns when the settlement channel is closed and its last

@@ -26,7 +26,8 @@ use crate::runtime::settlement::{self, Settlement};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
-use crate::source::broker::{Commit, SourceHealth};
+use crate::sink::breaker::BreakerState;
+use crate::source::broker::{Commit, SourceHealth, StateBreaker};
 use crate::source::generator::NewRows;
 use crate::source::in_flight::Position;
 use crate::source::{PartitionEvent, RecordSender, Records};
@@ -85,6 +86,7 @@ impl Job {
             rows,
             settled: acknowledged,
             condition: condition.clone(),
+            state_breaker: self.state_breaker(),
             metrics: Arc::clone(&self.metrics),
             attempts: self.attempts(),
         })?;
@@ -97,6 +99,11 @@ impl Job {
             reading,
             condition,
         })
+    }
+
+    fn state_breaker(&self) -> StateBreaker {
+        let [state, _] = self.sinks().statuses().map(Arc::clone);
+        StateBreaker::new(move || state.breaker() != BreakerState::Closed)
     }
 
     fn settlement(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::metrics::{Counter, Metrics};
-use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
+use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth, StateBreaker};
 use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
@@ -22,7 +22,7 @@ pub trait Live {
     fn source(&self) -> Box<dyn BrokerSource>;
 }
 
-impl Live for nats::Settings {
+impl Live for nats::NatsConfig {
     fn source(&self) -> Box<dyn BrokerSource> {
         Box::new(NatsSource::new(self.clone()))
     }
@@ -40,6 +40,7 @@ pub struct Job {
     partition_events: Receiver<PartitionEvent>,
     settled: Sender<Vec<Commit>>,
     stop: Arc<AtomicBool>,
+    is_state_out: Arc<AtomicBool>,
     pub condition: SourceHealth,
     pub metrics: Arc<Metrics>,
     thread: JoinHandle<()>,
@@ -68,11 +69,14 @@ impl Job {
         let (settled, floors) = crossbeam_channel::unbounded();
         let (stop, condition) = (Arc::new(AtomicBool::new(false)), SourceHealth::default());
         let metrics = Metrics::new([]);
+        let is_state_out = Arc::new(AtomicBool::new(false));
+        let breaker = Arc::clone(&is_state_out);
         let ends = SourceContext {
             feed,
             settled: floors,
             stop: Arc::clone(&stop),
             condition: condition.clone(),
+            state_breaker: StateBreaker::new(move || breaker.load(Ordering::Relaxed)),
             metrics: Arc::clone(&metrics),
             attempts,
         };
@@ -81,6 +85,7 @@ impl Job {
             partition_events: taps.partition_events,
             settled,
             stop,
+            is_state_out,
             condition,
             metrics,
             thread: std::thread::spawn(move || source.run(ends)),
@@ -136,6 +141,16 @@ impl Job {
         parcels
             .iter()
             .for_each(|parcel| self.settle(parcel.partition, parcel.end));
+    }
+
+    /// The state store's breaker opens, or closes.
+    pub fn state_is_out(&self, is_out: bool) {
+        self.is_state_out.store(is_out, Ordering::Relaxed);
+    }
+
+    /// Asks for nothing more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     pub fn count(&self, what: Counter) -> u64 {

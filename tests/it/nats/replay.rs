@@ -1,7 +1,11 @@
 //! The stream's past as a finite source.
 
+use std::time::Duration;
+
 use hookflow::event::Millis;
+use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::replay::{NatsReplay, Since};
+use hookflow::source::pace::Pace;
 use hookflow::source::{PartitionEvent, Records};
 
 use super::job::{Job, numbers};
@@ -10,7 +14,7 @@ use super::world::{World, until};
 
 /// Everything that a replay hands out, in order.
 fn replayed(world: &World, since: Since, until: Option<Millis>) -> Vec<Records> {
-    let replay = NatsReplay::new(world.settings.clone(), since, until);
+    let replay = NatsReplay::new(world.config.clone(), since, until);
     rest(Job::with(Box::new(replay), 256), Vec::new())
 }
 
@@ -60,9 +64,7 @@ fn the_past_is_read_from_a_sequence_or_a_time_up_to_another() {
     assert_eq!(all(Since::Time(Millis(0)), Some(second)), range(0..1_000));
     assert_eq!(all(Since::Time(second), Some(second)), range(0..0));
     assert!(
-        world.consumers().iter().all(
-            |partition| partition.num_pending > 0 || partition.delivered.consumer_sequence == 0
-        ),
+        world.consumer().delivered.consumer_sequence == 0,
         "live readers notice nothing"
     );
 }
@@ -74,7 +76,7 @@ fn a_replay_ends_with_what_the_stream_held_when_it_began() {
     };
     let world = world.set_up();
     world.publish(0..2_000);
-    let replay = NatsReplay::new(world.settings.clone(), Since::Beginning, None);
+    let replay = NatsReplay::new(world.config.clone(), Since::Beginning, None);
     let mut job = Job::with(Box::new(replay), 1);
     let first = job.take(1);
     world.publish(2_000..3_000);
@@ -88,10 +90,61 @@ fn a_replay_goes_on_behind_the_last_message_when_its_server_is_killed() {
     };
     let world = World::on(&server.url()).set_up();
     world.publish(0..20_000);
-    let replay = NatsReplay::new(world.settings.clone(), Since::Beginning, None);
+    let replay = NatsReplay::new(world.config.clone(), Since::Beginning, None);
     let mut job = Job::with(Box::new(replay), 1);
     let first = job.take(1);
     server.kill();
     server.start_again();
     assert_eq!(numbers(&rest(job, first)), (0..20_000).collect::<Vec<_>>());
+}
+
+/// A thousand messages of 0.9 MB are a gigabyte: neither the records nor the requests may hold much of it at once.
+#[test]
+fn a_replay_is_bounded_in_bytes_as_well_as_in_messages() {
+    const LARGE: usize = 900_000;
+    let Some(world) = World::new("replay's bytes") else {
+        return;
+    };
+    let world = world.set_up_with(|config| config.batch_bytes = 2 << 20);
+    let prefix = world.config.subject.clone();
+    let messages = (0..64).map(|number| {
+        let body = vec![b'x'; LARGE];
+        Outgoing::junk(&prefix, &format!("{number}"), body.into())
+    });
+    publish(&world.config.connection, messages, Pace::default()).unwrap();
+    let replay = NatsReplay::new(world.config.clone(), Since::Beginning, None);
+    let mut job = Job::with(Box::new(replay), 1);
+    let first = job.take(1);
+    // The job takes no more: a run waits for room, one waits in the channel, and two requests are under way.
+    let delivered = || world.replay_delivered();
+    until("it stands still", || {
+        let before = delivered();
+        std::thread::park_timeout(Duration::from_millis(500));
+        before > 0 && delivered() == before
+    });
+    let read = delivered();
+    assert!(read <= 14, "{read} messages of 0.9 MB were read ahead");
+    let mut count = first.len();
+    while let Some(records) = job.next(Duration::from_secs(5)) {
+        assert!(records.bytes <= (1 << 20) + LARGE + 1_000, "{}", records.bytes);
+        count += records.records.len();
+        if count == 64 {
+            break;
+        }
+    }
+    assert_eq!(count, 64);
+    assert!(job.end().is_none());
+}
+
+impl World {
+    /// How many messages the replay's consumer was sent.
+    fn replay_delivered(&self) -> u64 {
+        self.wait(async {
+            use futures_util::TryStreamExt;
+            let stream = self.stream().await;
+            let all: Vec<_> = stream.consumers().try_collect().await.unwrap();
+            let replays = all.iter().filter(|one| one.name.starts_with("replay-"));
+            replays.map(|one| one.delivered.consumer_sequence).sum()
+        })
+    }
 }
