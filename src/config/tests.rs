@@ -237,9 +237,13 @@ fn nats_partitions_are_read_with_their_assignment() {
         (plan.nats.open_max, plan.nats.in_flight_events_max),
         (400_000, 100_000)
     );
+    assert_eq!(plan.nats.ack_wait, std::time::Duration::from_secs(10));
     let some = "[nats]\npartitions = 8\nassignment = \"2/4\"";
     let partitions = load_both(some, &[]).unwrap().plan.nats.partitions.unwrap();
-    assert_eq!((partitions.count, partitions.iter().collect()), (8, vec![2, 3]));
+    assert_eq!(
+        (partitions.count, partitions.iter().collect()),
+        (8, vec![2, 3])
+    );
     for wrong in [
         "[nats]\nassignment = \"0-3\"",
         "[nats]\npartitions = 8\nassignment = \"0-8\"",

@@ -73,7 +73,9 @@ impl Default for StateBreaker {
 
 impl std::fmt::Debug for StateBreaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("StateBreaker").field(&self.is_open()).finish()
+        f.debug_tuple("StateBreaker")
+            .field(&self.is_open())
+            .finish()
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Held {
     first: u64,
     /// Leases in the order in which they were granted or extended last.
     leases: VecDeque<Lease>,
+    /// The number of the next lease.
+    next_lease: u64,
 }
 
 #[derive(Debug)]
@@ -34,16 +36,17 @@ struct HeldMessage {
     taken_nanos: i64,
     /// The consumer that delivered it, by index.
     consumer: usize,
-    /// When it was delivered last.
-    received: Duration,
+    /// The number of its last lease; every delivery grants one.
+    lease: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Lease {
-    granted: Duration,
+    number: u64,
     sequence: u64,
-    ordinal: u64,
-    /// When the message was delivered; a redelivery grants a lease of its own.
+    /// When it was granted or extended last.
+    granted: Duration,
+    /// When the message was delivered.
     received: Duration,
 }
 
@@ -82,22 +85,22 @@ impl Held {
                 return Receipt::OtherStream;
             }
             message.ack = ack;
-            message.received = now;
             if message.ordinal >= self.first {
-                let lease = Lease::new(sequence, message.ordinal, now);
-                self.leases.push_back(lease);
+                message.lease = self.next_lease;
+                self.grant_lease(sequence, now);
             }
             return Receipt::Held;
         }
         let ordinal = self.first + self.uncommitted.len() as u64;
         self.uncommitted.push_back(sequence);
-        self.leases.push_back(Lease::new(sequence, ordinal, now));
+        let lease = self.next_lease;
+        self.grant_lease(sequence, now);
         let message = HeldMessage {
             ordinal,
             ack,
             taken_nanos: delivered.taken_nanos,
             consumer,
-            received: now,
+            lease,
         };
         self.messages.insert(sequence, message);
         Receipt::New(ordinal)
@@ -133,7 +136,9 @@ impl Held {
         let keep = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let given = self.uncommitted.split_off(keep.min(self.uncommitted.len()));
         let messages = &mut self.messages;
-        let subjects = given.iter().filter_map(|sequence| messages.remove(sequence));
+        let subjects = given
+            .iter()
+            .filter_map(|sequence| messages.remove(sequence));
         subjects.map(|message| message.ack).collect()
     }
 
@@ -166,14 +171,21 @@ impl Held {
         due
     }
 
+    fn grant_lease(&mut self, sequence: u64, now: Duration) {
+        self.leases.push_back(Lease {
+            number: self.next_lease,
+            sequence,
+            granted: now,
+            received: now,
+        });
+        self.next_lease += 1;
+    }
+
     /// Whether a lease is the last one of a message that is not committed.
     fn is_current(&self, lease: &Lease) -> bool {
         let message = self.messages.get(&lease.sequence);
-        message.is_some_and(|message| {
-            message.ordinal == lease.ordinal
-                && message.received == lease.received
-                && message.ordinal >= self.first
-        })
+        message
+            .is_some_and(|message| message.lease == lease.number && message.ordinal >= self.first)
     }
 
     /// Whether the message of this sequence is held.
@@ -189,17 +201,6 @@ impl Held {
     /// Whether none is held.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
-    }
-}
-
-impl Lease {
-    const fn new(sequence: u64, ordinal: u64, now: Duration) -> Self {
-        Self {
-            granted: now,
-            sequence,
-            ordinal,
-            received: now,
-        }
     }
 }
 

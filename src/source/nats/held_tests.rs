@@ -94,7 +94,11 @@ impl Model {
     fn give_back(&mut self, count: usize) -> Vec<String> {
         let from = self.all.len() - count;
         self.handed -= count as u64;
-        self.all.split_off(from).into_iter().map(|one| one.ack).collect()
+        self.all
+            .split_off(from)
+            .into_iter()
+            .map(|one| one.ack)
+            .collect()
     }
 
     fn extend(&mut self, now: u64) -> Vec<String> {

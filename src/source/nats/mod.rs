@@ -49,7 +49,8 @@ impl NatsSource {
 impl BrokerSource for NatsSource {
     fn run(self: Box<Self>, context: SourceContext) {
         let health = context.condition.clone();
-        let ended = runtime().and_then(|runtime| runtime.block_on(start::run(self.config, context)));
+        let ended =
+            runtime().and_then(|runtime| runtime.block_on(start::run(self.config, context)));
         if let Err(fatal) = ended {
             health.fail(fatal);
         }

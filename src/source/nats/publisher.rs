@@ -11,9 +11,9 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::config::ConnectionConfig;
 use super::connect::connect;
 use super::reader::next_batch;
-use super::config::ConnectionConfig;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::connect_error::ConnectError;

@@ -225,7 +225,10 @@ impl Reading<'_> {
 
     fn request(&mut self, pass: &mut Pass, now: Duration) {
         let config = &self.replay.config;
-        if let Some(request) = pass.pull.next_request(now, ASKED.min(config.batch_messages)) {
+        if let Some(request) = pass
+            .pull
+            .next_request(now, ASKED.min(config.batch_messages))
+        {
             let subject = request_subject(&config.stream, &pass.consumer);
             let payload = request.payload(config.batch_bytes);
             let reply = format!("{}.0", self.line.inbox());
@@ -318,6 +321,8 @@ impl Reading<'_> {
         let created = context
             .create_consumer_on_stream(consumer, &config.stream)
             .await;
-        Ok(created.ok().map(|created| (name, created.cached_info().num_pending)))
+        Ok(created
+            .ok()
+            .map(|created| (name, created.cached_info().num_pending)))
     }
 }

@@ -188,7 +188,8 @@ pub async fn find(context: &Context, config: &NatsConfig) -> Result<StreamState,
 pub fn check(found: &StreamState, config: &NatsConfig) -> Result<(), ConnectError> {
     check_open_max(config)?;
     check_layout(&found.stream.config, config)?;
-    let mut differences = stream_differences(&found.stream.config, config);
+    refuse(&stream_differences(&found.stream.config, config))?;
+    let mut differences = Vec::new();
     for consumer in config.consumers() {
         let Some(info) = found.consumer(&consumer.name) else {
             let name = &consumer.name;

@@ -116,6 +116,9 @@ fn a_stream_that_is_deleted_is_said() {
     // It reads: a stream that is missing at the start is refused.
     let parcels = job.take(100);
     job.settle_all(&parcels);
+    until("all is confirmed", || {
+        job.count(Counter::Acknowledged) == 100
+    });
     world.delete_stream();
     let said = job.says_in_time("does not exist");
     assert!(said.contains("hookflow setup"), "{said}");

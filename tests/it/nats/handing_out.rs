@@ -34,7 +34,9 @@ fn a_held_message_is_handed_out_once_however_often_it_is_delivered() {
         job.settle_all(&records);
         until("all is acknowledged", || world.is_acknowledged());
         // Confirmed to the source, not only gone at the server.
-        until("all is confirmed", || job.count(Counter::Acknowledged) == 500);
+        until("all is confirmed", || {
+            job.count(Counter::Acknowledged) == 500
+        });
         assert!(job.end().is_none());
     });
 }
@@ -86,7 +88,10 @@ fn nothing_above_the_settled_prefix_is_acknowledged() {
             until("the settled prefix is acknowledged", || {
                 let info = world.consumer();
                 let there = info.ack_floor.stream_sequence;
-                assert!(there <= floor, "{there} is acknowledged, {floor} is settled");
+                assert!(
+                    there <= floor,
+                    "{there} is acknowledged, {floor} is settled"
+                );
                 there == floor && info.num_ack_pending as u64 == 800 - floor
             });
         }
@@ -167,4 +172,34 @@ fn a_member_never_holds_more_than_its_share_of_open_messages() {
         world.consumer().num_ack_pending <= 500
     });
     assert!(job.end().is_none());
+}
+
+/// The only member is killed while it holds everything that there is: nothing can move before the server redelivers.
+#[test]
+fn after_a_kill_the_first_commit_takes_at_most_twelve_seconds() {
+    on_both_servers("first commit", |world| {
+        let world = world.set_up();
+        assert_eq!(
+            world.config.ack_wait,
+            Duration::from_secs(10),
+            "the default"
+        );
+        world.publish(0..1_000);
+        world.died_over(1_000);
+        let begun = std::time::Instant::now();
+        let mut job = Job::start(&world.config);
+        let again = job.take(1);
+        job.settle_all(&again);
+        until("the first commit is confirmed", || {
+            job.count(Counter::Acknowledged) > 0
+        });
+        let took = begun.elapsed();
+        println!("the first commit took {took:?}");
+        assert!(took < Duration::from_secs(12), "{took:?}");
+        let rest = job.take(1_000 - numbers(&again).len());
+        assert_eq!(distinct(again.iter().chain(&rest)).len(), 1_000);
+        job.settle_all(&rest);
+        until("all is acknowledged", || world.is_acknowledged());
+        assert!(job.end().is_none());
+    });
 }

@@ -80,14 +80,19 @@ fn a_lease_ends_at_its_maximum_age_and_a_late_acknowledgement_counts() {
 #[test]
 fn after_an_outage_every_held_message_is_redelivered_at_most_once() {
     on_both_servers("outage", |world| {
-        let world = world.set_up_with(|config| config.ack_wait = ACK_WAIT);
+        // So long that a moment in which nothing runs here is no matter.
+        let ack_wait = 2 * ACK_WAIT;
+        let world = world.set_up_with(|config| config.ack_wait = ack_wait);
         world.publish(0..2_000);
         let mut job = Job::start(&world.config);
         let held = job.take(2_000);
         job.state_is_out(true);
-        until("requests have run out", || world.consumer().num_waiting == 0);
+        until("requests have run out", || {
+            world.consumer().num_waiting == 0
+        });
         world.publish(2_000..3_000);
-        throughout(3 * ACK_WAIT, "something was pulled in the outage", || {
+        assert_eq!(job.count(Counter::Redelivered), 0);
+        throughout(3 * ack_wait, "something was pulled in the outage", || {
             job.next(Duration::ZERO).is_none() && world.consumer().num_pending == 1_000
         });
         // Their leases have ended long ago. Half of them becomes durable at once, half when new messages have come.

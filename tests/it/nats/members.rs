@@ -104,7 +104,9 @@ fn members_of_a_partitioned_stream_read_their_partitions() {
         let (first, second) = (member(&world, "0-3"), member(&world, "2/2"));
         let waits = |config: &NatsConfig| {
             let consumers = config.consumers();
-            let waiting = consumers.iter().map(|one| world.info(&one.name).num_pending);
+            let waiting = consumers
+                .iter()
+                .map(|one| world.info(&one.name).num_pending);
             usize::try_from(waiting.sum::<u64>()).unwrap()
         };
         let (of_first, of_second) = (waits(&first), waits(&second));

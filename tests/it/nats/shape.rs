@@ -30,11 +30,7 @@ fn is_refused(world: &World, words: &str) {
 impl World {
     fn stream_config(&self) -> stream::Config {
         self.wait(async {
-            let stream = self
-                .context
-                .get_stream(&self.config.stream)
-                .await
-                .unwrap();
+            let stream = self.context.get_stream(&self.config.stream).await.unwrap();
             stream.cached_info().config.clone()
         })
     }

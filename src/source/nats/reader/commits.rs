@@ -84,7 +84,8 @@ impl Reader {
         for sequence in &sequences {
             self.held.forget(*sequence);
         }
-        self.metrics.count(Counter::Acknowledged, sequences.len() as u64);
+        self.metrics
+            .count(Counter::Acknowledged, sequences.len() as u64);
     }
 
     /// The confirmations of an old connection never come, and its server may have died and forgotten some of what it did.
@@ -116,7 +117,9 @@ impl Reader {
             return Ok(());
         }
         let (every, age_max) = (self.config.ack_wait / 3, self.config.lease_max);
-        let due = self.held.extend_leases(now, every, age_max, EXTENDED_AT_ONCE);
+        let due = self
+            .held
+            .extend_leases(now, every, age_max, EXTENDED_AT_ONCE);
         if due.len() < EXTENDED_AT_ONCE {
             self.leases_extended = now;
         }

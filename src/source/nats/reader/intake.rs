@@ -34,7 +34,8 @@ impl Reader {
         let now = self.now();
         let mut redelivered = 0;
         for message in batch.drain(..) {
-            let reply = Subject::from_utf8(message.reply()).unwrap_or_else(|_| Subject::from_static(""));
+            let reply =
+                Subject::from_utf8(message.reply()).unwrap_or_else(|_| Subject::from_static(""));
             let Some(delivered) = Delivered::parse(&reply) else {
                 self.request_ended(&message, now);
                 continue;
@@ -102,14 +103,15 @@ impl Reader {
 
     /// Asks for more messages, as far as this member may hold more; for none while the state store is out.
     pub(super) fn request(&mut self) {
-        let is_ahead =
-            self.outgoing.messages() >= AHEAD.0 || self.outgoing.bytes() >= AHEAD.1;
+        let is_ahead = self.outgoing.messages() >= AHEAD.0 || self.outgoing.bytes() >= AHEAD.1;
         if self.records.is_none() || is_ahead || self.state_breaker.is_open() {
             return;
         }
         let now = self.now();
         let asked = self.consumers.iter().map(|one| one.pull.outstanding(now));
-        let mut room = self.held_max().saturating_sub(self.held.len() + asked.sum::<usize>());
+        let mut room = self
+            .held_max()
+            .saturating_sub(self.held.len() + asked.sum::<usize>());
         let share = self.config.batch_messages.min(self.held_max() / 4).max(1);
         for (index, consumer) in self.consumers.iter_mut().enumerate() {
             // Many small requests near the limit would cost more than they bring.

@@ -106,7 +106,11 @@ impl Reader {
         self.observed.lost += lost;
         self.metrics.count(Counter::SourceLost, lost);
         let all = self.observed.lost;
-        tracing::error!(lost, all, "the stream dropped messages that no consumer was sent");
+        tracing::error!(
+            lost,
+            all,
+            "the stream dropped messages that no consumer was sent"
+        );
         self.health.degraded(
             "lost",
             format!(

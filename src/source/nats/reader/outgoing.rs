@@ -142,7 +142,9 @@ mod tests {
             let large = if ordinal % 500 == 0 { 900_000 } else { 10 };
             outgoing.push(ordinal, line(large), Duration::ZERO);
         }
-        outgoing.hand_out(&mut sender, LINGER).unwrap();
+        for _ in 0..2 {
+            outgoing.hand_out(&mut sender, LINGER).unwrap();
+        }
         assert!(outgoing.is_empty() && outgoing.bytes() == 0);
         let mut next = 0;
         for records in receivers.workers[0].try_iter() {

@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use super::handshake::{Established, establish};
 use super::parse::{Frame, Incoming};
 use crate::source::connect_error::ConnectError;
-use crate::source::nats::connect::addresses;
 use crate::source::nats::config::ConnectionConfig;
+use crate::source::nats::connect::addresses;
 
 /// Most messages taken at once.
 const BATCH: usize = 2048;

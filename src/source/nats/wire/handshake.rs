@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use super::parse::{Frame, Parser};
 use super::tls::over_tls;
 use crate::source::connect_error::ConnectError;
-use crate::source::nats::connect::{login_of_address, read, unreadable};
 use crate::source::nats::config::{ConnectionConfig, Login};
+use crate::source::nats::connect::{login_of_address, read, unreadable};
 
 /// A stream of bytes in both directions.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -80,7 +80,9 @@ pub(super) async fn establish(
     stream.set_nodelay(true).map_err(io_error)?;
     let (mut parser, mut buffer) = (Parser::new(), BytesMut::new());
     let Frame::Info(info) = next(&mut stream, &mut parser, &mut buffer).await? else {
-        return Err(ConnectError::Transient("NATS does not send its greeting".into()));
+        return Err(ConnectError::Transient(
+            "NATS does not send its greeting".into(),
+        ));
     };
     let info: Info = serde_json::from_slice(&info).map_err(io_error)?;
     // A stream that mirrors another one adds headers to what was published.
@@ -105,7 +107,10 @@ pub(super) async fn establish(
     };
     let connect = serde_json::to_string(&connect).map_err(io_error)?;
     let commands = format!("CONNECT {connect}\r\nSUB {inbox}.> 1\r\nPING\r\n");
-    stream.write_all(commands.as_bytes()).await.map_err(io_error)?;
+    stream
+        .write_all(commands.as_bytes())
+        .await
+        .map_err(io_error)?;
     stream.flush().await.map_err(io_error)?;
     loop {
         match next(&mut stream, &mut parser, &mut buffer).await? {
@@ -151,7 +156,11 @@ fn io_error(error: impl std::error::Error + 'static) -> ConnectError {
     ))
 }
 
-fn login_fields(login: &Login, servers: &[ServerAddr], nonce: &str) -> Result<LoginFields, ConnectError> {
+fn login_fields(
+    login: &Login,
+    servers: &[ServerAddr],
+    nonce: &str,
+) -> Result<LoginFields, ConnectError> {
     let by_address = login_of_address(servers);
     let login = if matches!(login, Login::None) {
         &by_address

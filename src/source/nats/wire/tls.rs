@@ -11,8 +11,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::source::connect_error::ConnectError;
-use crate::source::nats::connect::{TLS, read};
 use crate::source::nats::config::ConnectionConfig;
+use crate::source::nats::connect::{TLS, read};
 
 /// Encrypts a connection to that host.
 pub(super) async fn over_tls(
