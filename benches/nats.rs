@@ -11,20 +11,19 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
-use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth, StateBreaker};
 use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::{NatsSource, runtime, setup};
 use hookflow::source::pace::Pace;
-use hookflow::source::{EnvelopeDefaults, Record, RecordSender};
+use hookflow::source::{Commit, EnvelopeDefaults, Record, RecordSender, Source, SourceContext};
 use rustix::time::{ClockId, clock_gettime};
 
 const STREAM: &str = "hookflow_bench";
@@ -135,23 +134,15 @@ fn read(url: &str, messages: u64, parsed: bool) -> Cost {
     let config = config(url);
     delete_consumer(&config);
     setup(&config).unwrap();
-    let (feed, taps) = RecordSender::channels(1, 8);
-    let (settled, floors) = crossbeam_channel::unbounded();
-    let stop = Arc::new(AtomicBool::new(false));
-    let condition = SourceHealth::default();
-    let ends = SourceContext {
-        feed,
-        settled: floors,
-        stop: Arc::clone(&stop),
-        condition: condition.clone(),
-        state_breaker: StateBreaker::default(),
-        metrics: Metrics::new([]),
-        attempts: Box::new(Unkept::default()),
-    };
+    let (records, taps) = RecordSender::channels(1, 8);
+    let (settled, commits) = crossbeam_channel::unbounded();
+    let attempts = Box::new(Unkept::default());
+    let context = SourceContext::new(records, commits, Metrics::new([]), attempts);
+    let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {
         let begun = cpu(ClockId::ThreadCPUTime);
-        Box::new(NatsSource::new(config)).run(ends);
+        Box::new(NatsSource::new(config)).run(context).unwrap();
         cpu(ClockId::ThreadCPUTime) - begun
     });
     let defaults = EnvelopeDefaults {
@@ -165,8 +156,8 @@ fn read(url: &str, messages: u64, parsed: bool) -> Cost {
         let Ok(parcel) = parcels.recv_timeout(Duration::from_secs(60)) else {
             panic!(
                 "{left} messages did not come: {:?} {:?}",
-                condition.problems(),
-                condition.take_failure()
+                health.problems(),
+                health.take_failure()
             );
         };
         left -= parcel.records.len() as u64;
@@ -178,7 +169,7 @@ fn read(url: &str, messages: u64, parsed: bool) -> Cost {
         }
         let floor = Commit {
             partition: parcel.partition,
-            upto: parcel.end,
+            offset: parcel.end,
         };
         settled.send(vec![floor]).unwrap();
     }

@@ -1,9 +1,11 @@
 //! The programs: one file, one dataflow, one `build` function.
 //!
 //! A dataflow is built identically on every worker, so `build` is an ordinary function of the scope and its parts: it
-//! composes operators and holds no logic and no I/O. The parts are what the runtime gives each worker.
+//! composes operators and holds no logic and no I/O. The parts are what the runtime gives each worker. What all programs have in
+//! common is built in one place (`pipeline`).
 
 pub mod live;
+mod pipeline;
 pub mod replay;
 pub mod throughput;
 

@@ -6,14 +6,14 @@ use super::args::{
 use super::environment::{Environment, load};
 use super::files;
 use super::output::Output;
-use crate::config::{Live, LogKind, Override, Plan, StateKind};
+use crate::config::{LogKind, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
-use crate::source::nats::replay::Since;
+use crate::source::replay::{ReplayRange, ReplayStart};
 
 const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
                            will be unmatched (parked until its recipient is loaded)";
@@ -50,25 +50,19 @@ pub(super) fn live_request(
     args: &LiveArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = match args.generator {
-        true => Input::Generator(Sample {
+    let input = if args.generator {
+        Input::Generator(Sample {
             seed: args.seed,
             deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
-        }),
-        false => Input::StandardInput {
+        })
+    } else {
+        Input::Live {
             provider: args.provider.as_deref().map(provider),
-        },
+        }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if !args.generator {
-        match request.plan.live {
-            Live::Nats => request.input = Input::Nats,
-            Live::Kafka => request.input = Input::Kafka,
-            Live::StandardInput => {}
-        }
-    }
     request.snapshot = snapshot(&args.snapshot);
     Ok(request)
 }
@@ -90,16 +84,17 @@ pub(super) fn replay_request(
     args: &ReplayArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = match args.stream {
-        true => past(args),
-        false => Input::Files {
+    let input = if args.stream {
+        Input::Replay(replay_range(args))
+    } else {
+        Input::Files {
             paths: args.files.clone(),
             provider: args.provider.as_deref().map(provider),
-        },
+        }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if args.stream && request.plan.live == Live::Kafka {
-        request.input = past_of_kafka(args)?;
+    if let Input::Replay(range) = request.input {
+        drop(request.plan.connector().replay(range)?);
     }
     request.snapshot = snapshot(&args.snapshot);
     request.range = range(args)?;
@@ -109,28 +104,15 @@ pub(super) fn replay_request(
     Ok(request)
 }
 
-fn past(args: &ReplayArgs) -> Input {
-    let since = match (args.since_sequence, args.since) {
-        (Some(sequence), _) => Since::Sequence(sequence),
-        (None, Some(time)) => Since::Time(time),
-        (None, None) => Since::Beginning,
+fn replay_range(args: &ReplayArgs) -> ReplayRange {
+    let start = match (args.since_sequence, args.since) {
+        (Some(sequence), _) => ReplayStart::Offset(sequence),
+        (None, Some(time)) => ReplayStart::Time(time),
+        (None, None) => ReplayStart::Beginning,
     };
-    Input::NatsPast {
-        since,
+    ReplayRange {
+        start,
         until: args.until,
-    }
-}
-
-fn past_of_kafka(args: &ReplayArgs) -> Result<Input, Fatal> {
-    match args.since_sequence {
-        Some(_) => Err(Fatal::new(
-            Exit::Usage,
-            "--since-sequence is of NATS: each partition of a Kafka topic counts by itself, so say --since TIME",
-        )),
-        None => Ok(Input::KafkaPast {
-            since: args.since,
-            until: args.until,
-        }),
     }
 }
 

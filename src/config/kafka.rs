@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::read::{Reader, parse_count};
 use crate::event::Millis;
-use crate::source::kafka::partitions::Partitions;
 use crate::source::kafka::settings::{
     Connection, Login, Mechanism, OnLost, Secret, Settings, Start, Storage, Topic,
 };
+use crate::source::members::PartitionSet;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -139,11 +139,11 @@ fn read_member(reader: &mut Reader<'_>) -> Option<String> {
     name.filter(|name| name != "auto")
 }
 
-fn read_partitions(reader: &mut Reader<'_>) -> Option<Partitions> {
+fn read_partitions(reader: &mut Reader<'_>) -> Option<PartitionSet> {
     let hint = "\"group\", \"all\", partitions such as \"0-3\" or \"0,2,4-7\", or member 1 of 4 as \"1/4\"";
     reader.value("kafka.partitions", hint, None, |text| match text {
         "group" => Some(None),
-        text => Partitions::parse(text).map(Some),
+        text => PartitionSet::parse(text).map(Some),
     })
 }
 

@@ -19,6 +19,7 @@ mod postgres;
 mod print;
 mod read;
 mod recipients;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -26,11 +27,12 @@ pub use complaint::{Complaint, Complaints};
 pub use layers::{DEFAULTS, Layers, Origin, Setting};
 pub use legacy::Note;
 pub use plan::{
-    Dedup, Format, InFlight, Listen, Live, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
+    Dedup, Format, InFlight, Listen, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
 };
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
 pub use recipients::{RecipientTables, Recipients};
+pub use sources::{LIVE_SOURCES, LiveSource};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -213,12 +213,11 @@ proptest! {
 
 #[test]
 fn the_examples_are_whole_configurations() {
-    use crate::config::Live;
     let nats = include_str!("../../scripts/examples/nats.toml");
     let kafka = include_str!("../../scripts/examples/kafka.toml");
-    for (example, live) in [(nats, Live::Nats), (kafka, Live::Kafka)] {
+    for (example, live) in [(nats, "nats"), (kafka, "kafka")] {
         let plan = load_both(example, &[]).unwrap().plan;
-        assert_eq!(plan.live, live);
+        assert_eq!(plan.live.name(), live);
         assert!(plan.recipients.tables.is_some());
     }
 }
@@ -242,7 +241,7 @@ fn nats_partitions_are_read_with_their_assignment() {
     let partitions = load_both(some, &[]).unwrap().plan.nats.partitions.unwrap();
     assert_eq!(
         (partitions.count, partitions.iter().collect()),
-        (8, vec![2, 3])
+        (8, vec![1, 5])
     );
     for wrong in [
         "[nats]\nassignment = \"0-3\"",

@@ -39,7 +39,8 @@ struct Asked {
 impl Attempts {
     /// The rows of a job of that name, in that store; none unless it reads a broker's messages as they come, and stores what comes of them.
     pub fn of(request: &JobRequest, job: &str, state: StateHandle) -> Option<Self> {
-        let live = matches!(request.input, Input::Nats | Input::Kafka);
+        let is_live = matches!(request.input, Input::Live { .. });
+        let live = is_live && request.plan.live.is_broker();
         (live && request.sinks == Sinks::Durable).then(|| {
             let word = Word::open(&request.plan.store_dir, &report::part(request, job));
             word.remember();

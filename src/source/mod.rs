@@ -11,19 +11,30 @@
 
 pub mod attempt;
 pub mod bridge;
-pub mod broker;
 pub mod commit_tracker;
 pub mod connect_error;
+pub mod connector;
+pub mod context;
 pub mod envelope;
 pub mod file;
 pub mod generator;
 pub mod guard;
+pub mod health;
 pub mod in_flight;
 pub mod kafka;
+pub mod members;
 pub mod message;
 pub mod nats;
+pub mod outgoing;
 pub mod pace;
+pub mod replay;
+pub mod run_builder;
 pub mod secret;
+pub mod state_breaker;
+
+pub use connector::{Connector, Source, SourceError};
+pub use context::{Commit, SourceContext};
+pub use health::SourceHealth;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,8 +74,8 @@ impl Record {
         self
     }
 
-    /// When a broker took it, if that is known.
-    pub const fn taken(&self) -> Option<Millis> {
+    /// When a broker received it, if that is known.
+    pub const fn broker_time(&self) -> Option<Millis> {
         match self {
             Record::Message(message) | Record::Condemned(message) => message.at,
             Record::Line(..) | Record::Ready(_) => None,
@@ -118,6 +129,11 @@ pub enum PartitionEvent {
         partition: u32,
         /// Where it ended.
         offset: u64,
+    },
+    /// A partition belongs to another member now: what is still open of it is not committed here.
+    Revoked {
+        /// The partition.
+        partition: u32,
     },
     /// A partition is read from its start although part of it was settled: it is not what was read before.
     Restarted {

@@ -34,6 +34,7 @@ fn short(settings: clickhouse::Settings) -> clickhouse::Settings {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn an_insert_whose_reply_is_lost_is_an_outage_and_its_retry_adds_no_row() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -80,6 +81,7 @@ fn an_insert_that_is_cut_in_the_middle_leaves_nothing_and_can_be_repeated() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn rows_repeated_after_the_token_is_forgotten_are_still_seen_once() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -99,6 +101,7 @@ fn rows_repeated_after_the_token_is_forgotten_are_still_seen_once() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_late_match_months_later_replaces_its_row_wherever_it_is() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -119,6 +122,7 @@ fn a_late_match_months_later_replaces_its_row_wherever_it_is() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn times_far_apart_make_no_insert_over_too_many_partitions() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -136,6 +140,7 @@ fn times_far_apart_make_no_insert_over_too_many_partitions() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn too_many_parts_are_an_outage_and_the_window_widens_before() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -213,6 +218,7 @@ fn parts_of(server: &Server) -> u64 {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_server_that_hangs_is_an_outage_at_the_deadline() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -241,6 +247,7 @@ fn a_server_that_hangs_is_an_outage_at_the_deadline() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_log_opened_while_the_server_was_away_works_once_it_is_there() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -256,6 +263,7 @@ fn a_log_opened_while_the_server_was_away_works_once_it_is_there() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_slow_network_costs_one_round_trip_an_insert() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -275,6 +283,7 @@ fn a_slow_network_costs_one_round_trip_an_insert() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn raw_bytes_that_are_no_text_come_back_as_they_were() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;
@@ -287,6 +296,7 @@ fn raw_bytes_that_are_no_text_come_back_as_they_were() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn every_filter_finds_what_it_finds_in_files() {
     let Some(server) = Server::new("clickhouse_log") else {
         return;

@@ -48,6 +48,7 @@ fn run(
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn check_and_migrate_say_what_to_do() {
     let Some(server) = Server::new("clickhouse_program") else {
         return;
@@ -109,6 +110,7 @@ fn check_and_migrate_say_what_to_do() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn migrate_makes_what_check_asks_for_and_changes_nothing_the_second_time() {
     let Some(server) = Server::new("clickhouse_program") else {
         return;
@@ -126,6 +128,7 @@ fn migrate_makes_what_check_asks_for_and_changes_nothing_the_second_time() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_user_without_rights_is_told_which_to_ask_for() {
     let (Some(server), Ok(password)) = (
         Server::new("clickhouse_program"),
@@ -160,6 +163,7 @@ fn deliveries(from: u64, to: u64) -> String {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn whatever_becomes_of_the_server_each_event_is_seen_once_and_none_is_settled_before() {
     let Some(server) = Own::start(
         "clickhouse_program",

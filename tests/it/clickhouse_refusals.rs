@@ -20,6 +20,7 @@ fn refusal(settings: Settings) -> String {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_server_that_is_not_ours_to_use_is_refused_with_a_sentence() {
     let Some(server) = Server::new("clickhouse_refusals") else {
         return;
@@ -43,6 +44,7 @@ fn a_server_that_is_not_ours_to_use_is_refused_with_a_sentence() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_table_that_is_not_durable_or_of_another_version_is_refused() {
     let Some(server) = Server::new("clickhouse_refusals") else {
         return;
@@ -70,6 +72,7 @@ fn a_server_that_cannot_be_reached_is_an_outage() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse with TLS"]
 fn the_certificate_is_verified_and_plain_text_is_told_from_tls() {
     let (Some(server), Ok(url), Ok(ca)) = (
         Server::new("clickhouse_refusals"),
@@ -110,6 +113,7 @@ fn the_certificate_is_verified_and_plain_text_is_told_from_tls() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_user_who_may_only_read_is_refused_and_a_query_without_memory_is_an_outage() {
     let (Some(server), Ok(password)) = (
         Server::new("clickhouse_refusals"),
@@ -140,6 +144,7 @@ fn a_user_who_may_only_read_is_refused_and_a_query_without_memory_is_an_outage()
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn a_table_that_goes_while_the_job_runs_is_no_outage() {
     let Some(server) = Server::new("clickhouse_refusals") else {
         return;

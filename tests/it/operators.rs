@@ -252,8 +252,8 @@ fn slow_sink(
 ) -> ProbeHandle<Epoch> {
     let pressed = Arc::new(AtomicBool::new(false));
     let parts = Bridge {
-        parcels,
-        ledger: Rc::clone(ledger),
+        records: parcels,
+        in_flight: Rc::clone(ledger),
         limit: LIMIT,
         clock: clock(),
         tick: Duration::from_millis(1),
@@ -310,7 +310,7 @@ fn settle_all(worker: &mut Worker, parcels: Receiver<Records>, seen: &Seen) {
         let durable = seen.durable.lock().unwrap();
         let is_durable = |n| durable.contains(&Identity(u128::from(n)));
         if !closed
-            .positions
+            .ranges
             .iter()
             .all(|at| (at.start..at.end).all(is_durable))
         {

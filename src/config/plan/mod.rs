@@ -14,6 +14,7 @@ use super::complaint::{Complaint, Complaints};
 use super::layers::Layers;
 use super::read::Reader;
 use super::recipients::Recipients;
+use super::sources::LiveSource;
 use crate::decode;
 use crate::event::User;
 use crate::log::clickhouse;
@@ -56,7 +57,7 @@ pub struct Plan {
     /// How often settled positions are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
-    pub live: Live,
+    pub live: LiveSource,
     /// The name of this process among those that share the work.
     pub member: String,
     /// Where state lives.
@@ -79,17 +80,6 @@ pub struct Plan {
     pub logs: Logs,
     /// How recipients become known while a job runs.
     pub recipients: Recipients,
-}
-
-/// What `run live` reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// Lines of deliveries from standard input.
-    StandardInput,
-    /// A stream of NATS JetStream.
-    Nats,
-    /// Topics of Kafka.
-    Kafka,
 }
 
 /// Where state lives.

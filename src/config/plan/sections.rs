@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Dedup, Format, InFlight, Listen, Live, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
+    Dedup, Format, InFlight, Listen, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
 };
-use crate::config;
 use crate::config::read::{Reader, parse_count, parse_duration};
+use crate::config::{self, LIVE_SOURCES, LiveSource};
 use crate::decode;
 use crate::event::User;
 
@@ -46,7 +46,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
             backoff_cap: reader.duration("sweep.backoff_cap", SECOND, 24 * HOUR),
         },
         checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
-        live: reader.choice("source.live", Live::StandardInput, &LIVE),
+        live: reader.choice("source.live", LIVE_SOURCES[0], &live_sources()),
         member: read_member(reader),
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
@@ -62,11 +62,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
 }
 
 /// Only what is built can be chosen.
-const LIVE: [(&str, Live); 3] = [
-    ("stdin", Live::StandardInput),
-    ("nats", Live::Nats),
-    ("kafka", Live::Kafka),
-];
+fn live_sources() -> [(&'static str, LiveSource); LIVE_SOURCES.len()] {
+    LIVE_SOURCES.map(|source| (source.name(), source))
+}
+
 const STATE_STORES: [(&str, StateKind); 2] = [
     ("sqlite", StateKind::Sqlite),
     ("postgres", StateKind::Postgres),

@@ -1,6 +1,6 @@
 //! How a job begins: what an earlier run settled, everything that works side by side, and recipients before the first delivery.
 
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::metrics::Counter;
 use crate::observe::loading::Loading;
 use crate::runtime::completions::{self, Completions};
 use crate::runtime::housekeeping::{self, Housekeeping};
-use crate::runtime::input::{self, Brake, Source, Start};
+use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{Looks, Polls};
 use crate::runtime::report;
@@ -27,10 +27,12 @@ use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
 use crate::sink::breaker::BreakerState;
-use crate::source::broker::{Commit, SourceHealth, StateBreaker};
+use crate::source::file::Resume;
+use crate::source::file::witness::Proofs;
 use crate::source::generator::NewRows;
-use crate::source::in_flight::Position;
-use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::source::in_flight::OffsetRange;
+use crate::source::state_breaker::StateBreaker;
+use crate::source::{Commit, PartitionEvent, RecordSender, Records, Source, SourceContext};
 use crate::state::{Checkpoint, LoadKind};
 
 impl Job {
@@ -55,22 +57,25 @@ impl Job {
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
     pub(super) fn spread(
         &mut self,
-        source: Source,
-        brake: &Brake,
-        stopped: Receiver<()>,
+        source: Box<dyn Source>,
+        resume: Vec<Checkpoint>,
+        stop: &StopHandle,
     ) -> Result<Running, Fatal> {
         let plan = &self.request.plan;
         let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
         let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
-        let (feed, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
+        let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
-        let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
-        let settlement = self.settlement(&source, closed, taps.partition_events, acknowledge)?;
-        let workers = self.workers(brake, taps.workers, told, settled)?;
+        let (commit, commits) = crossbeam_channel::unbounded();
+        let fingerprints = Proofs::default();
+        let commit = source.commits_offsets().then_some(commit);
+        let settlement =
+            self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
+        let workers = self.workers(stop, taps.workers, told, settled)?;
         let mut fed = Fed::new(self.horizon);
-        let tables = self.load(&source, &mut feeder, &mut fed);
+        let tables = self.load(source.tables(), &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
-        let tables = tables.inspect_err(|_| brake.flag().store(true, Ordering::Relaxed))?;
+        let tables = tables.inspect_err(|_| stop.stop())?;
         let (wake, woken) = crossbeam_channel::bounded(1);
         let interval = self.request.plan.recipients.poll_interval;
         let polls = tables.map(|(tables, looks)| Polls::start(tables, looks, interval, wake));
@@ -78,26 +83,25 @@ impl Job {
         let housekeeping = self.housekeeping(feeder, fed, woken, new_rows)?;
         let completions = self.completions()?;
         self.started = (Instant::now(), self.usage());
-        let condition = SourceHealth::default();
-        let reading = source.start(Start {
-            feed,
-            stop: stopped,
-            stopping: brake.flag(),
-            rows,
-            settled: acknowledged,
-            condition: condition.clone(),
+        let metrics = Arc::clone(&self.metrics);
+        let context = SourceContext {
+            stop: stop.flag(),
             state_breaker: self.state_breaker(),
-            metrics: Arc::clone(&self.metrics),
-            attempts: self.attempts(),
-        })?;
+            resume: resume_points(resume),
+            fingerprints,
+            new_rows: Some(rows),
+            ..SourceContext::new(records, commits, metrics, self.attempts())
+        };
+        let source_health = context.health.clone();
+        let source = RunningSource::start(source, context)?;
         Ok(Running {
             workers,
             settlement,
             housekeeping,
             completions,
             polls: polls.transpose()?,
-            reading,
-            condition,
+            source,
+            source_health,
         })
     }
 
@@ -108,18 +112,18 @@ impl Job {
 
     fn settlement(
         &self,
-        source: &Source,
-        settled: Receiver<Vec<Position>>,
+        settled: Receiver<Vec<OffsetRange>>,
         partition_events: Receiver<PartitionEvent>,
-        acknowledge: Sender<Vec<Commit>>,
+        commits: Option<Sender<Vec<Commit>>>,
+        fingerprints: Proofs,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
         Settlement::start(settlement::Parts {
             settled,
             partition_events,
             job: self.name.clone(),
-            proofs: source.proofs(),
-            acknowledge: source.acknowledges().then_some(acknowledge),
+            fingerprints,
+            commits,
             store: durable.then(|| self.sinks().state()),
             interval: self.request.plan.checkpoint_interval,
             metrics: Arc::clone(&self.metrics),
@@ -128,10 +132,10 @@ impl Job {
 
     fn workers(
         &self,
-        brake: &Brake,
-        parcels: Vec<Receiver<Records>>,
+        stop: &StopHandle,
+        records: Vec<Receiver<Records>>,
         told: Vec<Receiver<Told>>,
-        settled: Sender<Vec<Position>>,
+        settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
         workers::start(Shared {
             program: program(&self.request.input),
@@ -140,13 +144,13 @@ impl Job {
                 from: self.request.range.from,
                 to: self.request.range.to,
             },
-            defaults: input::defaults(&self.request),
+            defaults: input::envelope_defaults(&self.request),
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             sinks: self.sinks(),
-            parcels: Mutex::new(parcels),
+            records: Mutex::new(records),
             told: Mutex::new(told),
-            draining: brake.flag(),
+            draining: stop.flag(),
             settled,
         })
     }
@@ -183,7 +187,7 @@ impl Job {
     /// workers.
     fn load(
         &mut self,
-        source: &Source,
+        generated: Option<&crate::generator::Tables>,
         feeder: &mut Feeder,
         fed: &mut Fed,
     ) -> Result<Tables, Fatal> {
@@ -199,7 +203,7 @@ impl Job {
             )?;
             self.notes.extend(report.notes());
         }
-        if let Some(tables) = source.tables() {
+        if let Some(tables) = generated {
             let report = loader.generated(LoadKind::Full, tables)?;
             self.notes.extend(report.notes());
         }
@@ -243,12 +247,21 @@ impl Job {
     }
 }
 
+fn resume_points(checkpoints: Vec<Checkpoint>) -> HashMap<String, Resume> {
+    let points = checkpoints.into_iter().map(|checkpoint| {
+        let resume = Resume {
+            offset: checkpoint.offset,
+            proof: checkpoint.proof,
+        };
+        (checkpoint.partition, resume)
+    });
+    points.collect()
+}
+
 const fn program(input: &Input) -> Program {
     match input {
-        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } | Input::KafkaPast { .. } => {
-            Program::Replay
-        }
-        Input::StandardInput { .. } | Input::Nats | Input::Kafka => Program::Live,
+        Input::Demo | Input::Files { .. } | Input::Replay(_) => Program::Replay,
+        Input::Live { .. } => Program::Live,
         Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
         Input::Generator(_) => Program::Live,
     }

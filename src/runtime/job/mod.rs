@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::attempts::Attempts;
-use super::input::{self, Brake, Source};
+use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
@@ -30,7 +30,7 @@ use crate::observe::{
     usage::Usage,
     watchdog::Watchdog,
 };
-use crate::source::generator::Spent;
+use crate::source::connector::ProductionTime;
 use crate::source::guard::{AttemptStore, Unkept};
 use crate::state::view::Export;
 
@@ -64,7 +64,7 @@ struct Job {
     /// When reading began, and what the process had used by then.
     started: (Instant, Usage),
     /// What the source's own generator uses beside the job.
-    spent: Spent,
+    spent: ProductionTime,
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
@@ -90,7 +90,7 @@ impl Job {
             name,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
-            spent: Spent::default(),
+            spent: ProductionTime::default(),
             notes: Vec::new(),
             scratch,
             turn: Arc::default(),
@@ -104,16 +104,16 @@ impl Job {
     }
 
     fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
-        let (brake, stopped) = input::brake();
+        let stop_source = StopHandle::default();
         let resume = self.resume()?;
-        let source = Source::prepare(&self.request, resume, &brake)?;
-        self.spent = source.spent();
-        let running = self.spread(source, &brake, stopped)?;
-        match self.supervise(&running, stop, brake) {
+        let source = input::source(&self.request)?;
+        self.spent = source.production_time();
+        let running = self.spread(source, resume, &stop_source)?;
+        match self.supervise(&running, stop, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&partitions, tables, stop.is_raised())
+                let (source, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
+                self.conclude(source, tables, stop.is_raised())
             }
             Err(fatal) => {
                 self.ends_by_itself();
@@ -174,7 +174,7 @@ impl Job {
         durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
-    fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
+    fn supervise(&self, running: &Running, stop: &Stop, source: &StopHandle) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
             metrics: Arc::clone(&self.metrics),
@@ -185,11 +185,11 @@ impl Job {
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
             let fatal = self.writers.trouble.take();
-            if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
+            if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
             if stop.is_raised() {
-                brake.pull();
+                source.stop();
                 self.excuse(Excuse::Ending, true);
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {

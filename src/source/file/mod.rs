@@ -13,6 +13,7 @@
 //!   thread may be abandoned.
 
 mod bodies;
+pub mod connector;
 pub mod inputs;
 pub mod lines;
 pub mod open;
@@ -88,6 +89,11 @@ impl FileSource {
             options,
             proofs: Proofs::default(),
         }
+    }
+
+    /// The same source, with the job's own fingerprints in place of new ones.
+    pub fn with_fingerprints(self, proofs: Proofs) -> Self {
+        Self { proofs, ..self }
     }
 
     /// The partitions that it will read.

@@ -151,7 +151,7 @@ pub fn partitions(
     for topic in &settings.topics {
         let found = of_topic(consumer, &topic.name)?;
         let highest = settings.partitions.as_ref().and_then(|set| set.highest());
-        if highest.is_some_and(|highest| usize::try_from(highest).is_ok_and(|at| at >= found)) {
+        if highest.is_some_and(|highest| highest as usize >= found) {
             return Err(ConnectError::Permanent(format!(
                 "kafka.partitions names a partition that the topic {} does not have: it has {found}",
                 topic.name

@@ -1,6 +1,6 @@
 //! Kafka: topics whose partitions a consumer group shares out, or that are given to a member by its settings.
 //!
-//! * [`settings`], [`partitions`]: what is set, and which partitions a member reads;
+//! * [`settings`]: what is set;
 //! * [`connect`], `context`: a client, what it tells, and why there is none;
 //! * [`begin`], [`assigned`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
 //! * `reader`: moves messages to the job and commits back;
@@ -23,7 +23,6 @@ pub mod begin;
 pub mod connect;
 mod context;
 mod headers;
-pub mod partitions;
 pub mod publisher;
 mod reader;
 pub mod replay;
@@ -33,7 +32,11 @@ mod setup;
 pub use settings::Settings;
 pub use setup::setup;
 
-use super::broker::{BrokerSource, SourceContext};
+use super::connector::{Connector, Source, SourceError};
+use super::context::SourceContext;
+use super::outgoing::{OutgoingMessage, Published};
+use super::pace::Pace;
+use super::replay::{ReplayRange, ReplayStart};
 use crate::error::Fatal;
 
 /// The live source: reads its partitions for ever.
@@ -49,12 +52,69 @@ impl KafkaSource {
     }
 }
 
-impl BrokerSource for KafkaSource {
-    fn run(self: Box<Self>, ends: SourceContext) {
-        let condition = ends.condition.clone();
-        if let Err(fatal) = reader::run(self.settings, ends) {
-            condition.fail(fatal);
+impl Source for KafkaSource {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        reader::run(self.settings, context)
+    }
+
+    fn commits_offsets(&self) -> bool {
+        true
+    }
+}
+
+/// Kafka as the configuration describes it.
+#[derive(Debug)]
+pub struct KafkaConnector {
+    settings: Settings,
+}
+
+impl KafkaConnector {
+    /// Connects to nothing yet.
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+impl Connector for KafkaConnector {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn identity(&self) -> String {
+        format!("kafka {}", self.settings.group)
+    }
+
+    fn member(&self) -> String {
+        format!("{:?} {:?}", self.settings.member, self.settings.partitions)
+    }
+
+    fn live(&self) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(KafkaSource::new(self.settings.clone())))
+    }
+
+    fn replay(&self, range: ReplayRange) -> Result<Box<dyn Source>, SourceError> {
+        if let ReplayStart::Offset(_) = range.start {
+            let message = "each partition of a Kafka topic counts its offsets by itself: say --since TIME instead of --since-sequence";
+            return Err(SourceError::InvalidRange(message.to_owned()));
         }
+        let replay = replay::KafkaReplay::new(self.settings.clone(), range);
+        Ok(Box::new(replay))
+    }
+
+    fn preflight(&self) -> Result<(), SourceError> {
+        Ok(check(&self.settings)?)
+    }
+
+    fn setup(&self) -> Result<Vec<String>, SourceError> {
+        Ok(setup(&self.settings)?)
+    }
+
+    fn publish(
+        &self,
+        messages: &mut dyn Iterator<Item = OutgoingMessage>,
+        pace: Pace,
+    ) -> Result<Published, SourceError> {
+        Ok(publisher::publish(&self.settings, messages, pace)?)
     }
 }
 

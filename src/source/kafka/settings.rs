@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::partitions::Partitions;
 use crate::event::{Millis, Provider};
+use crate::source::members::PartitionSet;
 pub use crate::source::secret::Secret;
 
 /// How to reach the brokers, which topics are read, and how.
@@ -19,7 +19,7 @@ pub struct Settings {
     /// The name of this member within the group, for static membership.
     pub member: Option<String>,
     /// The partitions that this member reads; without them the group shares them out.
-    pub partitions: Option<Partitions>,
+    pub partitions: Option<PartitionSet>,
     /// Where reading begins where the group has committed nothing.
     pub start: Start,
     /// What is done when messages were dropped before they were read.

@@ -7,7 +7,7 @@
 //! * `reader`: moves messages to the job and acknowledgements back;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
 //!
-//! Contract (beside that of [`broker`](super::broker)): a message is acknowledged when everything in it is durable in every sink.
+//! Contract (beside that of [`Source`]): a message is acknowledged when everything in it is durable in every sink.
 //! A message that is held is handed out once, however often the server delivers it; a redelivery only replaces its ack subject.
 //! Records are of partition 0, and their offsets count receipts: a member sees gaps in the stream's sequence, which is the origin of
 //! a record. A message that is held for a third of `ack_wait` has its lease extended, until `lease_max` after its delivery, and not
@@ -30,7 +30,11 @@ mod wire;
 
 pub use config::NatsConfig;
 
-use super::broker::{BrokerSource, SourceContext};
+use super::connector::{Connector, Source, SourceError};
+use super::context::SourceContext;
+use super::outgoing::{OutgoingContent, OutgoingMessage, Published};
+use super::pace::Pace;
+use super::replay::ReplayRange;
 use crate::error::{Exit, Fatal};
 
 /// The live source: reads for ever.
@@ -46,14 +50,80 @@ impl NatsSource {
     }
 }
 
-impl BrokerSource for NatsSource {
-    fn run(self: Box<Self>, context: SourceContext) {
-        let health = context.condition.clone();
-        let ended =
-            runtime().and_then(|runtime| runtime.block_on(start::run(self.config, context)));
-        if let Err(fatal) = ended {
-            health.fail(fatal);
-        }
+impl Source for NatsSource {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        runtime()?.block_on(start::run(self.config, context))
+    }
+
+    fn commits_offsets(&self) -> bool {
+        true
+    }
+}
+
+/// NATS as the configuration describes it.
+#[derive(Debug)]
+pub struct NatsConnector {
+    config: NatsConfig,
+}
+
+impl NatsConnector {
+    /// A connector that has not connected yet.
+    pub const fn new(config: NatsConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Connector for NatsConnector {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn identity(&self) -> String {
+        format!("nats {}", self.config.stream)
+    }
+
+    fn member(&self) -> String {
+        format!("{} {:?}", self.config.stream, self.config.partitions)
+    }
+
+    fn live(&self) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(NatsSource::new(self.config.clone())))
+    }
+
+    fn replay(&self, range: ReplayRange) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(replay::NatsReplay::new(
+            self.config.clone(),
+            range,
+        )))
+    }
+
+    fn preflight(&self) -> Result<(), SourceError> {
+        Ok(check(&self.config)?)
+    }
+
+    fn setup(&self) -> Result<Vec<String>, SourceError> {
+        Ok(setup(&self.config)?)
+    }
+
+    fn publish(
+        &self,
+        messages: &mut dyn Iterator<Item = OutgoingMessage>,
+        pace: Pace,
+    ) -> Result<Published, SourceError> {
+        let subject = &self.config.subject;
+        let messages = messages.map(|message| match message.content {
+            OutgoingContent::Delivery(delivery) => {
+                publisher::Outgoing::delivery(subject, &message.id, &delivery)
+            }
+            OutgoingContent::Malformed(body) => {
+                publisher::Outgoing::junk(subject, &message.id, body)
+            }
+        });
+        let published = publisher::publish(&self.config.connection, messages, pace)?;
+        Ok(Published {
+            messages: published.messages,
+            duplicates: Some(published.duplicates),
+        })
     }
 }
 

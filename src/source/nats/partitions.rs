@@ -1,9 +1,6 @@
 //! The partitions of a stream that has some, and which of them this member reads.
-//!
-//! Written as `all`, as numbers and ranges (`0-15`, `3,5,7-9`), or as `i/n`: member i of n, counted from 1. The members
-//! `1/n` to `n/n` cover every partition exactly once, in runs of nearly equal length.
 
-use std::collections::BTreeSet;
+use crate::source::members::PartitionSet;
 
 /// The most partitions that a stream may have.
 pub const PARTITIONS_MAX: u32 = 1_024;
@@ -13,61 +10,30 @@ pub const PARTITIONS_MAX: u32 = 1_024;
 pub struct Partitions {
     /// How many the stream has; fixed when the stream is made.
     pub count: u32,
-    assigned: BTreeSet<u32>,
+    assigned: PartitionSet,
 }
 
 impl Partitions {
     /// All of them.
-    pub fn all(count: u32) -> Self {
+    pub const fn all(count: u32) -> Self {
         Self {
             count,
-            assigned: (0..count).collect(),
+            assigned: PartitionSet::All,
         }
     }
 
     /// Reads a choice; none if it names a partition that does not exist, none at all, or is not understood.
     pub fn parse(text: &str, count: u32) -> Option<Self> {
-        let text = text.trim();
-        if text == "all" {
-            return Some(Self::all(count));
-        }
-        let assigned = match text.split_once('/') {
-            Some((member, members)) => share(number(member)?, number(members)?, count)?,
-            None => ranges(text, count)?,
-        };
-        (!assigned.is_empty()).then_some(Self { count, assigned })
+        let assigned = PartitionSet::parse(text)?;
+        let exists = assigned.highest().is_none_or(|highest| highest < count);
+        let partitions = Self { count, assigned };
+        (exists && partitions.iter().next().is_some()).then_some(partitions)
     }
 
     /// The partitions that this member reads, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.assigned.iter().copied()
+        (0..self.count).filter(|partition| self.assigned.contains(*partition))
     }
-}
-
-fn share(member: u32, members: u32, count: u32) -> Option<BTreeSet<u32>> {
-    if !(1..=count).contains(&members) || !(1..=members).contains(&member) {
-        return None;
-    }
-    Some((count * (member - 1) / members..count * member / members).collect())
-}
-
-fn ranges(text: &str, count: u32) -> Option<BTreeSet<u32>> {
-    let mut all = BTreeSet::new();
-    for range in text.split(',') {
-        let (from, to) = range.split_once('-').unwrap_or((range, range));
-        let range = number(from)?..=number(to)?;
-        if range.is_empty() || *range.end() >= count {
-            return None;
-        }
-        all.extend(range);
-    }
-    Some(all)
-}
-
-fn number(text: &str) -> Option<u32> {
-    let text = text.trim();
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -85,7 +51,9 @@ mod tests {
             prop_assume!(members <= count);
             let shares = (1..=members).map(|member| Partitions::parse(&format!("{member}/{members}"), count).unwrap());
             let shares: Vec<Vec<u32>> = shares.map(|share| share.iter().collect()).collect();
-            prop_assert_eq!(shares.concat(), (0..count).collect::<Vec<_>>());
+            let mut all = shares.concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..count).collect::<Vec<_>>());
             let lengths = shares.iter().map(Vec::len);
             prop_assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
         }
@@ -101,7 +69,7 @@ mod tests {
         assert_eq!(assigned("all").len(), 32);
         assert_eq!(assigned("0-15"), (0..16).collect::<Vec<_>>());
         assert_eq!(assigned("3, 5,7-9,8"), [3, 5, 7, 8, 9]);
-        assert_eq!(assigned("1/4"), assigned("0-7"));
+        assert_eq!(assigned("2/16"), [1, 17]);
         for bad in [
             "", "32", "5-3", "0/4", "5/4", "1/33", "x", "-1", "1/", "+1", "1,,2",
         ] {

@@ -24,10 +24,8 @@ use super::reader::outgoing::{RUN_MESSAGES, Run};
 use super::stream::find;
 use super::wire::{Arrived, Connection, Incoming};
 use crate::error::{Exit, Fatal};
-use crate::event::Millis;
-use crate::source::PartitionEvent;
-use crate::source::broker::{BrokerSource, SourceContext};
-use crate::source::connect_error::End;
+use crate::source::replay::{ReplayError as End, ReplayRange, ReplayStart};
+use crate::source::{PartitionEvent, Source, SourceContext};
 
 /// Most messages that are asked for.
 const ASKED: usize = 4 * RUN_MESSAGES;
@@ -36,47 +34,23 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How often requests are looked after when nothing arrives.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Where a replay begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// With the oldest message.
-    Beginning,
-    /// With the first message that the stream took at this time or later.
-    Time(Millis),
-    /// With this sequence.
-    Sequence(u64),
-}
-
 /// A replay.
 #[derive(Debug)]
 pub struct NatsReplay {
     config: NatsConfig,
-    since: Since,
-    /// Messages that the stream took at this time or later are left out.
-    until: Option<Millis>,
+    range: ReplayRange,
 }
 
 impl NatsReplay {
     /// A replay that has not connected yet.
-    pub const fn new(config: NatsConfig, since: Since, until: Option<Millis>) -> Self {
-        Self {
-            config,
-            since,
-            until,
-        }
+    pub const fn new(config: NatsConfig, range: ReplayRange) -> Self {
+        Self { config, range }
     }
 }
 
-impl BrokerSource for NatsReplay {
-    fn run(self: Box<Self>, context: SourceContext) {
-        let health = context.condition.clone();
-        let commits = context.settled.clone();
-        let ended = super::runtime().and_then(|runtime| runtime.block_on(self.read(context)));
-        if let Err(fatal) = ended {
-            health.fail(fatal);
-        }
-        // Nothing is acknowledged; but the job is over only when the channel is closed.
-        commits.iter().for_each(drop);
+impl Source for NatsReplay {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        super::runtime()?.block_on(self.read(context))
     }
 }
 
@@ -125,12 +99,12 @@ impl NatsReplay {
                 start_sequence: next,
             });
         }
-        match self.since {
-            Since::Beginning => Ok(DeliverPolicy::All),
-            Since::Sequence(sequence) => Ok(DeliverPolicy::ByStartSequence {
+        match self.range.start {
+            ReplayStart::Beginning => Ok(DeliverPolicy::All),
+            ReplayStart::Offset(sequence) => Ok(DeliverPolicy::ByStartSequence {
                 start_sequence: sequence.max(1),
             }),
-            Since::Time(time) => {
+            ReplayStart::Time(time) => {
                 let nanos = i128::from(time.0) * 1_000_000;
                 let start_time = datetime::from_nanos(nanos).map_err(|_| {
                     Fatal::new(Exit::Usage, format!("{time} is no time to begin at"))
@@ -162,7 +136,7 @@ struct Pass {
 impl Reading<'_> {
     async fn read_all(&mut self) -> Result<(), End> {
         let (name, offset) = (&self.replay.config.stream, self.start);
-        self.context.feed.tell(PartitionEvent::Begins {
+        self.context.records.tell(PartitionEvent::Begins {
             partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
@@ -179,7 +153,7 @@ impl Reading<'_> {
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.context.feed.tell(PartitionEvent::Ended {
+        Ok(self.context.records.tell(PartitionEvent::Ended {
             partition: 0,
             offset: self.start,
         })?)
@@ -259,7 +233,7 @@ impl Reading<'_> {
             return Ok(Progress::Again);
         }
         pass.expected += 1;
-        let until = self.replay.until;
+        let until = self.replay.range.until;
         let is_late = until.is_some_and(|until| delivered.taken_at() >= until);
         if delivered.sequence > self.last || is_late {
             return Ok(Progress::Done);
@@ -289,7 +263,7 @@ impl Reading<'_> {
         let mut records = self.run.take(start, self.next);
         loop {
             self.check_stop()?;
-            match self.context.feed.try_hand_out(records)? {
+            match self.context.records.try_hand_out(records)? {
                 None => return Ok(()),
                 Some(back) => records = back,
             }

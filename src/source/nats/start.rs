@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::stream::{StreamState, check, find};
 use crate::error::{Exit, Fatal};
 use crate::failpoint::{self, Failpoint};
-use crate::source::broker::SourceContext;
+use crate::source::SourceContext;
 use crate::source::connect_error::ConnectError;
 
 /// The longest wait between two attempts.
@@ -42,11 +42,11 @@ async fn connect_until_stopped(
     while !context.stop.load(Ordering::Relaxed) {
         match attempt(config).await {
             Ok(connected) => {
-                context.condition.recovered("broker");
+                context.health.recovered("broker");
                 return Ok(Some(connected));
             }
             Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(ConnectError::Transient(why)) => context.condition.degraded("broker", why),
+            Err(ConnectError::Transient(why)) => context.health.degraded("broker", why),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);

@@ -20,6 +20,7 @@ fn terminate(database: &Database, application: &str) {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
     let Some(mut database) = Database::new("a terminated backend") else {
         return;
@@ -59,6 +60,7 @@ async fn hold_rows(settings: &Settings) -> Client {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_backend_that_ends_in_the_middle_of_a_batch_leaves_nothing_behind() {
     let Some(mut database) = Database::new("a backend in the middle") else {
         return;
@@ -97,6 +99,7 @@ fn wait_for_lock(database: &Database, application: &str) {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
     let Some(mut database) = Database::new("a held lock") else {
         return;
@@ -116,6 +119,7 @@ fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_call_past_its_deadline_gives_the_connection_up() {
     let Some(mut database) = Database::new("a call past its deadline") else {
         return;

@@ -289,7 +289,7 @@ proptest! {
 
 thread_local! {
     /// One schema for all cases of a property, emptied between them.
-    static DATABASE: Option<Rc<Database>> = Database::new("a property of every store").map(Rc::new);
+    static DATABASE: Option<Rc<Database>> = Database::if_available().map(Rc::new);
 }
 
 fn shared_database() -> Option<Rc<Database>> {

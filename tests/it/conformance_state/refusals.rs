@@ -7,7 +7,7 @@ use hookflow::state::StateStore as _;
 use hookflow::state::postgres::{PostgresStore, Reader, Settings, Tls, VERSION, migrate};
 
 use super::database::Database;
-use crate::skip::{skipped, skipped_server};
+use crate::skip::skipped_server;
 
 fn refusal(settings: Settings) -> String {
     let refused = PostgresStore::open(settings.clone()).unwrap_err();
@@ -18,6 +18,7 @@ fn refusal(settings: Settings) -> String {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn what_a_person_has_to_change_is_refused_with_a_sentence() {
     let Some(database) = Database::empty("refusals") else {
         return;
@@ -54,6 +55,7 @@ fn what_a_person_has_to_change_is_refused_with_a_sentence() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() {
     let Some(database) = Database::new("passwords and rights") else {
         return;
@@ -99,6 +101,7 @@ fn a_server_that_cannot_be_reached_is_an_outage_and_not_a_refusal() {
 }
 
 #[test]
+#[ignore = "needs Postgres with TLS"]
 fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
     let variable = |name: &str| std::env::var(name).ok();
     let (Some(url), Some(ca), Some(other)) = (
@@ -106,7 +109,7 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
         variable("HOOKFLOW_TEST_CA_FILE"),
         variable("HOOKFLOW_TEST_OTHER_CA_FILE"),
     ) else {
-        skipped(
+        skipped_server(
             "TLS to Postgres: no Postgres with TLS (STACK_TLS=1 scripts/stack run postgres -- …)",
         );
         return;

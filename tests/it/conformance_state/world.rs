@@ -21,13 +21,12 @@ pub fn at(seconds: i64) -> Millis {
     Millis(TEN.0 + seconds * 1_000)
 }
 
-/// Runs a test on an empty store of each kind.
+/// Runs a test on an empty store of each kind; on Postgres if the environment names a server.
 pub fn on_every_store(test: impl Fn(&mut dyn StateStore)) {
     test(&mut MemoryStore::new());
     let dir = tempfile::tempdir().unwrap();
     test(&mut SqliteStore::open(dir.path()).unwrap());
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    if let Some(database) = Database::new(&name) {
+    if let Some(database) = Database::if_available() {
         test(&mut database.open());
     }
 }

@@ -73,6 +73,7 @@ fn is_refusal(failure: &Fatal, settings: &Settings, words: &str) {
 const WRONG_LOGIN: &str = "Kafka refuses the user or password";
 
 #[test]
+#[ignore = "needs Kafka with TLS"]
 fn a_user_with_a_password() {
     let Some(brokers) = listener("password", "HOOKFLOW_KAFKA_SASL_BROKERS") else {
         return;
@@ -87,6 +88,7 @@ fn a_user_with_a_password() {
 }
 
 #[test]
+#[ignore = "needs Kafka with TLS"]
 fn no_user_where_one_is_asked_for_is_said() {
     let Some(brokers) = listener("no login", "HOOKFLOW_KAFKA_SASL_BROKERS") else {
         return;
@@ -95,6 +97,7 @@ fn no_user_where_one_is_asked_for_is_said() {
 }
 
 #[test]
+#[ignore = "needs Kafka with TLS"]
 fn plaintext_where_the_broker_wants_tls_is_said() {
     for variable in [
         "HOOKFLOW_KAFKA_TLS_BROKERS",
@@ -158,6 +161,7 @@ mod with_tls {
     const OTHER: &str = "HOOKFLOW_TEST_OTHER_CA_FILE";
 
     #[test]
+    #[ignore = "needs Kafka with TLS"]
     fn a_certificate_of_ours() {
         let Some(brokers) = listener("client certificate", "HOOKFLOW_KAFKA_TLS_BROKERS") else {
             return;
@@ -185,6 +189,7 @@ mod with_tls {
     }
 
     #[test]
+    #[ignore = "needs Kafka with TLS"]
     fn a_password_over_tls() {
         let Some(brokers) = listener("password over TLS", "HOOKFLOW_KAFKA_SASL_TLS_BROKERS") else {
             return;
@@ -204,6 +209,7 @@ mod with_tls {
     }
 
     #[test]
+    #[ignore = "needs Kafka with TLS"]
     fn a_proof_without_tls() {
         let Some(brokers) = listener("SCRAM", "HOOKFLOW_KAFKA_SASL_BROKERS") else {
             return;
@@ -214,6 +220,7 @@ mod with_tls {
     }
 
     #[test]
+    #[ignore = "needs Kafka with TLS"]
     fn a_broker_without_tls_is_refused_where_tls_is_asked() {
         let Some(brokers) = brokers("tls against plaintext") else {
             return;
@@ -224,6 +231,7 @@ mod with_tls {
 
 /// Everything that the program prints when it talks of everything.
 #[test]
+#[ignore = "needs Kafka with TLS"]
 fn no_output_of_the_program_tells_a_secret() {
     let (Some(asks), Some(open)) = (
         listener("secrets", "HOOKFLOW_KAFKA_SASL_BROKERS"),

@@ -10,6 +10,7 @@ use crate::broker::suspicion::{Suspicion, Written, singly};
 const MOMENT: Duration = Duration::from_millis(1_500);
 
 #[test]
+#[ignore = "needs Kafka"]
 fn suspect_partitions_go_singly_and_in_turn() {
     let Some(world) = World::new("turns") else {
         return;

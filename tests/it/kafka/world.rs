@@ -6,11 +6,12 @@ use std::time::Duration;
 use hookflow::error::{Exit, Fatal};
 use hookflow::event::{Delivery, Provider, User};
 use hookflow::source::PartitionEvent;
-use hookflow::source::kafka::publisher::{Outgoing, publish};
+use hookflow::source::kafka::publisher::publish;
 use hookflow::source::kafka::settings::{
     Connection, OnLost, Secret, Settings, Start, Storage, Topic,
 };
 use hookflow::source::kafka::setup;
+use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -129,7 +130,7 @@ impl World {
     pub fn publish(&self, numbers: std::ops::Range<u64>) {
         let count = numbers.end - numbers.start;
         let published = publish(&self.settings, numbers.map(message), Pace::default());
-        assert_eq!(published.unwrap(), count);
+        assert_eq!(published.unwrap().messages, count);
     }
 
     /// Publishes them to one partition; `at` is what their clock says, where it is not the broker's.
@@ -265,14 +266,15 @@ impl Drop for World {
 }
 
 /// A message whose body is its number, of one of a hundred tenants.
-pub fn message(number: u64) -> Outgoing {
-    Outgoing::delivery(&Delivery {
+pub fn message(number: u64) -> OutgoingMessage {
+    let delivery = Delivery {
         provider: Provider::new("ses"),
         user: User::new(format!("tenant {}", number % 100)),
         method: "POST".into(),
         body: number.to_string().into(),
         ..Delivery::default()
-    })
+    };
+    OutgoingMessage::delivery(number.to_string(), delivery)
 }
 
 /// Partitions that a job began with since it was asked last: partition, number and offset.

@@ -11,6 +11,7 @@ use super::servers::{on_both_servers, with_both_programs};
 use super::world::{World, until};
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_deleted_consumer_is_reported_and_read_again_when_it_is_made_anew() {
     on_both_servers("consumer deleted", |world| {
         let world = world.set_up();
@@ -34,6 +35,7 @@ fn a_deleted_consumer_is_reported_and_read_again_when_it_is_made_anew() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_consumer_made_anew_redelivers_held_messages_to_nobody_twice() {
     let Some(world) = World::new("consumer made anew") else {
         return;
@@ -54,6 +56,7 @@ fn a_consumer_made_anew_redelivers_held_messages_to_nobody_twice() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     let Some(world) = World::new("dropped unread") else {
         return;
@@ -70,11 +73,7 @@ fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     assert!(job.end().is_none());
     let job = Job::start(&world.config);
     until("it begins", || !job.partition_events().is_empty());
-    assert_eq!(
-        job.condition.problems(),
-        [""; 0],
-        "all that is there was read"
-    );
+    assert_eq!(job.health.problems(), [""; 0], "all that is there was read");
     assert!(job.end().is_none());
 }
 
@@ -89,6 +88,7 @@ fn keep(world: &World, messages: i64) {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_made_anew_under_open_messages_ends_the_job() {
     let Some(world) = World::new("stream made anew") else {
         return;
@@ -106,6 +106,7 @@ fn a_stream_made_anew_under_open_messages_ends_the_job() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_that_is_deleted_is_said() {
     let Some(world) = World::new("stream deleted") else {
         return;
@@ -126,6 +127,7 @@ fn a_stream_that_is_deleted_is_said() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_server_that_is_killed_and_started_again_costs_nothing() {
     with_both_programs("server killed", |mut server| {
         let world = World::on(&server.url());
@@ -153,6 +155,7 @@ fn a_server_that_is_killed_and_started_again_costs_nothing() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_source_whose_last_acknowledgements_are_not_confirmed_ends_with_75() {
     with_both_programs("unconfirmed", |mut server| {
         let world = World::on(&server.url()).set_up();

@@ -201,6 +201,7 @@ fn end(mut child: Child) -> ExitStatus {
 
 #[cfg(feature = "faults")]
 #[test]
+#[ignore = "needs NATS, Postgres and ClickHouse"]
 fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_are_applied() {
     const WHICH: usize = 11;
     let keys = |number| match number {
@@ -235,6 +236,7 @@ fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_
 }
 
 #[test]
+#[ignore = "needs NATS, Postgres and ClickHouse"]
 fn ends_in_an_outage_of_the_state_store_accuse_no_message() {
     let Some(place) = Place::new("outages", (0..50).map(|number| format!("e{number}"))) else {
         return;

@@ -152,11 +152,13 @@ fn exact(broker: &dyn Broker, test: &str) {
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn nats_loses_and_doubles_nothing_whatever_dies() {
     exact(&nats::Nats, "fleet over NATS");
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn kafka_loses_and_doubles_nothing_whatever_dies() {
     exact(&kafka::Kafka, "fleet over Kafka");
 }

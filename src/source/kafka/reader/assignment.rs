@@ -42,7 +42,9 @@ impl Reader {
     /// Joins the group, or begins with the partitions that the settings name.
     pub(super) fn subscribe(&mut self, all: Vec<TopicPartition>) -> Result<(), Fatal> {
         if let Some(chosen) = &self.settings.partitions {
-            let mine = all.into_iter().filter(|one| chosen.holds(one.number));
+            let mine = all.into_iter().filter(|one| {
+                u32::try_from(one.number).is_ok_and(|number| chosen.contains(number))
+            });
             let mine = mine.collect();
             self.assigned(mine);
             return Ok(());
@@ -120,11 +122,8 @@ impl Reader {
         let number = self.next_partition;
         self.next_partition += 1;
         let name = topic_partition.to_string();
-        let mut partition =
-            AssignedPartition::new(number, begin.at, (!begin.is_chosen).then_some(begin.at));
-        if self.settings.partitions.is_some() {
-            partition.renew();
-        }
+        let must_commit = begin.is_chosen || self.settings.partitions.is_some();
+        let mut partition = AssignedPartition::new(number, begin.at, must_commit);
         if let Some(feed) = &self.feed {
             let told = feed.tell(PartitionEvent::Begins {
                 partition: number,

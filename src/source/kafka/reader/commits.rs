@@ -147,7 +147,7 @@ impl Reader {
             return;
         }
         self.renew(now);
-        let due: Vec<Due> = self.works.iter_mut().filter_map(due).collect();
+        let due: Vec<Due> = self.works.iter().filter_map(due).collect();
         if due.is_empty() {
             self.all_stands();
         } else {
@@ -160,7 +160,9 @@ impl Reader {
     fn renew(&mut self, now: Duration) {
         if self.settings.partitions.is_some() && now >= self.renew_after {
             self.renew_after = now + RENEW;
-            self.works.iter_mut().for_each(|work| work.assigned.renew());
+            self.works
+                .iter_mut()
+                .for_each(|work| work.assigned.renew_commit());
         }
     }
 
@@ -177,7 +179,7 @@ impl Reader {
         for (due, stands) in &answer.stands {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.assigned.number() == due.partition) {
-                acknowledged += work.assigned.committed(due.upto, *stands);
+                acknowledged += work.assigned.commit_answered(due.upto, *stands);
                 refused += u64::from(!stands);
                 if *stands {
                     self.gate.settled(due.partition, due.upto);
@@ -234,10 +236,10 @@ const fn is_told_elsewhere(code: Code) -> bool {
 }
 
 /// What is to be committed of a partition, if anything.
-fn due(work: &mut Work) -> Option<Due> {
+fn due(work: &Work) -> Option<Due> {
     Some(Due {
         partition: work.assigned.number(),
-        upto: work.assigned.commit()?,
+        upto: work.assigned.commit_due()?,
         topic_partition: work.topic_partition.clone(),
     })
 }

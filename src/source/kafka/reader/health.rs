@@ -92,7 +92,7 @@ impl Reader {
         let mut lag = 0;
         for work in &mut self.works {
             work.end = known.ends.get(&work.topic_partition).copied().or(work.end);
-            let behind = work.end.map_or(0, |end| work.assigned.behind(end));
+            let behind = work.end.map_or(0, |end| work.assigned.lag(end));
             lag += behind + work.assigned.waiting().0 as u64;
             if work.end.is_some() && behind == 0 && work.assigned.waiting().0 == 0 {
                 self.gate.is_empty(work.assigned.number());

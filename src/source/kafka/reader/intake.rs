@@ -90,7 +90,7 @@ impl Reader {
             return false;
         }
         let record = record(&mut self.fields, message, offset, work.provider.as_ref());
-        work.assigned.arrived(offset, record, now);
+        work.assigned.fetched(offset, record, now);
         true
     }
 
@@ -188,7 +188,7 @@ impl Reader {
         while let Some(parcel) = back.pop() {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.assigned.number() == parcel.partition) {
-                work.assigned.taken_back(&parcel);
+                work.assigned.take_back(&parcel);
             }
         }
     }

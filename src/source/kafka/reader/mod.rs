@@ -30,11 +30,10 @@ use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Metrics;
-use crate::source::broker::{Commit, SourceContext, SourceHealth};
 use crate::source::connect_error::ConnectError;
 use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
-use crate::source::{RecordSender, Records};
+use crate::source::{Commit, RecordSender, Records, SourceContext, SourceHealth};
 
 /// The longest wait between two attempts to reach the brokers.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -120,11 +119,11 @@ fn reached(
     while !ends.stop.load(Ordering::Relaxed) {
         match failpoint::run(Failpoint::SourceConnect, || partitions(&consumer, settings)) {
             Ok(all) => {
-                ends.condition.recovered("broker");
+                ends.health.recovered("broker");
                 return Ok(Some((consumer, all)));
             }
             Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(ConnectError::Transient(why)) => ends.condition.degraded("broker", why),
+            Err(ConnectError::Transient(why)) => ends.health.degraded("broker", why),
         }
         drop(consumer.poll(wait));
         wait = (wait * 2).min(LONGEST);
@@ -139,10 +138,10 @@ impl Reader {
             committer: Committer::start(&consumer)?,
             settings,
             consumer,
-            feed: Some(ends.feed),
-            settled: ends.settled,
+            feed: Some(ends.records),
+            settled: ends.commits,
             stop: ends.stop,
-            condition: ends.condition,
+            condition: ends.health,
             metrics: ends.metrics,
             gate: Gate::new(ends.attempts),
             works: Vec::new(),
@@ -223,7 +222,7 @@ impl Reader {
         for floor in floors {
             let mut works = self.works.iter_mut();
             if let Some(work) = works.find(|work| work.assigned.number() == floor.partition) {
-                work.assigned.settled(floor.upto);
+                work.assigned.set_committable(floor.offset);
             }
         }
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_nats::{Message, StatusCode};
 use bytes::Bytes;
 
-use super::{Reader, client_ended};
+use super::{Phase, Reader, client_ended};
 use crate::error::Fatal;
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
-use crate::source::broker::Commit;
+use crate::source::Commit;
 
 /// Leases that are extended in one turn.
 const EXTENDED_AT_ONCE: usize = 2_000;
@@ -17,7 +17,7 @@ const EXTENDED_AT_ONCE: usize = 2_000;
 impl Reader {
     /// Everything before these ordinals is durable in every sink.
     pub(super) fn commit(&mut self, commits: &[Commit]) {
-        let upto = commits.iter().map(|commit| commit.upto).max();
+        let upto = commits.iter().map(|commit| commit.offset).max();
         for committed in self.held.release(upto.unwrap_or_default()) {
             if let Some(consumer) = self.consumers.get_mut(committed.consumer) {
                 consumer.acks.push(committed.sequence);
@@ -81,11 +81,25 @@ impl Reader {
             return;
         }
         let sequences = consumer.acks.confirm(number);
-        for sequence in &sequences {
-            self.held.forget(*sequence);
-        }
         self.metrics
             .count(Counter::Acknowledged, sequences.len() as u64);
+        self.confirmed.extend(sequences);
+    }
+
+    /// Forgets confirmed messages when everything has arrived that the server sent before it confirmed them: a redelivery may be
+    /// under way on the other connection, and must find its message held.
+    pub(super) fn forget_confirmed(&mut self) {
+        let is_drained = self.phase == Phase::Drained;
+        if let Some((question, _)) = &self.forgettable
+            && (is_drained || self.line.is_answered(*question))
+            && let Some((_, sequences)) = self.forgettable.take()
+        {
+            sequences.into_iter().for_each(|one| self.held.forget(one));
+        }
+        if self.forgettable.is_none() && !self.confirmed.is_empty() {
+            let sequences = std::mem::take(&mut self.confirmed);
+            self.forgettable = Some((self.line.ping(), sequences));
+        }
     }
 
     /// The confirmations of an old connection never come, and its server may have died and forgotten some of what it did.

@@ -34,8 +34,8 @@ use super::stream::StreamState;
 use super::wire::{Arrived, Connection};
 use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
-use crate::source::broker::{Commit, SourceContext, SourceHealth, StateBreaker};
-use crate::source::{PartitionEvent, RecordSender};
+use crate::source::state_breaker::StateBreaker;
+use crate::source::{Commit, PartitionEvent, RecordSender, SourceContext, SourceHealth};
 
 /// Most confirmations taken in one turn.
 const BATCH: usize = 4096;
@@ -66,6 +66,10 @@ pub struct Reader {
     phase: Phase,
     consumers: Vec<Consumer>,
     held: Held,
+    /// Messages whose acknowledgements are confirmed, and which are not forgotten yet.
+    confirmed: Vec<u64>,
+    /// Such messages, and the question after whose answer they are forgotten.
+    forgettable: Option<(u64, Vec<u64>)>,
     outgoing: Outgoing,
     observed: Observed,
     started: Instant,
@@ -118,10 +122,10 @@ impl Reader {
             consumers: consumers.collect(),
             context: async_nats::jetstream::new(client.clone()),
             connected: status.number(),
-            records: Some(context.feed),
-            commits: context.settled,
+            records: Some(context.records),
+            commits: context.commits,
             stop: context.stop,
-            health: context.condition,
+            health: context.health,
             state_breaker: context.state_breaker,
             metrics: context.metrics,
             line: Connection::new(config.connection.clone(), client.clone()),
@@ -131,6 +135,8 @@ impl Reader {
             confirmations: (inbox, subscriber),
             phase: Phase::Reading,
             held: Held::default(),
+            confirmed: Vec::new(),
+            forgettable: None,
             outgoing: Outgoing::default(),
             observed: Observed::default(),
             started: Instant::now(),
@@ -187,6 +193,7 @@ impl Reader {
             if let Some(observation) = observation {
                 self.judge(observation).await?;
             }
+            self.forget_confirmed();
             let is_job_over = !self.take_commits();
             self.turn().await?;
             if is_job_over {

@@ -6,7 +6,7 @@ use async_nats::jetstream::Context;
 use tokio::sync::mpsc;
 
 use super::intake::stream_made_anew;
-use super::{Reader, client_ended};
+use super::{Phase, Reader, client_ended};
 use crate::error::{Exit, Fatal};
 use crate::metrics::{Counter, Gauge};
 use crate::source::connect_error::ConnectError;
@@ -59,7 +59,9 @@ impl Reader {
     /// Judges an observation.
     pub(super) async fn judge(&mut self, observation: Observation) -> Result<(), Fatal> {
         // The answer shows that the connection lives; a silent one is made anew.
-        self.line.ping();
+        if self.phase != Phase::Drained {
+            self.line.ping();
+        }
         match observation {
             Ok(found) => {
                 self.health.recovered("broker");
