@@ -30,7 +30,7 @@ impl PartitionSet {
         }
         if let Some((member, members)) = text.split_once('/') {
             let (member, members) = (number(member)?, number(members)?);
-            return (1..=members).contains(&member).then_some(Self::Member {
+            return (1..=members).contains(&member).then(|| Self::Member {
                 first: member - 1,
                 members,
             });
