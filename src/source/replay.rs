@@ -169,9 +169,7 @@ impl<'a> ReplayOutput<'a> {
 
     fn tell_ends(&mut self) -> Result<(), Stopped> {
         let is_over = |partition: &ReplayedPartition| partition.is_read && partition.run.is_empty();
-        let over = self
-            .partitions
-            .extract_if(.., |_, partition| is_over(partition));
+        let over = self.partitions.extract_if(.., |_, partition| is_over(partition));
         for (partition, replayed) in over {
             self.context.records.tell(PartitionEvent::Ended {
                 partition,
@@ -253,9 +251,7 @@ mod tests {
     #[test]
     fn a_stop_ends_it() {
         let (mut context, _receivers) = context(1);
-        context
-            .stop
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        context.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let mut output = ReplayOutput::new(&mut context);
         assert_eq!(output.hand_out(true), Err(Stopped));
     }

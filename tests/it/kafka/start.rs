@@ -5,9 +5,9 @@ use std::time::Duration;
 use hookflow::error::Exit;
 use hookflow::event::Millis;
 use hookflow::metrics::Counter;
+use hookflow::source::members::PartitionSet;
 use hookflow::source::kafka::settings::{OnLost, Start};
 use hookflow::source::kafka::{KafkaSource, check, setup};
-use hookflow::source::members::PartitionSet;
 
 use super::job::{Job, distinct};
 use super::wait::until;

@@ -42,9 +42,7 @@ impl Reader {
     /// Joins the group, or begins with the partitions that the settings name.
     pub(super) fn subscribe(&mut self, all: Vec<TopicPartition>) -> Result<(), Fatal> {
         if let Some(chosen) = &self.settings.partitions {
-            let mine = all.into_iter().filter(|one| {
-                u32::try_from(one.number).is_ok_and(|number| chosen.contains(number))
-            });
+            let mine = all.into_iter().filter(|one| u32::try_from(one.number).is_ok_and(|number| chosen.contains(number)));
             let mine = mine.collect();
             self.assigned(mine);
             return Ok(());

@@ -160,9 +160,7 @@ impl Reader {
     fn renew(&mut self, now: Duration) {
         if self.settings.partitions.is_some() && now >= self.renew_after {
             self.renew_after = now + RENEW;
-            self.works
-                .iter_mut()
-                .for_each(|work| work.assigned.renew_commit());
+            self.works.iter_mut().for_each(|work| work.assigned.renew_commit());
         }
     }
 
