@@ -11,7 +11,7 @@ pub mod throughput;
 
 use std::sync::Arc;
 
-use crate::decode;
+use crate::decode::operator::DecodeContext;
 use crate::dedup;
 use crate::enrich::arrangement::Recipients;
 use crate::epoch::Clock;
@@ -29,7 +29,7 @@ pub struct Parts {
     /// Where deliveries come from.
     pub bridge: Bridge,
     /// How they are decoded.
-    pub decode: decode::operator::Settings,
+    pub decode: DecodeContext,
     /// What memory remembers.
     pub dedup: dedup::Settings,
     /// Identities that the sinks dead-lettered.

@@ -128,7 +128,6 @@ pub mod log;
 
 pub mod sink;
 
-
 #[path = "../dataflows/mod.rs"]
 pub mod dataflows;
 

@@ -16,7 +16,7 @@ use hookflow::state::{LoadKind, Loaded, StateEvent, StateStore};
 
 /// Loads the folder's recipients and batches; answers what is known then.
 pub fn load(store: &mut dyn StateStore, folder: &Path) -> MapDirectory {
-    let options = snapshot::Options::default();
+    let options = snapshot::SnapshotOptions::default();
     let load = store.begin_load(LoadKind::Full).unwrap();
     let mut known = MapDirectory::default();
     for chunk in snapshot::recipients(&folder.join("snapshot.jsonl"), &options).unwrap() {
@@ -58,7 +58,7 @@ pub fn events(folder: &Path, known: &mut MapDirectory) -> Vec<StateEvent> {
         provider: None,
         known: decode::providers().map(Provider::new).collect(),
     };
-    let options = decode::Options::default();
+    let options = decode::DecodeConfig::default();
     let mut decoded = Decoded::default();
     for line in text.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
         let line = text.slice_ref(line);

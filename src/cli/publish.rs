@@ -17,7 +17,7 @@ use crate::error::{Exit, Fatal};
 use crate::event::Origin;
 use crate::observe::numbers::grouped;
 use crate::source::EnvelopeDefaults;
-use crate::source::envelope::parse_line;
+use crate::source::envelope::parse_line_of_any_provider;
 use crate::source::file::open;
 use crate::source::outgoing::{OutgoingMessage, Published};
 use crate::source::pace::Pace;
@@ -88,7 +88,7 @@ impl Lines {
         }
         let id = format!("{}-{}", self.file, self.number);
         let line = Bytes::from(line);
-        let read = parse_line(
+        let read = parse_line_of_any_provider(
             Origin::default(),
             &line,
             &self.defaults,

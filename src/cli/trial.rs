@@ -3,7 +3,7 @@
 //! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
 
 use crate::config::{LogKind, Plan, StateKind};
-use crate::enrich::snapshot::Row;
+use crate::enrich::snapshot::LoadableRow;
 use crate::enrich::tables::{self, Look};
 use crate::error::Fatal;
 use crate::log::clickhouse;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{Reader, parse_count};
+use super::read::{SettingReader as Reader, parse_count};
 use crate::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
 use crate::source::nats::partitions::{PARTITIONS_MAX, Partitions};
 

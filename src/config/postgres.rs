@@ -1,9 +1,9 @@
-//! The section `[postgres]`: how the state store of a fleet is reached.
+//! The section `[postgres]`: connections to the state store.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::Reader;
+use super::read::SettingReader;
 use crate::state::postgres::{Settings, Tls, is_schema_name};
 
 const LEAST: Duration = Duration::from_millis(100);
@@ -11,7 +11,7 @@ const MOST: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads the section.
-pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
+pub(super) fn read(reader: &mut SettingReader<'_>) -> Settings {
     let hint = "lower-case letters, digits and _, at most 40, such as \"hookflow\"";
     let schema = reader.value("postgres.schema", hint, String::new(), |text| {
         is_schema_name(text).then(|| text.to_owned())
@@ -33,12 +33,13 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Settings {
     }
 }
 
-fn read_tls(reader: &mut Reader<'_>) -> Tls {
+fn read_tls(reader: &mut SettingReader<'_>) -> Tls {
     let ca_file = reader.optional_text("postgres.tls_ca_file");
-    match reader.choice("postgres.tls", true, &[("require", true), ("off", false)]) {
-        true => Tls::Require {
+    if reader.choice("postgres.tls", true, &[("require", true), ("off", false)]) {
+        Tls::Require {
             ca_file: ca_file.map(PathBuf::from),
-        },
-        false => Tls::Off,
+        }
+    } else {
+        Tls::Off
     }
 }

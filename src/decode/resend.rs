@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, status, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{List, Text, Wanted, fields};
 
 /// A retry posts the stored body again; only its headers differ.
 pub(super) const DECODER: Decoder = Decoder {
     name: "resend",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::one::<Item<'_>>(body, output, emit),
 };
@@ -39,15 +39,17 @@ fields! {
         class: Text<'a> = b"type",
         sub_class: Text<'a> = b"subType",
         message: Text<'a> = b"message",
+        diagnostics: List<'a> = b"diagnosticCode",
     }
 }
 
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let (kind, bounce) = kind(item.event.bytes(), &item.data.bounce);
     let svix_id = element.header("svix-id").into_owned();
-    let webhook_id = match svix_id.is_empty() {
-        true => element.header("webhook-id").into_owned(),
-        false => Text::default(),
+    let webhook_id = if svix_id.is_empty() {
+        element.header("webhook-id").into_owned()
+    } else {
+        Text::default()
     };
     let own_key = [Part::Id(svix_id.or(&webhook_id).bytes())];
     let made_key = [
@@ -107,6 +109,10 @@ fn bounce_class(bounce: &Bounce<'_>) -> BounceClass {
         b"Transient" => BounceClass::Soft,
         b"" if says(bounce, b"hard bounce") => BounceClass::Hard,
         b"" if says(bounce, b"soft bounce") => BounceClass::Soft,
+        b"" => {
+            let answers = bounce.diagnostics.iter().map(Text::bytes);
+            status::first_class(answers.chain([bounce.message.bytes()]))
+        }
         _ => BounceClass::Undetermined,
     }
 }

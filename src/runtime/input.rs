@@ -9,13 +9,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::request::{Input, JobRequest, Rate, Sample};
 use crate::error::{Exit, Fatal};
 use crate::generator::{Settings, Supply};
-use crate::source::EnvelopeDefaults;
 use crate::source::connector::{Connector, Source, SourceError};
 use crate::source::context::SourceContext;
 use crate::source::file::connector::FileConnector;
+use crate::source::file::inputs::{self, FileInput};
 use crate::source::generator::GeneratorConnector;
 use crate::source::pace::Pace;
 use crate::source::replay::ReplayRange;
+use crate::source::{EnvelopeDefaults, RecordSender};
 
 /// Deliveries of each world of a generator that has no end.
 const WORLD: u64 = 100_000;
@@ -95,11 +96,13 @@ impl RunningSource {
         let (running, ended) = crossbeam_channel::bounded(0);
         let ended = source.commits_offsets().then_some(ended);
         let health = context.health.clone();
+        // The workers end when nobody can send records any more: not before a failure is recorded.
+        let records = ended.is_none().then(|| context.records.clone());
         let run = move || {
             if let Err(fatal) = source.run(context) {
                 health.fail(fatal);
             }
-            drop::<Sender<()>>(running);
+            drop::<(Option<RecordSender>, Sender<()>)>((records, running));
         };
         // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
         let thread = std::thread::Builder::new().name("source".into()).spawn(run);
@@ -131,5 +134,59 @@ impl StopHandle {
     /// Raised once nothing more is to be read.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
+    }
+}
+
+/// The files of a request whose progress is stored in checkpoints, by name.
+pub fn resumable_files(request: &JobRequest) -> Vec<String> {
+    let Input::Files { paths, provider } = &request.input else {
+        return Vec::new();
+    };
+    let paths = paths.iter().map(|path| path.display().to_string());
+    let inputs = inputs::expand(&paths.collect::<Vec<_>>(), provider.is_some());
+    let resumable = inputs.iter().filter(|input| input.is_resumable());
+    resumable.map(FileInput::name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::source::guard::Unkept;
+
+    /// Drops its context, and fails once it is told to.
+    struct Failing {
+        dropped: Sender<()>,
+        fail: Receiver<()>,
+    }
+
+    impl Source for Failing {
+        fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+            drop(context);
+            self.dropped.send(()).unwrap();
+            self.fail.recv().unwrap();
+            Err(Fatal::new(Exit::Input, "it failed"))
+        }
+    }
+
+    #[test]
+    fn a_failure_is_recorded_before_the_workers_see_the_end() {
+        let (dropped, has_dropped) = crossbeam_channel::bounded(1);
+        let (fail, failing) = crossbeam_channel::bounded(1);
+        let source = Box::new(Failing {
+            dropped,
+            fail: failing,
+        });
+        let (records, receivers) = RecordSender::channels(1, 1);
+        let (metrics, attempts) = (Metrics::new([]), Box::new(Unkept::default()));
+        let context = SourceContext::new(records, crossbeam_channel::never(), metrics, attempts);
+        let health = context.health.clone();
+        let running = RunningSource::start(source, context).unwrap();
+        has_dropped.recv().unwrap();
+        assert!(receivers.workers[0].try_recv().unwrap_err().is_empty());
+        fail.send(()).unwrap();
+        assert!(receivers.workers[0].recv().is_err());
+        assert!(health.take_failure().is_some());
+        assert!(running.has_ended_within(Duration::ZERO));
     }
 }

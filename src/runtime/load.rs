@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::loader::{Horizon, Loader, Report};
+use super::sample;
 use super::sinks::Writers;
 use super::store::{Scratch, Store, open_state};
 use super::tables::TableLoader;
@@ -35,6 +36,7 @@ pub struct LoadRequest {
 /// Loads; answers what came of it.
 pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
     let plan = &request.plan;
+    sample::expect_other_data(&plan.store_dir)?;
     let store = Store {
         state: open_state(plan)?,
         log: Box::new(NullLog),

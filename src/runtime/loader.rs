@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::enrich::arrangement::Feeder;
-use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
+use crate::enrich::snapshot::{self, BadRow, GivenRow, RowChunk, SnapshotOptions};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
 use crate::generator::{SnapshotRow, Tables};
@@ -154,15 +154,15 @@ impl Loader {
         batches: Option<&PathBuf>,
         mut progress: impl FnMut(u64),
     ) -> Result<Report, Fatal> {
-        let options = Options {
+        let options = SnapshotOptions {
             default_user: self.default_user.clone(),
-            ..Options::default()
+            ..SnapshotOptions::default()
         };
         let load = self.begin(kind)?;
         let mut report = Report::default();
         for path in recipients {
             for chunk in snapshot::recipients(path, &options)? {
-                let Chunk { rows, bad } = chunk?;
+                let RowChunk { rows, bad } = chunk?;
                 report.tell(&bad);
                 load.recipients(rows, &mut report)?;
                 progress(report.accepted + report.known);
@@ -170,7 +170,7 @@ impl Loader {
         }
         if let Some(path) = batches {
             for chunk in snapshot::batches(path, &options)? {
-                let Chunk { rows, bad } = chunk?;
+                let RowChunk { rows, bad } = chunk?;
                 report.tell(&bad);
                 load.batches(rows)?;
             }

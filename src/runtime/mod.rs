@@ -37,4 +37,6 @@ pub use job::run;
 pub use load::{LoadRequest, load};
 pub use loader::Report as LoadReport;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
+pub use sample::holds_only_sample;
+pub use store::store_contents;
 pub use word::{Word, leave as leave_word};

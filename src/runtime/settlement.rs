@@ -15,21 +15,21 @@ use crate::failpoint::{self, Failpoint};
 use crate::metrics::{Counter, Metrics};
 use crate::sink::writer::StateHandle;
 use crate::source::commit_tracker::{CommitTracker, PartitionCommit, SourceProgress};
-use crate::source::file::witness::Proofs;
+use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::in_flight::OffsetRange;
 use crate::source::{Commit, PartitionEvent};
 use crate::state::Checkpoint;
 
 /// What the settlement thread needs.
-pub struct Parts {
+pub struct SettlementParts {
     /// What the workers settled; closed when the last worker has ended.
     pub settled: Receiver<Vec<OffsetRange>>,
     /// What happens to the source's partitions; closed when it has ended.
     pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a partition is still the same.
-    pub fingerprints: Proofs,
+    /// Tell whether a partition is still the same.
+    pub fingerprints: FileFingerprints,
     /// Where a source that commits by itself gets its commits; its offsets are kept by the broker, not in the store.
     pub commits: Option<Sender<Vec<Commit>>>,
     /// Where checkpoints are stored; none if nothing is.
@@ -82,7 +82,7 @@ pub struct Settlement {
 
 impl Settlement {
     /// Starts the thread.
-    pub fn start(parts: Parts) -> Result<Self, Fatal> {
+    pub fn start(parts: SettlementParts) -> Result<Self, Fatal> {
         let tracked: Arc<Mutex<Tracked>> = Arc::default();
         let shared = Arc::clone(&tracked);
         let (running, ended) = crossbeam_channel::bounded(0);
@@ -131,7 +131,7 @@ impl Settlement {
     }
 }
 
-fn run(parts: &Parts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
+fn run(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
     let mut stored = Instant::now();
     loop {
         let open = receive(parts, tracked);
@@ -148,7 +148,7 @@ fn run(parts: &Parts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
 }
 
 /// Takes what there is; whether more may come. Events are taken first: a partition begins before anything of it settles.
-fn receive(parts: &Parts, tracked: &Mutex<Tracked>) -> bool {
+fn receive(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> bool {
     let ranges = select! {
         recv(parts.settled) -> ranges => ranges,
         recv(parts.partition_events) -> event => {
@@ -189,7 +189,7 @@ fn send_commits(source: &Sender<Vec<Commit>>, tracked: &Mutex<Tracked>) {
     }
 }
 
-fn store_checkpoints(parts: &Parts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
+fn store_checkpoints(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
     let commits = lock(tracked).tracker.take_commits();
     let Some(store) = parts.store.as_ref().filter(|_| !commits.is_empty()) else {
         return Ok(());
@@ -206,10 +206,10 @@ fn store_checkpoints(parts: &Parts, tracked: &Mutex<Tracked>) -> Result<(), Sink
 }
 
 /// What is stored of a partition; nothing of one that cannot be proven to be the same later.
-fn checkpoint(parts: &Parts, commit: PartitionCommit) -> Option<Checkpoint> {
+fn checkpoint(parts: &SettlementParts, commit: PartitionCommit) -> Option<Checkpoint> {
     let Commit { partition, offset } = commit.commit;
     Some(Checkpoint {
-        proof: parts.fingerprints.at_floor(partition, offset)?,
+        proof: parts.fingerprints.at_offset(partition, offset)?,
         job: parts.job.clone(),
         partition: commit.name,
         offset,

@@ -15,6 +15,7 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
+use crate::decode::operator::DecodeContext;
 use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
@@ -24,7 +25,7 @@ use crate::select::Range;
 use crate::source::bridge::Bridge;
 use crate::source::in_flight::{InFlight, InFlightLimit, OffsetRange};
 use crate::source::{EnvelopeDefaults, Records};
-use crate::{decode, dedup, window};
+use crate::{dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
 const PARK: Duration = Duration::from_millis(2);
@@ -189,24 +190,26 @@ fn parts(
     let outlet = shared
         .sinks
         .outlet(&shared.clock, &pressed, &forgotten, counts);
+    let limit = InFlightLimit {
+        events_max: plan.in_flight.events_max.get().div_ceil(shares),
+        bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
+    };
     Parts {
         bridge: Bridge {
             records,
             in_flight: Rc::clone(in_flight),
-            limit: InFlightLimit {
-                events_max: plan.in_flight.events_max.get().div_ceil(shares),
-                bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
-            },
+            limit,
             clock: Arc::clone(&shared.clock),
             tick: plan.tick,
             draining: Arc::clone(&shared.draining),
             pressed,
         },
-        decode: decode::operator::Settings {
-            options: Arc::new(plan.decode_options()),
+        decode: DecodeContext {
+            config: Arc::new(plan.decode_options()),
             defaults: Arc::new(shared.defaults.clone()),
             counts: Rc::clone(counts),
-            ledger: Rc::clone(in_flight),
+            in_flight: Rc::clone(in_flight),
+            limit,
         },
         dedup: dedup::Settings {
             ttl: plan.dedup.ttl,
@@ -221,11 +224,11 @@ fn parts(
         counts: Rc::clone(counts),
         state: outlet.state(limits(&plan.state_window)),
         log: outlet.log(limits(&plan.log_window)),
-        rejects: outlet.rejects(limits(&plan.reject_window)),
+        rejects: outlet.rejects(limits(&plan.dead_letter_window)),
     }
 }
 
-const fn limits(window: &crate::config::Window) -> window::Limits {
+const fn limits(window: &crate::config::WindowConfig) -> window::Limits {
     window::Limits {
         rows_max: window.rows_max.get(),
         bytes_max: window.bytes_max,

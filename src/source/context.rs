@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::RecordSender;
 use super::file::Resume;
-use super::file::witness::Proofs;
+use super::file::fingerprint::FileFingerprints;
 use super::generator::NewRows;
 use super::guard::AttemptStore;
 use super::health::SourceHealth;
@@ -45,7 +45,7 @@ pub struct SourceContext {
     /// Where an unfinished run of the same job stopped, by partition name.
     pub resume: HashMap<String, Resume>,
     /// Where the source notes what proves, at a later start, that a partition is still the same.
-    pub fingerprints: Proofs,
+    pub fingerprints: FileFingerprints,
     /// Where recipients go that the source itself learns of while it runs.
     pub new_rows: Option<Sender<NewRows>>,
 }
@@ -67,7 +67,7 @@ impl SourceContext {
             metrics,
             attempts,
             resume: HashMap::new(),
-            fingerprints: Proofs::default(),
+            fingerprints: FileFingerprints::default(),
             new_rows: None,
         }
     }

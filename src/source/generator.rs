@@ -3,7 +3,7 @@
 //! Contract: deliveries are rendered ahead of need by a thread of their own ([`Supply`]). At a rate, delivery n is due n/rate
 //! after the start and bears that time as its `received_at`, whenever it was really taken: a job that falls behind shows
 //! it as latency (no coordinated omission). Without a rate `received_at` is the time of handing out. Either way it is not the
-//! time that the journal lists. Positions are numbers of deliveries in partition 0. Rows that become known on the way are told
+//! time that the journal lists. Offsets are numbers of deliveries in partition 0. Rows that become known on the way are sent
 //! as [`NewRows`]: the second snapshot of each world once, when three fifths of its deliveries are out, and the first one of
 //! a world that follows before its deliveries begin.
 
@@ -213,7 +213,7 @@ impl OpenLoop {
                 return Ok(count);
             }
             let wait = self.pace.wait(self.next, now).unwrap_or(TICK);
-            std::thread::sleep(wait.clamp(TICK, STOP_CHECK));
+            std::thread::park_timeout(wait.clamp(TICK, STOP_CHECK));
         }
     }
 

@@ -24,7 +24,7 @@ pub struct OffsetRange {
 pub struct InFlightLimit {
     /// Events (a delivery that is not decoded yet counts as one).
     pub events_max: usize,
-    /// Bytes of raw input.
+    /// Bytes of raw input and of what decoding makes of it.
     pub bytes_max: usize,
 }
 
@@ -32,7 +32,10 @@ pub struct InFlightLimit {
 struct Open {
     ranges: Vec<OffsetRange>,
     events: usize,
+    /// Raw and decoded bytes.
     bytes: usize,
+    /// Those of them that decoding added.
+    decoded_bytes: usize,
     /// When each run of records was due (or taken), and how many deliveries it holds.
     since: Vec<(Duration, u64)>,
     /// When a broker received the messages, and how many at that time.
@@ -56,6 +59,7 @@ pub struct InFlight {
     open: BTreeMap<Epoch, Open>,
     events: usize,
     bytes: usize,
+    decoded_bytes: usize,
 }
 
 impl InFlight {
@@ -90,12 +94,49 @@ impl InFlight {
         }
     }
 
-    /// Decoding found more events in an epoch than it had deliveries.
-    pub fn grow(&mut self, epoch: Epoch, events: usize) {
+    /// Decoding added `events` (beyond one a delivery) and `bytes` (beside the raw input) to an epoch.
+    pub fn grow(&mut self, epoch: Epoch, events: usize, bytes: usize) {
         if let Some(open) = self.open.get_mut(&epoch) {
             open.events += events;
+            open.bytes += bytes;
+            open.decoded_bytes += bytes;
             self.events += events;
+            self.bytes += bytes;
+            self.decoded_bytes += bytes;
         }
+    }
+
+    /// The last epoch that holds decoded bytes, if no more may be decoded before some of them are settled.
+    pub fn decoding_waits_for(&self, limit: &InFlightLimit) -> Option<Epoch> {
+        if self.bytes < limit.bytes_max || self.decoded_bytes == 0 {
+            return None;
+        }
+        let mut open = self.open.iter().rev();
+        let last = open.find(|(_, open)| open.decoded_bytes > 0);
+        last.map(|(epoch, _)| *epoch)
+    }
+
+    /// Input of `from` that is not decoded yet (`events`, `bytes`) will be decoded at the later epoch `to`. All ranges of
+    /// `from` are then settled with `to`; what is decoded already is released with `from`.
+    pub fn defer(&mut self, from: Epoch, to: Epoch, events: usize, bytes: usize) {
+        let Some(open) = self.open.get_mut(&from) else {
+            return;
+        };
+        let (events, bytes) = (events.min(open.events), bytes.min(open.bytes));
+        open.events -= events;
+        open.bytes -= bytes;
+        let moved = Open {
+            ranges: std::mem::take(&mut open.ranges),
+            since: std::mem::take(&mut open.since),
+            taken: std::mem::take(&mut open.taken),
+            ..Open::default()
+        };
+        let later = self.open.entry(to).or_default();
+        later.ranges.extend(moved.ranges);
+        later.since.extend(moved.since);
+        later.taken.extend(moved.taken);
+        later.events += events;
+        later.bytes += bytes;
     }
 
     /// Everything below the frontier is durable in every sink; no frontier means everything is.
@@ -108,6 +149,7 @@ impl InFlight {
         for (_, open) in std::mem::replace(&mut self.open, rest) {
             self.events -= open.events;
             self.bytes -= open.bytes;
+            self.decoded_bytes -= open.decoded_bytes;
             let ages = open.since.into_iter();
             closed
                 .ages
@@ -199,7 +241,35 @@ mod tests {
             Duration::ZERO,
         );
         assert!(!in_flight.is_full(&limit));
-        in_flight.grow(Epoch(1), 9);
+        in_flight.grow(Epoch(1), 9, 0);
         assert!(in_flight.is_full(&limit));
+        assert_eq!(in_flight.decoding_waits_for(&limit), None);
+    }
+
+    #[test]
+    fn decoded_bytes_fill_it_and_deferred_input_is_settled_later() {
+        let mut in_flight = InFlight::default();
+        let limit = InFlightLimit {
+            events_max: 10,
+            bytes_max: 100,
+        };
+        let range = OffsetRange {
+            partition: 0,
+            start: 0,
+            end: 2,
+        };
+        in_flight.record(Epoch(1), range, 2, 20, Duration::ZERO);
+        in_flight.grow(Epoch(1), 0, 90);
+        assert!(in_flight.is_full(&limit));
+        assert_eq!(in_flight.decoding_waits_for(&limit), Some(Epoch(1)));
+        in_flight.defer(Epoch(1), Epoch(2), 1, 10);
+        assert_eq!((in_flight.events(), in_flight.bytes()), (2, 110));
+        let closed = in_flight.close_before(Some(Epoch(2)), Duration::ZERO);
+        assert_eq!((closed.ranges.len(), closed.ages.len()), (0, 0));
+        assert_eq!((in_flight.events(), in_flight.bytes()), (1, 10));
+        assert_eq!(in_flight.decoding_waits_for(&limit), None);
+        let closed = in_flight.close_before(None, Duration::ZERO);
+        assert_eq!((closed.ranges, closed.ages.len()), (vec![range], 1));
+        assert_eq!((in_flight.events(), in_flight.bytes()), (0, 0));
     }
 }

@@ -29,11 +29,8 @@ impl PartitionSet {
             return Some(Self::All);
         }
         if let Some((member, members)) = text.split_once('/') {
-            let (member, members) = (number(member)?, number(members)?);
-            return (1..=members).contains(&member).then(|| Self::Member {
-                first: member - 1,
-                members,
-            });
+            let (first, members) = (number(member)?.checked_sub(1)?, number(members)?);
+            return (first < members).then_some(Self::Member { first, members });
         }
         let ranges = text.split(',').map(range).collect::<Option<Vec<_>>>()?;
         Some(Self::Ranges(ranges))

@@ -1,13 +1,16 @@
-//! The sources: where deliveries come from, and to whom their settlement is told.
+//! The sources: where deliveries come from, and where settled offsets are committed.
 //!
-//! A source runs on a thread of its own, reads ahead only as far as its bounded channel lets it, and hands out
-//! [`Records`]s: runs of records of one partition, each a position `start..end` of that partition. Contract:
+//! A [`Connector`] is a source as the configuration describes it; a [`Source`] runs on a thread of its own, reads ahead only as far
+//! as its bounded channels let it, and hands out [`Records`]: runs of records of one partition, each a range of offsets. Contract:
 //!
-//! * the parcels of one partition are handed out in the order of their positions, without gaps, and a position that is
-//!   still open is never handed out twice;
-//! * which worker gets a parcel does not matter: parsing and decoding scale with the workers even from one file;
-//! * a position is *settled* when everything in the parcel is durable in every sink; what is remembered of a partition is
-//!   its contiguous settled prefix, never the maximum ([`commit_tracker`]).
+//! * the runs of one partition are handed out in the order of their offsets, without gaps, and an offset that is still open is
+//!   never handed out twice;
+//! * which worker gets a run does not matter: parsing and decoding scale with the workers even from one file;
+//! * an offset is *settled* when everything in its run is durable in every sink; what is committed of a partition is its
+//!   contiguous settled prefix, never the maximum ([`commit_tracker`]).
+//!
+//! What sources share stands here once: [`run_builder`] cuts runs, [`in_flight`] bounds what is open, [`commit_tracker`] decides what
+//! may be committed, [`replay`] hands out a past, [`members`] reads which partitions are a member's, [`pace`] keeps a rate.
 
 pub mod attempt;
 pub mod bridge;
@@ -37,10 +40,10 @@ pub use context::{Commit, SourceContext};
 pub use health::SourceHealth;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
 use crate::event::{Delivery, Millis, Origin, Provider, User};
 
@@ -109,7 +112,7 @@ pub struct Records {
     pub due: Option<Instant>,
 }
 
-/// What is told of a partition outside its parcels.
+/// What happens to a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartitionEvent {
     /// A partition begins at `offset`; `name` is what a person knows it by.
@@ -142,7 +145,7 @@ pub enum PartitionEvent {
         /// Why, for a person.
         reason: String,
     },
-    /// A partition cannot be read, or not on; told without [`PartitionEvent::Begins`] where it could not be opened.
+    /// A partition cannot be read, or not on; comes without [`PartitionEvent::Begins`] where it could not be opened.
     Failed {
         /// The partition.
         partition: u32,
@@ -151,15 +154,15 @@ pub enum PartitionEvent {
     },
 }
 
-/// The giving end of a source: parcels go to the workers in turn.
-#[derive(Debug)]
+/// Where a source sends its records: to the workers in turn.
+#[derive(Clone, Debug)]
 pub struct RecordSender {
     workers: Vec<Sender<Records>>,
     partition_events: Sender<PartitionEvent>,
     next: usize,
 }
 
-/// The taking ends: one parcel channel a worker, and the partition_events.
+/// Where they are received: one channel a worker, and the partition events.
 #[derive(Debug)]
 pub struct RecordReceivers {
     /// One a worker.
@@ -168,54 +171,71 @@ pub struct RecordReceivers {
     pub partition_events: Receiver<PartitionEvent>,
 }
 
-/// The job no longer takes parcels: it is draining or gone. A source that sees it returns.
+/// The job takes no more records: it is draining or gone. A source that sees it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 
 impl RecordSender {
-    /// Channels for `workers` workers that hold `depth` parcels each.
+    /// Channels for `workers` workers that hold `depth` runs each.
     pub fn channels(workers: usize, depth: usize) -> (RecordSender, RecordReceivers) {
         let (senders, receivers) = (0..workers).map(|_| bounded(depth)).unzip();
-        let (partition_events, told) = crossbeam_channel::unbounded();
-        let feed = RecordSender {
+        let (partition_events, received) = crossbeam_channel::unbounded();
+        let sender = RecordSender {
             workers: senders,
             partition_events,
             next: 0,
         };
         (
-            feed,
+            sender,
             RecordReceivers {
                 workers: receivers,
-                partition_events: told,
+                partition_events: received,
             },
         )
     }
 
-    /// Hands out a parcel: to the next worker that has room, else waits for the one whose turn it is.
-    pub fn hand_out(&mut self, parcel: Records) -> Result<(), Stopped> {
-        let Some(parcel) = self.try_hand_out(parcel)? else {
+    /// Hands out a run: to the next worker that has room, else waits for the one whose turn it is.
+    pub fn hand_out(&mut self, run: Records) -> Result<(), Stopped> {
+        let Some(run) = self.try_hand_out(run)? else {
             return Ok(());
         };
         let worker = self.turn().ok_or(Stopped)?;
-        worker.send(parcel).map_err(|_| Stopped)
+        worker.send(run).map_err(|_| Stopped)
     }
 
-    /// Hands out a parcel if any worker has room; gives it back otherwise. For sources that must not wait.
-    pub fn try_hand_out(&mut self, mut parcel: Records) -> Result<Option<Records>, Stopped> {
+    /// Hands out a run if any worker has room; gives it back otherwise. For sources that must not wait.
+    pub fn try_hand_out(&mut self, mut run: Records) -> Result<Option<Records>, Stopped> {
         for _ in 0..self.workers.len() {
             let worker = self.turn().ok_or(Stopped)?;
-            match worker.try_send(parcel) {
+            match worker.try_send(run) {
                 Ok(()) => return Ok(None),
-                Err(crossbeam_channel::TrySendError::Full(back)) => parcel = back,
+                Err(crossbeam_channel::TrySendError::Full(back)) => run = back,
                 Err(crossbeam_channel::TrySendError::Disconnected(_)) => return Err(Stopped),
             }
         }
-        Ok(Some(parcel))
+        Ok(Some(run))
     }
 
-    /// Tells the job something of a partition.
-    pub fn tell(&self, notice: PartitionEvent) -> Result<(), Stopped> {
-        self.partition_events.send(notice).map_err(|_| Stopped)
+    /// Hands out a run, and waits for room for a while; gives it back if there was none.
+    pub fn hand_out_within(
+        &mut self,
+        run: Records,
+        wait: Duration,
+    ) -> Result<Option<Records>, Stopped> {
+        let Some(run) = self.try_hand_out(run)? else {
+            return Ok(None);
+        };
+        let worker = self.turn().ok_or(Stopped)?;
+        match worker.send_timeout(run, wait) {
+            Ok(()) => Ok(None),
+            Err(SendTimeoutError::Timeout(run)) => Ok(Some(run)),
+            Err(SendTimeoutError::Disconnected(_)) => Err(Stopped),
+        }
+    }
+
+    /// Tells the job what happens to a partition.
+    pub fn tell(&self, event: PartitionEvent) -> Result<(), Stopped> {
+        self.partition_events.send(event).map_err(|_| Stopped)
     }
 
     fn turn(&mut self) -> Option<&Sender<Records>> {

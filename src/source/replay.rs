@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connect_error::ConnectError;
 use super::context::SourceContext;
@@ -136,9 +136,9 @@ impl<'a> ReplayOutput<'a> {
         }
     }
 
-    /// Hands out full runs and what is left of partitions that were read; `is_idle` hands out everything. Answers false where there
-    /// is no room: nothing may be pushed before it was called again.
-    pub fn hand_out(&mut self, is_idle: bool) -> Result<bool, Stopped> {
+    /// Hands out full runs and what is left of partitions that were read; `is_idle` hands out everything. Waits for room for a
+    /// while (each time there is none). Answers false where there is still none: nothing may be pushed before it was called again.
+    pub fn hand_out(&mut self, is_idle: bool, wait: Duration) -> Result<bool, Stopped> {
         loop {
             if self.context.is_stopped() {
                 return Err(Stopped);
@@ -147,7 +147,7 @@ impl<'a> ReplayOutput<'a> {
                 self.tell_ends()?;
                 return Ok(true);
             };
-            self.held = self.context.records.try_hand_out(run)?;
+            self.held = self.context.records.hand_out_within(run, wait)?;
             if self.held.is_some() {
                 return Ok(false);
             }
@@ -169,7 +169,9 @@ impl<'a> ReplayOutput<'a> {
 
     fn tell_ends(&mut self) -> Result<(), Stopped> {
         let is_over = |partition: &ReplayedPartition| partition.is_read && partition.run.is_empty();
-        let over = self.partitions.extract_if(.., |_, partition| is_over(partition));
+        let over = self
+            .partitions
+            .extract_if(.., |_, partition| is_over(partition));
         for (partition, replayed) in over {
             self.context.records.tell(PartitionEvent::Ended {
                 partition,
@@ -224,7 +226,7 @@ mod tests {
         for offset in [5, 7, 8] {
             output.push(0, offset, record(1));
         }
-        assert!(output.hand_out(false).unwrap() && output.is_done());
+        assert!(output.hand_out(false, Duration::ZERO).unwrap() && output.is_done());
         let run = receivers.workers[0].try_recv().unwrap();
         assert_eq!((run.start, run.end, run.records.len()), (5, 8, 2));
         assert_eq!(ended(&receivers), [(0, 8)]);
@@ -237,22 +239,24 @@ mod tests {
             let mut output = ReplayOutput::new(&mut context);
             output.begin(0, "a", 0..u64::MAX).unwrap();
             let mut pushed = 0;
-            while output.hand_out(false).unwrap() {
+            while output.hand_out(false, Duration::ZERO).unwrap() {
                 output.push(0, pushed, record(bytes));
                 pushed += 1;
                 assert!(pushed <= 2 * most as u64, "one in the channel, one held");
             }
-            assert!(!output.hand_out(true).unwrap());
+            assert!(!output.hand_out(true, Duration::ZERO).unwrap());
             assert!(receivers.workers[0].recv().unwrap().records.len() <= most);
-            assert!(output.hand_out(false).unwrap());
+            assert!(output.hand_out(false, Duration::ZERO).unwrap());
         }
     }
 
     #[test]
     fn a_stop_ends_it() {
         let (mut context, _receivers) = context(1);
-        context.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        context
+            .stop
+            .store(true, std::sync::atomic::Ordering::Relaxed);
         let mut output = ReplayOutput::new(&mut context);
-        assert_eq!(output.hand_out(true), Err(Stopped));
+        assert_eq!(output.hand_out(true, Duration::ZERO), Err(Stopped));
     }
 }

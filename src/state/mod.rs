@@ -47,12 +47,13 @@ pub struct StateEvent {
 }
 
 impl StateEvent {
-    /// About how many bytes it holds in memory.
+    /// About how many bytes a writer holds for it: values that it shares with other rows count in full.
     pub fn weight(&self) -> usize {
-        match &self.effect {
-            Effect::Apply(_) | Effect::LogOnly => 128,
-            Effect::Park(event) => 512 + event.message_id.len() + event.event_key.len(),
-        }
+        let parked = match &self.effect {
+            Effect::Apply(_) | Effect::LogOnly => 0,
+            Effect::Park(event) => event.weight(),
+        };
+        size_of::<Self>() + parked
     }
 }
 

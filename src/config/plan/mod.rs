@@ -1,7 +1,6 @@
-//! The plan: the settings, understood and checked. What the rest of the program sees.
+//! The plan: the parsed and checked settings that the rest of the program uses.
 //!
-//! Contract: units are in the types, every queue, window, retry and wait has its limit here, and a `Plan` that exists
-//! is one that can run.
+//! Contract: units are in the types; every queue, window, retry and wait has its limit here; an existing `Plan` is valid.
 
 mod sections;
 
@@ -10,10 +9,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::complaint::{Complaint, Complaints};
+use super::errors::{ConfigError, ConfigErrors};
 use super::layers::Layers;
-use super::read::Reader;
-use super::recipients::Recipients;
+use super::read::SettingReader;
+use super::recipients::RecipientsConfig;
 use super::sources::LiveSource;
 use crate::decode;
 use crate::event::User;
@@ -21,7 +20,7 @@ use crate::log::clickhouse;
 use crate::source::{kafka, nats};
 use crate::state::postgres;
 
-/// Everything that steers a job.
+/// All settings of a job.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Worker threads of the dataflow.
@@ -29,32 +28,32 @@ pub struct Plan {
     /// How coarse progress is.
     pub tick: Duration,
     /// Where the source stops reading.
-    pub in_flight: InFlight,
+    pub in_flight: InFlightLimits,
     /// Records that wait before each worker.
     pub channel_depth: NonZeroUsize,
     /// The tenant of deliveries that name none.
     pub default_user: User,
     /// How bodies are read: see [`Plan::decode_options`].
-    decode: decode::Options,
+    decode: decode::DecodeConfig,
     /// What memory remembers.
     pub dedup: Dedup,
     /// When the state store is written.
-    pub state_window: Window,
+    pub state_window: WindowConfig,
     /// When the event log is written.
-    pub log_window: Window,
+    pub log_window: WindowConfig,
     /// When dead letters are written.
-    pub reject_window: Window,
+    pub dead_letter_window: WindowConfig,
     /// What a sink does after a failed write.
-    pub retry: Retry,
-    /// How long an outage is waited for; none is for ever.
+    pub retry: RetryConfig,
+    /// How long to wait for a sink that is out; `None`: for ever.
     pub max_outage: Option<Duration>,
     /// How long a drain may take.
     pub drain_deadline: Duration,
-    /// How long nothing may move while work is open.
+    /// How long open work may make no progress.
     pub watchdog_limit: Duration,
-    /// When unmatched events are looked at again.
+    /// When unmatched events are matched again.
     pub sweep: Sweep,
-    /// How often settled positions are stored.
+    /// How often committed offsets are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
     pub live: LiveSource,
@@ -67,7 +66,7 @@ pub struct Plan {
     /// How NATS is reached and read.
     pub nats: nats::NatsConfig,
     /// How Kafka is reached and read.
-    pub kafka: kafka::Settings,
+    pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::Settings,
     /// The folder of the embedded store.
@@ -79,7 +78,7 @@ pub struct Plan {
     /// Text logs.
     pub logs: Logs,
     /// How recipients become known while a job runs.
-    pub recipients: Recipients,
+    pub recipients: RecipientsConfig,
 }
 
 /// Where state lives.
@@ -122,7 +121,7 @@ impl LogKind {
 
 /// Limits of what is open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InFlight {
+pub struct InFlightLimits {
     /// Events.
     pub events_max: NonZeroUsize,
     /// Bytes of raw deliveries.
@@ -140,7 +139,7 @@ pub struct Dedup {
 
 /// When a sink writes what waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct WindowConfig {
     /// Most rows of one write.
     pub rows_max: NonZeroUsize,
     /// Most bytes of one write.
@@ -153,7 +152,7 @@ pub struct Window {
 
 /// What a sink does after a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
+pub struct RetryConfig {
     /// The first wait.
     pub base: Duration,
     /// The longest wait.
@@ -166,7 +165,7 @@ pub struct Retry {
     pub attempt_deadline: Duration,
 }
 
-/// When unmatched events are looked at again.
+/// When unmatched events are matched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sweep {
     /// The first pass.
@@ -188,7 +187,7 @@ pub enum Listen {
 
 /// How text logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// Human on a terminal, JSON otherwise.
     Auto,
     /// For people.
@@ -201,23 +200,23 @@ pub enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logs {
     /// How they look.
-    pub format: Format,
+    pub format: LogFormat,
     /// The least level that is written.
     pub level: String,
 }
 
 impl Plan {
-    /// Understands the settings; every mistake becomes a complaint.
-    pub fn read(layers: &Layers, complaints: &mut Complaints) -> Self {
-        let mut reader = Reader::new(layers, complaints);
+    /// Parses the settings; mistakes are added to `errors`.
+    pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Self {
+        let mut reader = SettingReader::new(layers, errors);
         let plan = sections::read(&mut reader);
-        plan.check_whole(complaints);
-        plan.recipients.check(complaints);
+        plan.check_whole(errors);
+        plan.recipients.check(errors);
         plan
     }
 
     /// What the decoders take.
-    pub fn decode_options(&self) -> decode::Options {
+    pub fn decode_options(&self) -> decode::DecodeConfig {
         self.decode.clone()
     }
 
@@ -230,11 +229,11 @@ impl Plan {
         }
     }
 
-    /// What is right in each setting and wrong in their sum.
-    fn check_whole(&self, complaints: &mut Complaints) {
+    /// Reports settings that are valid alone and contradict each other.
+    fn check_whole(&self, errors: &mut ConfigErrors) {
         let mut expect = |holds: bool, key: &str, value: String, problem: &str, hint: &str| {
             if !holds {
-                complaints.push(Complaint::about(key, value, problem, hint));
+                errors.push(ConfigError::about(key, value, problem, hint));
             }
         };
         expect(

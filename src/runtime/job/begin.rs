@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Job;
+use super::{Job, resume};
 use crate::decode;
 use crate::enrich::arrangement::{Feeder, Told};
 use crate::enrich::tables::Trouble;
@@ -19,16 +19,15 @@ use crate::runtime::housekeeping::{self, Housekeeping};
 use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{Looks, Polls};
-use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
 use crate::runtime::running::{Running, Tables};
-use crate::runtime::settlement::{self, Settlement};
+use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
 use crate::sink::breaker::BreakerState;
 use crate::source::file::Resume;
-use crate::source::file::witness::Proofs;
+use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::generator::NewRows;
 use crate::source::in_flight::OffsetRange;
 use crate::source::state_breaker::StateBreaker;
@@ -38,20 +37,17 @@ use crate::state::{Checkpoint, LoadKind};
 impl Job {
     /// What an unfinished run of this job settled; a finished one is read again from its start.
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
+        if self.request.sinks != SinkChoice::Durable {
+            return Ok(Vec::new());
+        }
         let job = self.name.clone();
-        let partitions = self
+        let stored = self
             .sinks()
             .state()
             .call_until_done(move |store| store.checkpoints(&job))?;
-        if partitions.is_empty() || self.request.sinks != SinkChoice::Durable {
-            return Ok(Vec::new());
-        }
-        if partitions.iter().all(|partition| partition.finished) {
-            self.notes.push(report::FINISHED_BEFORE.into());
-            return Ok(Vec::new());
-        }
-        self.notes.push(report::RESUMED.into());
-        Ok(partitions)
+        let (checkpoints, note) = resume::plan(&input::resumable_files(&self.request), stored);
+        self.notes.extend(note.map(str::to_owned));
+        Ok(checkpoints)
     }
 
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
@@ -67,7 +63,7 @@ impl Job {
         let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
         let (commit, commits) = crossbeam_channel::unbounded();
-        let fingerprints = Proofs::default();
+        let fingerprints = FileFingerprints::default();
         let commit = source.commits_offsets().then_some(commit);
         let settlement =
             self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
@@ -115,10 +111,10 @@ impl Job {
         settled: Receiver<Vec<OffsetRange>>,
         partition_events: Receiver<PartitionEvent>,
         commits: Option<Sender<Vec<Commit>>>,
-        fingerprints: Proofs,
+        fingerprints: FileFingerprints,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
-        Settlement::start(settlement::Parts {
+        Settlement::start(SettlementParts {
             settled,
             partition_events,
             job: self.name.clone(),
@@ -224,7 +220,7 @@ impl Job {
         };
         let durable = self.request.sinks == SinkChoice::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
-        let after = u32::try_from(plan.trouble_after.get()).unwrap_or(u32::MAX);
+        let after = u32::try_from(plan.failed_polls_max.get()).unwrap_or(u32::MAX);
         let looks = Looks::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
         let finite = self.request.input.is_finite();
         let looked = match tables.probe() {
@@ -251,7 +247,7 @@ fn resume_points(checkpoints: Vec<Checkpoint>) -> HashMap<String, Resume> {
     let points = checkpoints.into_iter().map(|checkpoint| {
         let resume = Resume {
             offset: checkpoint.offset,
-            proof: checkpoint.proof,
+            fingerprint: checkpoint.proof,
         };
         (checkpoint.partition, resume)
     });

@@ -2,6 +2,7 @@
 
 mod begin;
 mod conclude;
+mod resume;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

@@ -14,8 +14,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::config::KafkaConfig;
 use super::connect::{client, consumer, meaning, not_made, of_topic};
-use super::settings::Settings;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::connect_error::ConnectError;
@@ -112,15 +112,15 @@ impl ProducerContext for Confirmations {
 
 /// Publishes everything to the first of the topics, each message when it is due.
 pub fn publish(
-    settings: &Settings,
+    config: &KafkaConfig,
     messages: impl Iterator<Item = OutgoingMessage>,
     pace: Pace,
 ) -> Result<Published, Fatal> {
-    let Some(topic) = settings.topics.first() else {
+    let Some(topic) = config.topics.first() else {
         return Err(Fatal::new(Exit::Config, "kafka.topics names no topic"));
     };
-    of_topic(&consumer(settings)?, &topic.name)?;
-    let producer = producer(settings)?;
+    of_topic(&consumer(config)?, &topic.name)?;
+    let producer = producer(config)?;
     let started = Instant::now();
     for (number, message) in (1..).zip(messages) {
         while let Some(wait) = pace.wait(number - 1, started.elapsed()) {
@@ -141,8 +141,8 @@ pub fn publish(
     })
 }
 
-fn producer(settings: &Settings) -> Result<BaseProducer<Confirmations>, Fatal> {
-    let mut config = client(&settings.connection)?;
+fn producer(config: &KafkaConfig) -> Result<BaseProducer<Confirmations>, Fatal> {
+    let mut config = client(&config.connection)?;
     config
         .set("enable.idempotence", "true")
         .set("linger.ms", "5")

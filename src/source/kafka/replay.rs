@@ -3,7 +3,7 @@
 //! It joins no group and commits nothing, so live readers do not notice it. Topics are read one after the other, the partitions of
 //! one side by side; offsets are the partitions' own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::connect::{PATIENCE, of_topic, replaying, why};
-use super::context::{Consumer, TopicPartition, list, offsets};
+use super::config::{KafkaConfig, Topic};
+use super::connect::{of_topic, offsets_at, replay_consumer, watermarks, why};
+use super::consumer::{Consumer, TopicPartition, list};
 use super::reader::record;
-use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::source::connect_error::ConnectError;
@@ -22,26 +22,28 @@ use crate::source::message::FieldsWriter;
 use crate::source::replay::{ReplayError, ReplayOutput, ReplayRange, ReplayStart};
 use crate::source::{Source, SourceContext};
 
+/// How often a replay that waits for room looks whether it is stopped.
+const STOP_CHECK: Duration = Duration::from_millis(10);
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A replay.
 #[derive(Debug)]
 pub struct KafkaReplay {
-    settings: Settings,
+    config: KafkaConfig,
     since: Option<Millis>,
     until: Option<Millis>,
 }
 
 impl KafkaReplay {
     /// A replay that has not connected yet.
-    pub const fn new(settings: Settings, range: ReplayRange) -> Self {
+    pub const fn new(config: KafkaConfig, range: ReplayRange) -> Self {
         let since = match range.start {
             ReplayStart::Time(time) => Some(time),
             ReplayStart::Beginning | ReplayStart::Offset(_) => None,
         };
         Self {
-            settings,
+            config,
             since,
             until: range.until,
         }
@@ -51,7 +53,7 @@ impl KafkaReplay {
 impl Source for KafkaReplay {
     fn run(self: Box<Self>, mut context: SourceContext) -> Result<(), Fatal> {
         let mut first_partition = 0;
-        for topic in &self.settings.topics {
+        for topic in &self.config.topics {
             match self.read(topic, &mut first_partition, &mut context) {
                 Ok(()) => {}
                 Err(ReplayError::Stopped) => break,
@@ -70,7 +72,7 @@ impl KafkaReplay {
         first_partition: &mut u32,
         context: &mut SourceContext,
     ) -> Result<(), ReplayError> {
-        let consumer = replaying(&self.settings)?;
+        let consumer = replay_consumer(&self.config)?;
         let ranges = self.ranges(&consumer, topic)?;
         let begins = ranges.iter().filter(|(_, offsets)| !offsets.is_empty());
         let begins = list(begins.map(|(partition, offsets)| (partition, Some(offsets.start))));
@@ -103,41 +105,21 @@ impl KafkaReplay {
                 number,
             })
             .collect();
-        let since = offsets_at(consumer, &all, self.since)?;
-        let until = offsets_at(consumer, &all, self.until)?;
-        let ranges = all.into_iter().map(|partition| {
-            let watermarks =
-                consumer.fetch_watermarks(&partition.topic, partition.number, PATIENCE);
-            let (low, high) = watermarks.map_err(|error| why(consumer, &error))?;
-            let low = u64::try_from(low).unwrap_or(0);
-            let high = u64::try_from(high).unwrap_or(0);
+        let offsets_at = |time| offsets_at(consumer, &all, time);
+        let since = self.since.map(offsets_at).transpose()?;
+        let until = self.until.map(offsets_at).transpose()?;
+        let ranges = all.iter().map(|partition| {
+            let (low, high) = watermarks(consumer, partition)?;
             // A time that no message reaches is where the partition ends.
-            let at = |found: &Option<Offsets>, none: u64| match found {
-                Some(found) => found.get(&partition).copied().unwrap_or(high),
+            let at = |found: &Option<HashMap<_, u64>>, none: u64| match found {
+                Some(found) => found.get(partition).copied().unwrap_or(high),
                 None => none,
             };
             let range = at(&since, low).max(low)..at(&until, high).min(high);
-            Ok((partition, range))
+            Ok((partition.clone(), range))
         });
         ranges.collect()
     }
-}
-
-type Offsets = std::collections::HashMap<TopicPartition, u64>;
-
-/// The first message of each partition of that time or later, where there is one; none without a time.
-fn offsets_at(
-    consumer: &Consumer,
-    all: &[TopicPartition],
-    time: Option<Millis>,
-) -> Result<Option<Offsets>, ConnectError> {
-    let Some(time) = time.map(|time| u64::try_from(time.0).unwrap_or(0)) else {
-        return Ok(None);
-    };
-    let asked = list(all.iter().map(|one| (one, Some(time))));
-    let answered = consumer.offsets_for_times(asked, PATIENCE);
-    let answered = answered.map_err(|error| why(consumer, &error))?;
-    Ok(Some(offsets(&answered)))
 }
 
 /// One topic while it is replayed.
@@ -165,8 +147,7 @@ impl TopicReplay<'_> {
                 Some(Err(error)) => check(&error)?,
                 None => {}
             }
-            while !self.output.hand_out(is_idle)? {
-                std::thread::sleep(Duration::from_millis(1));
+            while !self.output.hand_out(is_idle, STOP_CHECK)? {
                 last_message = Instant::now();
             }
             if last_message.elapsed() > SILENCE {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Delivery, Headers, ReasonCode, Reject, Stage, User};
 use crate::source::EnvelopeDefaults;
+use crate::source::envelope::parse_line_of_any_provider;
 
 const AT: Millis = Millis(1_700_000_000_123);
 
@@ -50,11 +51,11 @@ fn on_topic(key: Option<&str>, provider: Option<&str>, headers: &[(&str, &str)])
     }
 }
 
-fn read(message: Message) -> Result<Parsed, Box<Reject>> {
+fn read(message: Message) -> Result<ParsedMessage, Box<Reject>> {
     parse(&message, &defaults("default"), 32)
 }
 
-fn names(parsed: &Parsed) -> (&str, &str, bool) {
+fn names(parsed: &ParsedMessage) -> (&str, &str, bool) {
     let delivery = &parsed.delivery;
     (
         delivery.provider.as_str(),
@@ -179,6 +180,39 @@ fn a_message_that_is_no_delivery_is_a_reject_that_holds_it() {
         assert_eq!((reject.raw, reject.received_at), (body, AT));
         assert_eq!(reject.provider.as_str(), provider);
     }
+}
+
+#[test]
+fn reject_without_a_user_has_the_default_tenant() {
+    let named = [("Hookflow-Provider", "pigeon")];
+    let cases = [
+        (on_subject("w.1.pigeon.%00", &[], "coo"), "default"),
+        (on_subject("w.1.pigeon", &[], "coo"), "default"),
+        (on_subject("w.1.pigeon.u", &[], "coo"), "u"),
+        (on_topic(None, None, &named), "default"),
+        (on_subject("w.1.ses.a%00", &[], "x"), ""),
+    ];
+    for (message, user) in cases {
+        assert_eq!(read(message).unwrap_err().user.as_str(), user);
+    }
+}
+
+#[test]
+fn published_line_of_an_unknown_provider_keeps_its_names() {
+    let line = Bytes::from_static(br#"{"provider":"pigeon","user":"u-1","body":"coo"}"#);
+    let origin = Origin::default();
+    let delivery = parse_line_of_any_provider(origin, &line, &defaults("default"), 32).unwrap();
+    let headers = publish::headers(&delivery);
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let mut message = on_topic(None, None, &headers);
+    message.body = delivery.body.clone();
+    let reject = read(message).unwrap_err();
+    assert_eq!(reject.reason.code, ReasonCode::UnknownProvider);
+    let names = (reject.provider.as_str(), reject.user.as_str());
+    assert_eq!((names, &reject.raw[..]), (("pigeon", "u-1"), &b"coo"[..]));
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {

@@ -107,12 +107,12 @@ fn event(row: &Row) -> Result<Event, SinkError> {
         message_id: text(row, 14)?,
         event_key: text(row, 15)?,
         recipient: name(16)?,
-        ids,
+        ids: ids.map(std::sync::Arc::new),
         join: JoinKey(row.try_get::<_, Key>(10)?.0),
         address: address.map(|key| AddressKey(key.0)),
         raw: row
             .try_get::<_, Option<Vec<u8>>>(19)?
-            .map(Vec::into_boxed_slice),
+            .map(bytes::Bytes::from),
     })
 }
 

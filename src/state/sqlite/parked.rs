@@ -238,14 +238,14 @@ fn event(row: &Row<'_>) -> Result<Event, SinkError> {
         message_id: text(row, 12)?,
         event_key: text(row, 13)?,
         recipient: name(14)?,
-        ids,
+        ids: ids.map(std::sync::Arc::new),
         join: JoinKey::from_bytes(row.get(18)?),
         address: row
             .get::<_, Option<[u8; 16]>>(19)?
             .map(AddressKey::from_bytes),
         raw: row
             .get::<_, Option<Vec<u8>>>(20)?
-            .map(Vec::into_boxed_slice),
+            .map(bytes::Bytes::from),
     })
 }
 

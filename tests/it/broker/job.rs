@@ -31,7 +31,7 @@ impl Live for nats::NatsConfig {
     }
 }
 
-impl Live for kafka::Settings {
+impl Live for kafka::KafkaConfig {
     fn source(&self) -> Box<dyn Source> {
         Box::new(KafkaSource::new(self.clone()))
     }

@@ -130,10 +130,10 @@ pub fn event(key: &str, kind: Kind, message: &str, address: Option<&str>) -> Eve
 }
 
 pub fn with_ids(mut event: Event, batch: &str, recipient: &str) -> Event {
-    event.ids = Some(PayloadIds {
+    event.ids = Some(Arc::new(PayloadIds {
         batch_id: batch.into(),
         recipient_id: recipient.into(),
-    });
+    }));
     event
 }
 

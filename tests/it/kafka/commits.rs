@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hookflow::metrics::Counter;
 use hookflow::source::commit_tracker::SettledPrefix;
-use hookflow::source::kafka::settings::Topic;
+use hookflow::source::kafka::config::Topic;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hookflow::error::Exit;
-use hookflow::source::kafka::Settings;
+use hookflow::source::kafka::KafkaConfig;
 
 use super::job::{Job, distinct, numbers};
 use super::wait::{throughout, until};
@@ -155,8 +155,8 @@ fn a_member_that_ends_in_the_middle_of_a_rebalance_ends() {
 }
 
 /// The same for a member that has a name of its own.
-pub fn named(settings: &Settings, name: &str) -> Settings {
-    Settings {
+pub fn named(settings: &KafkaConfig, name: &str) -> KafkaConfig {
+    KafkaConfig {
         member: Some(name.into()),
         session_timeout: Duration::from_secs(10),
         ..settings.clone()

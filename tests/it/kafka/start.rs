@@ -5,9 +5,9 @@ use std::time::Duration;
 use hookflow::error::Exit;
 use hookflow::event::Millis;
 use hookflow::metrics::Counter;
-use hookflow::source::members::PartitionSet;
-use hookflow::source::kafka::settings::{OnLost, Start};
+use hookflow::source::kafka::config::{OnLost, StartOffset};
 use hookflow::source::kafka::{KafkaSource, check, setup};
+use hookflow::source::members::PartitionSet;
 
 use super::job::{Job, distinct};
 use super::wait::until;
@@ -19,7 +19,7 @@ fn the_latest_is_what_comes_after_the_first_start_in_all_partitions() {
     let Some(mut world) = World::new("latest") else {
         return;
     };
-    world.settings.start = Start::Latest;
+    world.settings.start = StartOffset::Latest;
     let mut world = world.set_up(4);
     world.publish(0..500);
     let job = Job::start(&world.settings);
@@ -46,7 +46,7 @@ fn a_time_is_where_its_first_message_stands() {
         return;
     };
     let now = Millis::now().0;
-    world.settings.start = Start::Time(Millis(now - 1_000));
+    world.settings.start = StartOffset::Time(Millis(now - 1_000));
     let world = world.set_up(3);
     world.publish_to(0, 0..10, Some(now - 60_000));
     world.publish_to(0, 10..20, Some(now - 1_000));
@@ -187,7 +187,7 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     );
     assert_eq!(world.ends().len(), 4, "what is there is left as it is");
     settings.topics.push(
-        hookflow::source::kafka::settings::Topic::parse(&format!("{}-two", world.topic())).unwrap(),
+        hookflow::source::kafka::config::Topic::parse(&format!("{}-two", world.topic())).unwrap(),
     );
     settings.storage.replicas = 3;
     refused(setup(&settings).unwrap_err(), "kafka.replicas");

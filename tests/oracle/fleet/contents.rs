@@ -74,7 +74,7 @@ fn delivered(delivery: Arc<Delivery>) -> (blake3::Hash, Content) {
     let written = written.iter().map(|(name, value)| (*name, &**value));
     let looks = looks(written, &delivery.body);
     let mut decoded = Decoded::default();
-    decode::decode(&delivery, &decode::Options::default(), &mut decoded);
+    decode::decode(&delivery, &decode::DecodeConfig::default(), &mut decoded);
     let events = decoded.events.iter().map(|event| event.identity.0);
     let letters = decoded.rejects.iter().map(letter);
     let content = Content {

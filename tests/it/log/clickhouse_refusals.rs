@@ -5,8 +5,8 @@ use hookflow::log::EventLog;
 use hookflow::log::Version;
 use hookflow::log::clickhouse::{self, ClickHouseLog, Settings};
 
-use crate::clickhouse_server::Server;
-use crate::rows::rows;
+use super::clickhouse_server::Server;
+use super::rows::rows;
 use crate::skip::skipped_server;
 
 /// What the log says when it is opened with these settings, which must be refused.

@@ -20,8 +20,8 @@ fn load(store: &Path) -> Command {
     command
 }
 
-/// Everything that the program shows on a terminal of its own.
-fn on_a_terminal(mut command: Command) -> String {
+/// The exit code, and everything that the program shows on a terminal of its own.
+fn on_a_terminal(mut command: Command) -> (Option<i32>, String) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -50,7 +50,7 @@ fn on_a_terminal(mut command: Command) -> String {
     drop(command);
     let reader = std::thread::spawn(move || {
         let mut shown = Vec::new();
-        // SourceContext with an error when the last writer has closed the terminal.
+        // Reading fails when the last writer has closed the terminal.
         File::from(master)
             .read_to_end(&mut shown)
             .unwrap_or_default();
@@ -64,8 +64,8 @@ fn on_a_terminal(mut command: Command) -> String {
         }
         std::thread::yield_now();
     }
-    assert!(child.wait().unwrap().success());
-    reader.join().unwrap()
+    let code = child.wait().unwrap().code();
+    (code, reader.join().unwrap())
 }
 
 const CLEAR: &str = "\u{1b}[2K";
@@ -73,7 +73,8 @@ const CLEAR: &str = "\u{1b}[2K";
 #[test]
 fn a_terminal_shows_a_bar_while_it_runs_and_then_the_summary_alone() {
     let store = tempfile::tempdir().unwrap();
-    let shown = on_a_terminal(load(store.path()));
+    let (code, shown) = on_a_terminal(load(store.path()));
+    assert_eq!(code, Some(0), "{shown}");
     let (while_it_ran, after) = shown.rsplit_once(CLEAR).unwrap();
     assert!(
         while_it_ran.contains('█') && while_it_ran.contains("deliveries, "),
@@ -95,5 +96,35 @@ fn a_pipe_sees_no_bar_and_quiet_shows_none_at_all() {
     assert!(String::from_utf8(stdout).unwrap().contains("events/s"));
     let mut quiet = load(store.path());
     quiet.arg("--quiet");
-    assert!(!on_a_terminal(quiet).contains('█'));
+    assert!(!on_a_terminal(quiet).1.contains('█'));
+}
+
+#[test]
+fn terminal_refuses_fresh_without_yes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, store) = (dir.path().join("a.jsonl"), dir.path().join("store"));
+    std::fs::write(&file, "").unwrap();
+    let replay = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookflow"));
+        command.args(["run", "replay", "--quiet"]).args(more);
+        command.arg("--store").arg(&store).arg(&file);
+        command
+    };
+    assert!(replay(&[]).output().unwrap().status.success());
+    let completions = store.join("completions.jsonl");
+    std::fs::write(&completions, "one\n").unwrap();
+    let (code, shown) = on_a_terminal(replay(&["--fresh"]));
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(
+        shown.contains("state.db") && shown.contains("--yes"),
+        "{shown}"
+    );
+    assert_eq!(std::fs::read_to_string(&completions).unwrap(), "one\n");
+    let (code, shown) = on_a_terminal(replay(&["--fresh", "--yes"]));
+    assert_eq!(code, Some(0), "{shown}");
+    let left = std::fs::read_to_string(&completions).unwrap_or_default();
+    assert_eq!(left, "", "the old store is deleted");
+    let piped = replay(&["--fresh"]).stdin(Stdio::null()).output().unwrap();
+    assert!(piped.status.success());
+    assert!(String::from_utf8_lossy(&piped.stderr).contains("state.db"));
 }

@@ -9,9 +9,9 @@ pub use crate::source::secret::Secret;
 
 /// How to reach the brokers, which topics are read, and how.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct KafkaConfig {
     /// How to reach the brokers.
-    pub connection: Connection,
+    pub connection: KafkaConnection,
     /// The topics, at least one.
     pub topics: Vec<Topic>,
     /// The consumer group under which progress is kept.
@@ -21,7 +21,7 @@ pub struct Settings {
     /// The partitions that this member reads; without them the group shares them out.
     pub partitions: Option<PartitionSet>,
     /// Where reading begins where the group has committed nothing.
-    pub start: Start,
+    pub start: StartOffset,
     /// What is done when messages were dropped before they were read.
     pub on_lost: OnLost,
     /// After so long without a heartbeat the group takes a member's partitions away.
@@ -33,7 +33,7 @@ pub struct Settings {
     /// How much the driver fetches ahead.
     pub queue_bytes: usize,
     /// How `setup` makes a topic.
-    pub storage: Storage,
+    pub storage: TopicConfig,
 }
 
 /// A topic.
@@ -64,7 +64,7 @@ impl Topic {
 
 /// Where reading begins where the group has committed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartOffset {
     /// With the oldest message.
     Earliest,
     /// With what comes from now on. A partition that is added to a topic later is read from its beginning.
@@ -84,8 +84,8 @@ pub enum OnLost {
 
 /// What `setup` gives a topic that it creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Storage {
-    /// How many partitions: no more members than that share the work.
+pub struct TopicConfig {
+    /// How many partitions: no more members than that share the partition.
     pub partitions: usize,
     /// Copies of each message.
     pub replicas: usize,
@@ -95,7 +95,7 @@ pub struct Storage {
 
 /// How to reach the brokers.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct KafkaConnection {
     /// Addresses `host:port`, one or more with commas between them.
     pub brokers: Secret,
     /// Whether the connection is encrypted.
@@ -105,14 +105,14 @@ pub struct Connection {
     /// Our certificate and its key (PEM).
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Who we are.
-    pub login: Option<Login>,
+    pub login: Option<KafkaLogin>,
 }
 
 /// A user and a password.
 #[derive(Clone, Debug)]
-pub struct Login {
+pub struct KafkaLogin {
     /// How the password is shown to the broker.
-    pub mechanism: Mechanism,
+    pub mechanism: SaslMechanism,
     /// The user.
     pub user: String,
     /// The password.
@@ -121,7 +121,7 @@ pub struct Login {
 
 /// How a password is shown to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
+pub enum SaslMechanism {
     /// As it is.
     Plain,
     /// By a proof that does not tell it, with SHA-256.
@@ -130,13 +130,13 @@ pub enum Mechanism {
     Scram512,
 }
 
-impl Mechanism {
+impl SaslMechanism {
     /// Its name in the protocol.
     pub const fn name(self) -> &'static str {
         match self {
-            Mechanism::Plain => "PLAIN",
-            Mechanism::Scram256 => "SCRAM-SHA-256",
-            Mechanism::Scram512 => "SCRAM-SHA-512",
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::Scram256 => "SCRAM-SHA-256",
+            SaslMechanism::Scram512 => "SCRAM-SHA-512",
         }
     }
 }

@@ -134,5 +134,5 @@ impl AssignedPartition {
 }
 
 #[cfg(test)]
-#[path = "assigned_tests.rs"]
+#[path = "assigned_partition_tests.rs"]
 mod tests;

@@ -9,10 +9,10 @@ use hookflow::log::clickhouse::{self, ClickHouseLog};
 use hookflow::log::parquet::{self, ParquetLog};
 use hookflow::log::{EventLog, Filter, LogRow, LoggedEvent, Version};
 
-use crate::clickhouse_server::Server;
-use crate::conformance_log::seen;
+use super::clickhouse_server::Server;
+use super::conformance::seen;
+use super::rows::{DAY, received, rows};
 use crate::proxy::{Direction, Mode};
-use crate::rows::{DAY, received, rows};
 
 fn view(server: &Server) -> Vec<LoggedEvent> {
     let mut all = clickhouse::events(&server.settings, &Filter::default()).unwrap();
@@ -289,8 +289,8 @@ fn raw_bytes_that_are_no_text_come_back_as_they_were() {
         return;
     };
     let mut odd = rows(0, 2, Version::Matched);
-    odd[0].event.raw = Some(Box::from(&b"{\"a\":\"\xff\x00\xfe\"}"[..]));
-    odd[1].event.raw = Some(Box::from(&b""[..]));
+    odd[0].event.raw = Some(bytes::Bytes::from_static(b"{\"a\":\"\xff\x00\xfe\"}"));
+    odd[1].event.raw = Some(bytes::Bytes::new());
     server.open().append(&odd).unwrap();
     assert_eq!(view(&server), expected(&odd));
 }

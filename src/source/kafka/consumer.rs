@@ -1,8 +1,8 @@
-//! What the driver tells, kept until the source's thread looks at it.
+//! The driver's callbacks: events wait here until the source's thread handles them.
 //!
 //! Rebalances are only noted here, never carried out: the driver waits, sending heartbeats, until partitions are assigned or
 //! given up by a call, so that what was handed out of them can settle before they go. The driver's own texts name addresses,
-//! so only codes are kept of them.
+//! so only their codes are kept.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
-/// A consumer that tells what happens to it.
-pub type Consumer = BaseConsumer<Context>;
+/// A consumer that keeps its events.
+pub type Consumer = BaseConsumer<KafkaContext>;
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +34,9 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
-/// What happened.
+/// What happened to a consumer.
 #[derive(Debug)]
-pub enum Event {
+pub enum ConsumerEvent {
     /// The group gives these partitions to us.
     Assigned(Vec<TopicPartition>),
     /// The group takes these partitions away.
@@ -44,31 +44,31 @@ pub enum Event {
     /// Something is wrong with the client as a whole.
     Error(RDKafkaErrorCode),
     /// What the client knows of the brokers.
-    Known(Known),
+    Status(ClusterStatus),
 }
 
 /// What the client knows of the brokers.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct ClusterStatus {
     /// Whether any broker can be reached.
-    pub reachable: bool,
+    pub is_reachable: bool,
     /// Where each partition ends.
     pub ends: HashMap<TopicPartition, u64>,
 }
 
 /// The client's callbacks.
 #[derive(Debug, Default)]
-pub struct Context {
-    events: Mutex<VecDeque<Event>>,
+pub struct KafkaContext {
+    events: Mutex<VecDeque<ConsumerEvent>>,
     closing: AtomicBool,
-    hung_up: AtomicBool,
+    has_hung_up: AtomicBool,
     /// A broker was reached at some time.
     reached: AtomicBool,
 }
 
-impl Context {
-    /// The oldest event that was not looked at.
-    pub fn next(&self) -> Option<Event> {
+impl KafkaContext {
+    /// The oldest event that was not handled.
+    pub fn next(&self) -> Option<ConsumerEvent> {
         self.lock().pop_front()
     }
 
@@ -76,7 +76,7 @@ impl Context {
     pub fn errors(&self) -> Vec<RDKafkaErrorCode> {
         let mut errors = Vec::new();
         self.lock().retain(|event| match event {
-            Event::Error(code) => {
+            ConsumerEvent::Error(code) => {
                 errors.push(*code);
                 false
             }
@@ -87,8 +87,8 @@ impl Context {
 
     /// Whether a broker hung up before it took anything of us, and none was reached since: as one does that starts, and one
     /// that wants TLS or a login.
-    pub fn hung_up(&self) -> bool {
-        self.hung_up.load(Ordering::Relaxed)
+    pub fn has_hung_up(&self) -> bool {
+        self.has_hung_up.load(Ordering::Relaxed)
     }
 
     /// The consumer is to be closed: from now on partitions are given up at once.
@@ -104,19 +104,19 @@ impl Context {
         refused || (no_tls && !self.reached.load(Ordering::Relaxed))
     }
 
-    fn tell(&self, event: Event) {
+    fn push(&self, event: ConsumerEvent) {
         self.lock().push_back(event);
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ConsumerEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ClientContext for Context {
+impl ClientContext for KafkaContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if is_hang_up(message) {
-            self.hung_up.store(true, Ordering::Relaxed);
+            self.has_hung_up.store(true, Ordering::Relaxed);
         }
         tracing::debug!(?level, facility, "the Kafka client");
     }
@@ -124,12 +124,12 @@ impl ClientContext for Context {
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice::<Statistics>(statistics) {
             Ok(statistics) => {
-                let known = statistics.known();
-                if known.reachable {
-                    self.hung_up.store(false, Ordering::Relaxed);
+                let status = statistics.status();
+                if status.is_reachable {
+                    self.has_hung_up.store(false, Ordering::Relaxed);
                     self.reached.store(true, Ordering::Relaxed);
                 }
-                self.tell(Event::Known(known));
+                self.push(ConsumerEvent::Status(status));
             }
             Err(_) => tracing::debug!("the Kafka client's statistics cannot be read"),
         }
@@ -142,16 +142,16 @@ impl ClientContext for Context {
             }
             code => code.unwrap_or(RDKafkaErrorCode::Unknown),
         };
-        self.tell(Event::Error(code));
+        self.push(ConsumerEvent::Error(code));
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for KafkaContext {
     fn rebalance(&self, consumer: &Consumer, what: Response, list: &mut TopicPartitionList) {
         let assigned = what == Response::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         match (self.closing.load(Ordering::Relaxed), assigned) {
-            (false, true) => self.tell(Event::Assigned(partitions(list))),
-            (false, false) => self.tell(Event::Revoked(partitions(list))),
+            (false, true) => self.push(ConsumerEvent::Assigned(partitions(list))),
+            (false, false) => self.push(ConsumerEvent::Revoked(partitions(list))),
             (true, true) => drop(consumer.incremental_assign(list)),
             (true, false) => drop(consumer.incremental_unassign(list)),
         }
@@ -239,21 +239,21 @@ struct PartitionStatistics {
 }
 
 impl Statistics {
-    fn known(self) -> Known {
-        let mut known = Known {
-            reachable: self.brokers.values().any(|broker| broker.state == "UP"),
-            ..Known::default()
+    fn status(self) -> ClusterStatus {
+        let mut status = ClusterStatus {
+            is_reachable: self.brokers.values().any(|broker| broker.state == "UP"),
+            ..ClusterStatus::default()
         };
         for (topic, partitions) in self.topics {
             for (number, partition) in partitions.partitions {
                 // One that is not known is negative, and so is the partition that stands for none.
                 if let Ok(end) = u64::try_from(partition.hi_offset) {
                     let topic = topic.clone();
-                    known.ends.insert(TopicPartition { topic, number }, end);
+                    status.ends.insert(TopicPartition { topic, number }, end);
                 }
             }
         }
-        known
+        status
     }
 }
 
@@ -263,30 +263,30 @@ mod tests {
 
     #[test]
     fn a_broker_that_hangs_up_is_known_by_the_log_until_one_is_reached() {
-        let context = Context::default();
+        let context = KafkaContext::default();
         let log = |text: &str| context.log(RDKafkaLogLevel::Info, "FAIL", text);
         for other in [
-            "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+            "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: KafkaConnection refused (after 0ms in state CONNECT)",
             "a:1/1: Disconnected: connection closed by peer (after 64000ms in state UP)",
             "(after ms in state ",
         ] {
             log(other);
-            assert!(!context.hung_up(), "{other}");
+            assert!(!context.has_hung_up(), "{other}");
         }
         for hang_up in [
             "a:1/bootstrap: Disconnected: connection closed by peer (after 3ms in state APIVERSION_QUERY)",
             "a:1/bootstrap: Disconnected: connection reset by peer (after 7ms in state UP, 3 identical error(s) suppressed)",
         ] {
             log(hang_up);
-            assert!(context.hung_up(), "{hang_up}");
+            assert!(context.has_hung_up(), "{hang_up}");
             context.stats_raw(br#"{"brokers":{"a":{"state":"UP"}}}"#);
-            assert!(!context.hung_up());
+            assert!(!context.has_hung_up());
         }
     }
 
     #[test]
     fn what_fails_over_tls_is_known_whatever_its_code_says() {
-        let context = Context::default();
+        let context = KafkaContext::default();
         let meant = |reason: &str| {
             let code = RDKafkaErrorCode::BrokerTransportFailure;
             context.error(KafkaError::Global(code), reason);
@@ -309,17 +309,17 @@ mod tests {
     fn statistics_say_who_can_be_reached_and_where_partitions_end() {
         let text = br#"{"name":"x","brokers":{"a:1/1":{"state":"UP","nodeid":1},"b":{"state":"DOWN"}},"topics":{"t":{"topic":"t",
             "partitions":{"0":{"hi_offset":7},"-1":{"hi_offset":-1001}}}}}"#;
-        let context = Context::default();
+        let context = KafkaContext::default();
         context.stats_raw(text);
-        let Some(Event::Known(known)) = context.next() else {
+        let Some(ConsumerEvent::Status(status)) = context.next() else {
             panic!("nothing is known");
         };
-        assert!(known.reachable);
+        assert!(status.is_reachable);
         let partition = TopicPartition {
             topic: "t".into(),
             number: 0,
         };
-        assert_eq!(known.ends.get(&partition), Some(&7));
-        assert_eq!(known.ends.len(), 1);
+        assert_eq!(status.ends.get(&partition), Some(&7));
+        assert_eq!(status.ends.len(), 1);
     }
 }

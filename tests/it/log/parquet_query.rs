@@ -7,8 +7,8 @@ use hookflow::log::{EventLog, LogRow, Version};
 use hookflow::log::{Filter, LoggedEvent};
 use proptest::prelude::*;
 
-use crate::conformance_log::seen;
-use crate::rows::{DAY, received, row, rows};
+use super::conformance::seen;
+use super::rows::{DAY, received, row, rows};
 
 fn naive(rows: &Rows, filter: &Filter) -> Vec<LoggedEvent> {
     let mut found: Vec<LoggedEvent> = exact_view(rows).iter().map(seen).collect();

@@ -1,11 +1,11 @@
-//! What is wrong with a configuration, in sentences: which setting, which value, from where, and what to do.
+//! Mistakes in a configuration: which setting, which value, what is wrong and what to do.
 
 use std::fmt;
 
 /// One mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Complaint {
-    /// The setting as the reader wrote it: `dedup.ttl`, or the name of an environment variable.
+pub struct ConfigError {
+    /// The setting as the user wrote it: `dedup.ttl`, or the name of an environment variable.
     pub key: String,
     /// The value as given; absent where the key itself is the mistake.
     pub value: Option<String>,
@@ -15,8 +15,8 @@ pub struct Complaint {
     pub hint: String,
 }
 
-impl Complaint {
-    /// A complaint about a key that exists.
+impl ConfigError {
+    /// A mistake in the value of a setting.
     pub fn about(
         key: impl Into<String>,
         value: impl Into<String>,
@@ -31,7 +31,7 @@ impl Complaint {
         }
     }
 
-    /// A complaint about a key that does not exist, with the nearest one that does.
+    /// A name that does not exist, with the most similar one that does.
     pub fn unknown<'a>(
         key: &str,
         noun: &str,
@@ -50,7 +50,7 @@ impl Complaint {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.key)?;
         if let Some(value) = &self.value {
@@ -60,18 +60,18 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// All complaints at once, so that one attempt is enough to mend them all.
+/// All mistakes at once, so that one attempt is enough to correct them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Complaints(pub Vec<Complaint>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
-impl Complaints {
+impl ConfigErrors {
     /// Adds one.
-    pub fn push(&mut self, complaint: Complaint) {
-        self.0.push(complaint);
+    pub fn push(&mut self, error: ConfigError) {
+        self.0.push(error);
     }
 }
 
-impl fmt::Display for Complaints {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
         let noun = if count == 1 { "mistake" } else { "mistakes" };
@@ -80,7 +80,7 @@ impl fmt::Display for Complaints {
     }
 }
 
-/// The candidate that a typing mistake most likely meant.
+/// The most similar candidate, if it is similar enough for a typing mistake.
 fn nearest<'a>(key: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
@@ -92,16 +92,16 @@ fn nearest<'a>(key: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::Complaint;
+    use super::ConfigError;
 
     #[test]
     fn a_near_miss_is_named_and_nonsense_is_not_guessed_at() {
-        let near = Complaint::unknown("dedup.tll", "setting", ["dedup.ttl", "job.tick"]);
+        let near = ConfigError::unknown("dedup.tll", "setting", ["dedup.ttl", "job.tick"]);
         assert_eq!(
             near.to_string(),
             "dedup.tll: there is no such setting; did you mean dedup.ttl?"
         );
-        let far = Complaint::unknown("zebra", "setting", ["dedup.ttl", "job.tick"]);
+        let far = ConfigError::unknown("zebra", "setting", ["dedup.ttl", "job.tick"]);
         assert!(far.hint.contains("hookflow config"));
     }
 }

@@ -7,7 +7,7 @@ use hookflow::log::Filter;
 use hookflow::log::clickhouse;
 
 use crate::broker::own::Own;
-use crate::clickhouse_server::Server;
+use crate::log::clickhouse_server::Server;
 use crate::proxy::{Direction, Mode, Proxy};
 use crate::recipient_tables::member::{Member, Settings, hookflow};
 use crate::skip::skipped_server;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use hookflow::event::{Provider, User};
-use hookflow::source::file::lines::{Cutter, Limits};
-use hookflow::source::file::witness::{Proofs, Witness, proof};
+use hookflow::source::file::fingerprint::{FileFingerprints, FingerprintHasher};
+use hookflow::source::file::lines::{LineLimits, LineReader};
+use hookflow::source::file::open;
 use hookflow::source::file::{FileOptions, FileSource, Resume};
 use hookflow::source::{EnvelopeDefaults, PartitionEvent, Record, RecordSender, Records, Stopped};
 use proptest::prelude::*;
@@ -30,7 +31,7 @@ fn options(provider: Option<&str>) -> FileOptions {
 struct Read {
     parcels: Vec<Records>,
     partition_events: Vec<PartitionEvent>,
-    proofs: Proofs,
+    fingerprints: FileFingerprints,
 }
 
 impl Read {
@@ -53,19 +54,20 @@ fn read_all(specs: &[&Path], resume: HashMap<String, Resume>, provider: Option<&
         .iter()
         .map(|path| path.display().to_string())
         .collect();
+    let fingerprints = FileFingerprints::default();
     let source = FileSource::new(&specs, resume, options(provider));
-    let proofs = source.proofs();
+    let source = source.with_fingerprints(fingerprints.clone());
     let (feed, taps) = RecordSender::channels(1, 4096);
     assert_eq!(source.run(feed), Ok(()));
     Read {
         parcels: taps.workers[0].iter().collect(),
         partition_events: taps.partition_events.iter().collect(),
-        proofs,
+        fingerprints,
     }
 }
 
 /// The split that anyone would write.
-fn naive(bytes: &[u8], limits: Limits) -> Vec<(u64, Vec<u8>)> {
+fn naive(bytes: &[u8], limits: LineLimits) -> Vec<(u64, Vec<u8>)> {
     let mut lines = Vec::new();
     let mut at = 0;
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -93,11 +95,11 @@ impl std::io::Read for Dribble<'_> {
     }
 }
 
-fn cut(reader: impl std::io::Read, limits: Limits, total: u64) -> Vec<(u64, Vec<u8>)> {
-    let mut cutter = Cutter::new(reader, limits, 0, Witness::default());
+fn cut(reader: impl std::io::Read, limits: LineLimits, total: u64) -> Vec<(u64, Vec<u8>)> {
+    let mut reader = LineReader::new(reader, limits, 0, FingerprintHasher::default());
     let mut lines = Vec::new();
     let mut end = 0;
-    while let Some(run) = cutter.next_run().unwrap() {
+    while let Some(run) = reader.next_run().unwrap() {
         assert_eq!(run.start, end, "runs follow each other");
         assert!(run.end > run.start && run.lines.len() <= limits.lines_max);
         end = run.end;
@@ -131,7 +133,7 @@ proptest! {
         lines_max in 1usize..9,
         eager in any::<bool>(),
     ) {
-        let limits = Limits { block_bytes, lines_max, line_bytes_max, kept_bytes: line_bytes_max / 2, eager };
+        let limits = LineLimits { block_bytes, lines_max, line_bytes_max, kept_bytes: line_bytes_max / 2, eager };
         // Bytes that are no JSON, so that nothing is cut off twice.
         let bytes: Vec<u8> = bytes.into_iter().map(|b| if b.is_ascii_digit() { b'x' } else { b }).collect();
         let cut = cut(Dribble(&bytes, read_bytes), limits, bytes.len() as u64);
@@ -150,15 +152,26 @@ proptest! {
         let plain = [b"line\n".as_slice(), &bytes].concat();
         let members = [gzip(b"line\n"), gzip(&bytes[..half]), gzip(&bytes[half..])].concat();
         let expected = read_all(&[&write("a", &plain)], HashMap::new(), None).lines();
-        prop_assert_eq!(&expected, &naive(&plain, Limits::for_bodies(BODY_BYTES_MAX)));
+        prop_assert_eq!(&expected, &naive(&plain, LineLimits::for_bodies(BODY_BYTES_MAX)));
         for (name, bytes) in [("b", members), ("c", zstd::encode_all(plain.as_slice(), 1).unwrap())] {
             prop_assert_eq!(&expected, &read_all(&[&write(name, &bytes)], HashMap::new(), None).lines());
         }
     }
 }
 
-fn resume_at(path: &Path, offset: u64, proof: String) -> HashMap<String, Resume> {
-    HashMap::from([(path.display().to_string(), Resume { offset, proof })])
+fn resume_at(path: &Path, offset: u64, fingerprint: String) -> HashMap<String, Resume> {
+    let resume = Resume {
+        offset,
+        fingerprint,
+    };
+    HashMap::from([(path.display().to_string(), resume)])
+}
+
+/// The fingerprint of an offset, computed from all bytes before it.
+fn fingerprint_at(path: &Path, offset: u64) -> String {
+    let mut reader = open::file(path).unwrap().reader;
+    let hasher = FingerprintHasher::of_stream(&mut reader, offset).unwrap();
+    hasher.unwrap().fingerprint().to_string()
 }
 
 fn restarted(read: &Read) -> bool {
@@ -167,7 +180,7 @@ fn restarted(read: &Read) -> bool {
 }
 
 #[test]
-fn a_lane_resumes_where_its_proof_holds_whatever_the_compression() {
+fn partition_resumes_if_its_fingerprint_matches_in_any_compression() {
     let dir = tempfile::tempdir().unwrap();
     let plain = some_lines(5_000);
     let packed = zstd::encode_all(plain.as_slice(), 1).unwrap();
@@ -177,8 +190,8 @@ fn a_lane_resumes_where_its_proof_holds_whatever_the_compression() {
         let whole = read_all(&[&path], HashMap::new(), None);
         assert_eq!(whole.lines().len(), 5_000);
         for parcel in &whole.parcels {
-            let told = whole.proofs.at_floor(0, parcel.end).unwrap();
-            assert_eq!(Some(&told), proof(&path, parcel.end).unwrap().as_ref());
+            let told = whole.fingerprints.at_offset(0, parcel.end).unwrap();
+            assert_eq!(told, fingerprint_at(&path, parcel.end));
             let rest = read_all(&[&path], resume_at(&path, parcel.end, told), None);
             assert!(!restarted(&rest));
             let expected: Vec<_> = whole
@@ -198,7 +211,7 @@ fn a_grown_file_resumes_and_a_changed_or_shorter_one_starts_again() {
     let bytes = some_lines(3_000);
     std::fs::write(&path, &bytes).unwrap();
     let offset = read_all(&[&path], HashMap::new(), None).parcels[2].end;
-    let told = proof(&path, offset).unwrap().unwrap();
+    let told = fingerprint_at(&path, offset);
 
     std::fs::write(&path, [bytes.as_slice(), b"more"].concat()).unwrap();
     let grown = read_all(&[&path], resume_at(&path, offset, told.clone()), None);
@@ -218,6 +231,50 @@ fn a_grown_file_resumes_and_a_changed_or_shorter_one_starts_again() {
     std::fs::write(&path, &bytes[..offset as usize - 1]).unwrap();
     let shorter = read_all(&[&path], resume_at(&path, offset, told), None);
     assert!(restarted(&shorter) && shorter.lines()[0].0 == 0);
+}
+
+#[test]
+fn resume_reads_a_last_line_again_that_had_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    // The incomplete line is shorter, and longer, than what a fingerprint covers.
+    for pad in [10, 300_000] {
+        let line = format!("{{\"n\":1,\"pad\":\"{}\"}}", "x".repeat(pad));
+        let incomplete = [some_lines(100), line.as_bytes()[..pad].to_vec()].concat();
+        let complete = [
+            some_lines(100),
+            format!("{line}\n{{\"n\":2}}\n").into_bytes(),
+        ]
+        .concat();
+        for packed in [false, true] {
+            let path = dir.path().join(format!("{pad}-{packed}"));
+            let write = |bytes: &[u8]| {
+                let bytes = if packed { gzip(bytes) } else { bytes.to_vec() };
+                std::fs::write(&path, bytes).unwrap();
+            };
+            write(&incomplete);
+            let first = read_all(&[&path], HashMap::new(), None);
+            let end = incomplete.len() as u64;
+            let told = first.fingerprints.at_offset(0, end).unwrap();
+            write(&complete);
+            let second = read_all(&[&path], resume_at(&path, end, told), None);
+            assert!(!restarted(&second));
+            let start = some_lines(100).len() as u64;
+            let expected = [
+                (start, line.clone().into_bytes()),
+                (start + line.len() as u64 + 1, b"{\"n\":2}".to_vec()),
+            ];
+            assert_eq!(second.lines(), expected, "{pad} {packed}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_has_an_end_that_can_be_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.jsonl");
+    std::fs::write(&path, "").unwrap();
+    let read = read_all(&[&path], HashMap::new(), None);
+    assert!(read.fingerprints.at_offset(0, 0).is_some());
 }
 
 #[test]
@@ -329,30 +386,4 @@ fn a_raised_stop_flag_ends_the_reading() {
     let (feed, taps) = RecordSender::channels(1, 8);
     assert_eq!(source.run(feed), Err(Stopped));
     assert_eq!(taps.workers[0].iter().count(), 0);
-}
-
-/// Not a test of anything but speed: `cargo test --release --test it file_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn file_speed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.jsonl");
-    let line = format!("{{\"body\":\"{}\"}}\n", "x".repeat(1_500));
-    std::fs::write(&path, line.repeat(300_000)).unwrap();
-    let started = std::time::Instant::now();
-    let lines: usize = {
-        let source = FileSource::new(&[path.display().to_string()], HashMap::new(), options(None));
-        let (feed, taps) = RecordSender::channels(1, 64);
-        let reader = std::thread::spawn(move || source.run(feed));
-        let lines = taps.workers[0]
-            .iter()
-            .map(|parcel| parcel.records.len())
-            .sum();
-        assert_eq!(reader.join().unwrap(), Ok(()));
-        lines
-    };
-    println!(
-        "{:.0} lines/s cut",
-        lines as f64 / started.elapsed().as_secs_f64()
-    );
 }

@@ -52,7 +52,7 @@ fn about(logs: &[Value], delivery: &str) -> Vec<String> {
 fn a_delivery_is_followed_through_the_logs_by_its_id() {
     let store = tempfile::tempdir().unwrap();
     let store = store.path();
-    let body = include_str!("../fixtures/sendgrid/delivered.json");
+    let body = include_str!("../../fixtures/sendgrid/delivered.json");
     let good = json!({"provider": "sendgrid", "user": "u", "body": body}).to_string();
     let bad_body = json!({"provider": "sendgrid", "user": "u", "body": "[17"}).to_string();
     let lines = [good, "no delivery, ada@example.com".to_owned(), bad_body];

@@ -12,7 +12,7 @@ use hookflow::log::Filter;
 use hookflow::log::parquet::{ParquetLog, events, for_each};
 use hookflow::log::{EventLog, Version};
 
-use crate::rows::{DAY, rows};
+use super::rows::{DAY, rows};
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)

@@ -10,8 +10,8 @@ use hookflow::log::parquet::{ParquetLog, for_each};
 use hookflow::log::{EventLog, LogRow, Version};
 use hookflow::log::{Filter, LoggedEvent};
 
-use crate::clickhouse_server::Server;
-use crate::rows::{DAY, received, row, rows};
+use super::clickhouse_server::Server;
+use super::rows::{DAY, received, row, rows};
 
 /// A place in which a log can be opened again and again.
 trait Place {

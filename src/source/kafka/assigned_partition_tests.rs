@@ -77,7 +77,7 @@ enum Step {
     Cut(usize),
     Settle(usize),
     Commit,
-    Answer(bool),
+    CommitAnswer(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -86,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         (1..5usize).prop_map(Step::Cut),
         (0..8usize).prop_map(Step::Settle),
         Just(Step::Commit),
-        any::<bool>().prop_map(Step::Answer),
+        any::<bool>().prop_map(Step::CommitAnswer),
     ]
 }
 
@@ -116,7 +116,7 @@ proptest! {
                     prop_assert!(offset > last && offset <= settled.offset());
                     under_way = Some(offset);
                 },
-                Step::Answer(is_accepted) => if let Some(offset) = under_way.take() {
+                Step::CommitAnswer(is_accepted) => if let Some(offset) = under_way.take() {
                     partition.commit_answered(offset, is_accepted);
                     if is_accepted { last = offset; }
                 },
