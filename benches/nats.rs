@@ -18,9 +18,9 @@ use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
 use hookflow::source::message::parse;
+use hookflow::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
 use hookflow::source::nats::publisher::{Outgoing, publish};
-use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
-use hookflow::source::nats::{NatsSource, assign::Partitions, runtime, setup};
+use hookflow::source::nats::{NatsSource, runtime, setup};
 use hookflow::source::pace::Pace;
 use hookflow::source::{Commit, EnvelopeDefaults, Record, RecordSender, Source, SourceContext};
 use rustix::time::{ClockId, clock_gettime};
@@ -35,31 +35,28 @@ fn main() {
     };
     let messages =
         std::env::var("HOOKFLOW_BENCH_MESSAGES").map_or(1_000_000, |n| n.parse().unwrap());
-    let settings = settings(&url, Acknowledge::UpTo);
-    delete_stream(&settings);
-    setup(&settings).unwrap();
+    let config = config(&url);
+    delete_stream(&config);
+    setup(&config).unwrap();
     println!(
         "publishing {messages} messages: {}",
-        published(&settings, messages)
+        published(&config, messages)
     );
     println!(
         "{:32} {:>10} {:>14} {:>14}",
         "", "messages/s", "reader us", "all us"
     );
     for _ in 0..RUNS {
-        client_alone(&settings, messages).print("the client library alone");
-        for (name, acknowledge) in [("up-to", Acknowledge::UpTo), ("each", Acknowledge::Each)] {
-            read(&url, acknowledge, messages, false)
-                .print(&format!("the source, acknowledging {name}"));
-        }
-        read(&url, Acknowledge::UpTo, messages, true).print("the source, and messages parsed");
+        client_alone(&config, messages).print("the client library alone");
+        read(&url, messages, false).print("the source, all acknowledged");
+        read(&url, messages, true).print("the source, and messages parsed");
     }
-    delete_stream(&settings);
+    delete_stream(&config);
 }
 
-fn settings(url: &str, acknowledge: Acknowledge) -> Settings {
-    Settings {
-        connection: Connection {
+fn config(url: &str) -> NatsConfig {
+    NatsConfig {
+        connection: ConnectionConfig {
             servers: Secret::new(url.into()),
             login: Login::None,
             tls_required: false,
@@ -69,14 +66,15 @@ fn settings(url: &str, acknowledge: Acknowledge) -> Settings {
         stream: STREAM.into(),
         subject: "hookflow_bench".into(),
         consumer: "bench".into(),
-        partitions: Partitions::all(),
-        acknowledge,
-        ack_wait: Duration::from_secs(30),
-        ack_pending_max: 100_000,
+        partitions: None,
+        open_max: 400_000,
+        in_flight_events_max: 100_000,
+        ack_wait: Duration::from_secs(10),
+        lease_max: Duration::from_secs(60),
         batch_messages: 1_000,
         batch_bytes: 8 << 20,
         stall_limit: Duration::from_secs(30),
-        storage: Storage {
+        storage: StreamStorage {
             max_age: Duration::from_secs(86_400),
             replicas: 1,
             duplicate_window: Duration::from_secs(120),
@@ -98,12 +96,11 @@ fn delivery(number: u64) -> Delivery {
     }
 }
 
-fn published(settings: &Settings, messages: u64) -> String {
+fn published(config: &NatsConfig, messages: u64) -> String {
     let begun = Instant::now();
-    let all = (0..messages).map(|number| {
-        Outgoing::delivery(&settings.subject, &number.to_string(), &delivery(number))
-    });
-    let published = publish(&settings.connection, all, Pace::default()).unwrap();
+    let all = (0..messages)
+        .map(|number| Outgoing::delivery(&config.subject, &number.to_string(), &delivery(number)));
+    let published = publish(&config.connection, all, Pace::default()).unwrap();
     format!("{published:?} in {:?}", begun.elapsed())
 }
 
@@ -132,10 +129,10 @@ fn cpu(clock: ClockId) -> Duration {
 }
 
 /// The source with a job that settles everything at once.
-fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cost {
-    let settings = settings(url, acknowledge);
-    delete_consumers(&settings);
-    setup(&settings).unwrap();
+fn read(url: &str, messages: u64, parsed: bool) -> Cost {
+    let config = config(url);
+    delete_consumer(&config);
+    setup(&config).unwrap();
     let (records, taps) = RecordSender::channels(1, 8);
     let (settled, commits) = crossbeam_channel::unbounded();
     let context = SourceContext::new(records, commits, Metrics::new([]));
@@ -143,7 +140,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {
         let begun = cpu(ClockId::ThreadCPUTime);
-        Box::new(NatsSource::new(settings)).run(context).unwrap();
+        Box::new(NatsSource::new(config)).run(context).unwrap();
         cpu(ClockId::ThreadCPUTime) - begun
     });
     let defaults = EnvelopeDefaults {
@@ -185,7 +182,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
 }
 
 /// The same messages pulled from one consumer through a bare subscription of the library, and dropped.
-fn client_alone(settings: &Settings, messages: u64) -> Cost {
+fn client_alone(config: &NatsConfig, messages: u64) -> Cost {
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let begun = cpu(ClockId::ThreadCPUTime);
     runtime().unwrap().block_on(async {
@@ -193,7 +190,7 @@ fn client_alone(settings: &Settings, messages: u64) -> Cost {
             .subscription_capacity(1 << 20)
             .read_buffer_capacity(u16::MAX);
         let client = options
-            .connect(settings.connection.servers.reveal())
+            .connect(config.connection.servers.reveal())
             .await
             .unwrap();
         let context = async_nats::jetstream::new(client.clone());
@@ -239,26 +236,22 @@ fn client_alone(settings: &Settings, messages: u64) -> Cost {
     }
 }
 
-fn delete_consumers(settings: &Settings) {
-    manage(settings, async |context| {
-        for partition in settings.partitions.iter() {
-            context
-                .delete_consumer_from_stream(&settings.consumer_of(partition), STREAM)
-                .await
-                .ok();
-        }
+fn delete_consumer(config: &NatsConfig) {
+    manage(config, async |context| {
+        let deleted = context.delete_consumer_from_stream(&config.consumer, STREAM);
+        deleted.await.ok();
     });
 }
 
-fn delete_stream(settings: &Settings) {
-    manage(settings, async |context| {
+fn delete_stream(config: &NatsConfig) {
+    manage(config, async |context| {
         context.delete_stream(STREAM).await.ok();
     });
 }
 
-fn manage(settings: &Settings, what: impl AsyncFnOnce(async_nats::jetstream::Context)) {
+fn manage(config: &NatsConfig, what: impl AsyncFnOnce(async_nats::jetstream::Context)) {
     runtime().unwrap().block_on(async {
-        let client = async_nats::connect(settings.connection.servers.reveal())
+        let client = async_nats::connect(config.connection.servers.reveal())
             .await
             .unwrap();
         what(async_nats::jetstream::new(client)).await;

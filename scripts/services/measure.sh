@@ -75,7 +75,7 @@ table_head() {
     printf '\n%s; %s messages, %s recipients, %s keys in the ledger beforehand; CPU in µs a message\n' "$(uname -m), $(nproc) cores" \
         "$(grouped "$messages")" "$(grouped "$recipients")" "$(grouped "$preload")"
     printf 'Postgres: %s\n' "${STACK_POSTGRES_OPTIONS:-as it comes}"
-    if [ "$HOOKFLOW_SOURCE_LIVE" = nats ]; then printf 'NATS lanes: %s\n' "${HOOKFLOW_NATS_LANES:-all}"; fi
+    if [ "$HOOKFLOW_SOURCE_LIVE" = nats ]; then printf 'NATS partitions: %s\n' "${HOOKFLOW_NATS_PARTITIONS:-none}"; fi
     # shellcheck disable=SC2059 # a format of ours
     printf "$row" run 'messages/s' job "${titles[@]}" 'peak memory' 'statements/s'
 }

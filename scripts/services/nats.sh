@@ -21,8 +21,36 @@ nats_missing() {
     [ -n "$(nats_program)" ] || debian_archive >/dev/null || has go || echo "nats-server (2.10 or newer)"
 }
 
+# The newest version that tests run with, beside the oldest.
+nats_newest=2.15.3
+
+nats_newest_program() {
+    local program=${STACK_NATS_SERVER_NEWEST:-$cache/nats-$nats_newest/nats-server}
+    [ -x "$program" ] && printf '%s\n' "$program"
+}
+
+# nats_install_newest: from the Go proxy. Tests that want it are skipped, and say so, where it cannot be had.
+nats_install_newest() {
+    local folder=$cache/nats-$nats_newest work
+    ! nats_newest_program >/dev/null || return 0
+    if ! has go; then
+        say "no Go here, so no nats-server $nats_newest: tests with the newest server are skipped"
+        return 0
+    fi
+    say "building nats-server $nats_newest"
+    work=$(mktemp -d)
+    if (GOBIN=$work quietly timeout 600 go install "github.com/nats-io/nats-server/v2@v$nats_newest"); then
+        mkdir -p "$folder"
+        mv "$work/nats-server" "$folder/nats-server"
+    else
+        say "nats-server $nats_newest cannot be built: tests with the newest server are skipped"
+    fi
+    rm -rf "$work"
+}
+
 nats_install() {
     local folder=$cache/nats-2.10 work
+    nats_install_newest
     ! nats_program >/dev/null || return 0
     say "fetching nats-server 2.10.27"
     work=$(mktemp -d)
@@ -60,6 +88,7 @@ nats_environment() {
     local program
     echo "HOOKFLOW_NATS_URL=nats://127.0.0.1:$2"
     if program=$(nats_program); then echo "HOOKFLOW_TEST_NATS_SERVER=$program"; fi
+    if program=$(nats_newest_program); then echo "HOOKFLOW_TEST_NATS_SERVER_NEWEST=$program"; fi
 }
 
 nats_sweep() { :; }

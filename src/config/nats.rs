@@ -1,36 +1,33 @@
-//! The section `[nats]`: how JetStream is reached and read.
+//! The section `[nats]`: how NATS JetStream is reached and read.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::read::{SettingReader as Reader, parse_count};
-use crate::source::nats::assign::Partitions;
-use crate::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
+use crate::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
+use crate::source::nats::partitions::{PARTITIONS_MAX, Partitions};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// What the server's request for messages may ask for at once.
 const BATCH_MAX: usize = 10_000;
 
-/// Reads the section. `in_flight` is how many events the job may hold open: no lane may hold fewer unacknowledged.
-pub(super) fn read(reader: &mut Reader<'_>, in_flight: usize) -> Settings {
-    Settings {
+/// Reads the section. `in_flight` is how many events the job may hold in flight.
+pub(super) fn read(reader: &mut Reader<'_>, in_flight: usize) -> NatsConfig {
+    NatsConfig {
         connection: read_connection(reader),
         stream: read_name(reader, "nats.stream"),
         subject: read_subject(reader),
         consumer: read_name(reader, "nats.consumer"),
-        partitions: read_lanes(reader),
-        acknowledge: reader.choice(
-            "nats.acknowledge",
-            Acknowledge::UpTo,
-            &[("each", Acknowledge::Each), ("up-to", Acknowledge::UpTo)],
-        ),
+        partitions: read_partitions(reader),
+        open_max: reader.count("nats.open_max").get(),
+        in_flight_events_max: in_flight,
         ack_wait: reader.duration("nats.ack_wait", SECOND, 3_600 * SECOND),
-        ack_pending_max: in_flight.saturating_add(BATCH_MAX),
+        lease_max: reader.duration("nats.lease_max", SECOND, 3_600 * SECOND),
         batch_messages: read_batch(reader),
         batch_bytes: reader.bytes("nats.batch_bytes_max"),
         stall_limit: reader.duration("nats.stall_limit", SECOND, 3_600 * SECOND),
-        storage: Storage {
+        storage: StreamStorage {
             max_age: reader.duration("nats.max_age", SECOND, 3_650 * DAY),
             replicas: read_replicas(reader),
             duplicate_window: reader.duration("nats.duplicate_window", SECOND, DAY),
@@ -38,7 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>, in_flight: usize) -> Settings {
     }
 }
 
-fn read_connection(reader: &mut Reader<'_>) -> Connection {
+fn read_connection(reader: &mut Reader<'_>) -> ConnectionConfig {
     let file = |text: Option<String>| text.map(PathBuf::from);
     let (certificate, key) = (
         file(reader.optional_text("nats.tls_certificate_file")),
@@ -51,7 +48,7 @@ fn read_connection(reader: &mut Reader<'_>) -> Connection {
             "set nats.tls_certificate_file and nats.tls_key_file, or neither",
         );
     }
-    Connection {
+    ConnectionConfig {
         servers: Secret::new(reader.text("nats.url")),
         login: read_login(reader),
         tls_required: reader.switch("nats.tls"),
@@ -78,9 +75,27 @@ fn read_login(reader: &mut Reader<'_>) -> Login {
     }
 }
 
-fn read_lanes(reader: &mut Reader<'_>) -> Partitions {
-    let hint = "\"all\", lanes such as \"0-15\" or \"3,5,7-9\" (there are 0 to 31), member 1 of 4 as \"1/4\", or \"whole\" for one member alone";
-    reader.value("nats.lanes", hint, Partitions::all(), Partitions::parse)
+fn read_partitions(reader: &mut Reader<'_>) -> Option<Partitions> {
+    let hint = format!("\"none\", or a whole number from 1 to {PARTITIONS_MAX}, such as 32");
+    let count = reader.value("nats.partitions", &hint, None, |text| {
+        if text == "none" {
+            return Some(None);
+        }
+        let count = text.parse().ok();
+        count.filter(|n| (1..=PARTITIONS_MAX).contains(n)).map(Some)
+    });
+    let Some(count) = count else {
+        let hint = "\"all\", or a number for nats.partitions";
+        return reader.value("nats.assignment", hint, None, |text| {
+            (text == "all").then_some(None)
+        });
+    };
+    let hint = format!(
+        "\"all\", partitions such as \"0-15\" or \"3,5,7-9\" (there are 0 to {}), or member 1 of 4 as \"1/4\"",
+        count - 1
+    );
+    let parse = |text: &str| Partitions::parse(text, count);
+    Some(reader.value("nats.assignment", &hint, Partitions::all(count), parse))
 }
 
 fn read_name(reader: &mut Reader<'_>, path: &str) -> String {

@@ -28,7 +28,7 @@ fn load_both(text: &str, pairs: &[(&str, &str)]) -> Result<LoadedConfig, ConfigE
 #[test]
 fn the_defaults_are_the_promised_ones() {
     let plan = load(None, &env(&[]), &[]).unwrap().plan;
-    assert_eq!(plan.in_flight.events_max.get(), 200_000);
+    assert_eq!(plan.in_flight.events_max.get(), 100_000);
     assert_eq!(plan.in_flight.bytes_max, 256 << 20);
     assert_eq!(plan.tick, Duration::from_millis(10));
     assert_eq!(plan.default_user.as_str(), "default");
@@ -230,4 +230,29 @@ fn the_examples_are_whole_configurations() {
 fn a_certificate_without_its_key_is_a_complaint() {
     let half = load_both("[nats]\ntls_certificate_file = \"me.pem\"", &[]).unwrap_err();
     assert!(half.to_string().contains("go together"), "{half}");
+}
+
+#[test]
+fn nats_partitions_are_read_with_their_assignment() {
+    let plan = load_both("", &[]).unwrap().plan;
+    assert_eq!(plan.nats.partitions, None);
+    assert_eq!(
+        (plan.nats.open_max, plan.nats.in_flight_events_max),
+        (400_000, 100_000)
+    );
+    assert_eq!(plan.nats.ack_wait, std::time::Duration::from_secs(10));
+    let some = "[nats]\npartitions = 8\nassignment = \"2/4\"";
+    let partitions = load_both(some, &[]).unwrap().plan.nats.partitions.unwrap();
+    assert_eq!(
+        (partitions.count, partitions.iter().collect()),
+        (8, vec![1, 5])
+    );
+    for wrong in [
+        "[nats]\nassignment = \"0-3\"",
+        "[nats]\npartitions = 8\nassignment = \"0-8\"",
+        "[nats]\npartitions = 0",
+    ] {
+        let refused = load_both(wrong, &[]).unwrap_err().to_string();
+        assert!(refused.contains("nats."), "{refused}");
+    }
 }

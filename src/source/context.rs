@@ -11,6 +11,7 @@ use super::file::Resume;
 use super::file::fingerprint::FileFingerprints;
 use super::generator::NewRows;
 use super::health::SourceHealth;
+use super::state_breaker::StateBreaker;
 use crate::metrics::Metrics;
 
 /// Everything of a partition before `offset` is durable in every sink. Offsets of one partition only grow.
@@ -34,6 +35,8 @@ pub struct SourceContext {
     pub stop: Arc<AtomicBool>,
     /// How the source is.
     pub health: SourceHealth,
+    /// Whether the state store is out of order.
+    pub state_breaker: StateBreaker,
     /// The job's metrics.
     pub metrics: Arc<Metrics>,
     /// Where an unfinished run of the same job stopped, by partition name.
@@ -56,6 +59,7 @@ impl SourceContext {
             commits,
             stop: Arc::default(),
             health: SourceHealth::default(),
+            state_breaker: StateBreaker::default(),
             metrics,
             resume: HashMap::new(),
             fingerprints: FileFingerprints::default(),

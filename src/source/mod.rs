@@ -32,6 +32,7 @@ mod partition_ids;
 pub mod replay;
 pub mod run_builder;
 pub mod secret;
+pub mod state_breaker;
 
 pub use connector::{Connector, Source, SourceError};
 pub use context::{Commit, SourceContext};

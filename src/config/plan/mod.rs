@@ -64,7 +64,7 @@ pub struct Plan {
     /// Where the event log lives.
     pub log_store: LogKind,
     /// How NATS is reached and read.
-    pub nats: nats::Settings,
+    pub nats: nats::NatsConfig,
     /// How Kafka is reached and read.
     pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.

@@ -26,10 +26,12 @@ use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, WorkerContext, Workers};
 use crate::select::Range;
+use crate::sink::breaker::BreakerState;
 use crate::source::file::Resume;
 use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::generator::NewRows;
 use crate::source::in_flight::OffsetRange;
+use crate::source::state_breaker::StateBreaker;
 use crate::source::{
     Commit, PartitionEvent, PartitionIds, RecordSender, Records, Source, SourceContext,
 };
@@ -82,6 +84,7 @@ impl Job {
         let metrics = Arc::clone(&self.metrics);
         let context = SourceContext {
             stop: stop.flag(),
+            state_breaker: self.state_breaker(),
             resume: resume_points(resume),
             fingerprints,
             new_rows: Some(rows),
@@ -98,6 +101,11 @@ impl Job {
             source,
             source_health,
         })
+    }
+
+    fn state_breaker(&self) -> StateBreaker {
+        let [state, _] = self.sinks().statuses().map(Arc::clone);
+        StateBreaker::new(move || state.breaker() != BreakerState::Closed)
     }
 
     fn settlement(

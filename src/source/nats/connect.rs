@@ -1,7 +1,7 @@
 //! A connection to NATS, and why there is none.
 //!
-//! What another attempt cannot mend (a wrong password, a certificate that is not trusted, a server without TLS where TLS was
-//! asked, a server that is too old) is a matter of configuration and ends the program; everything else is waited out.
+//! An error that another attempt cannot mend (a wrong password, an untrusted certificate, a server without TLS where TLS is
+//! required, a server that is too old) is one of configuration and ends the program; every other one is retried.
 //! Texts name no address and no secret.
 
 use std::error::Error;
@@ -11,47 +11,48 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 
-use super::settings::{Connection, Login, Secret};
+use super::config::{ConnectionConfig, Login, Secret};
 use crate::source::connect_error::ConnectError;
 use crate::source::message::subject::token_text;
 
-/// The oldest server that knows subject transforms, and the way in which consumers are created.
+/// The oldest server that knows subject transforms and the request that creates consumers.
 const OLDEST: (u32, u32) = (2, 10);
 
-/// Connects once. `told` hears of every later change of the connection, which mends itself for ever.
+/// Connects once. `on_event` receives every later change of the connection; the client reconnects for ever.
 pub async fn connect(
-    connection: &Connection,
-    told: impl Fn(Event) + Send + Sync + 'static,
+    connection: &ConnectionConfig,
+    on_event: impl Fn(Event) + Send + Sync + 'static,
 ) -> Result<Client, ConnectError> {
     let servers = addresses(connection)?;
     let options = options(connection, &servers).await?;
     let options = options.event_callback(move |event| {
-        told(event);
+        on_event(event);
         std::future::ready(())
     });
     let client = options
         .connect(servers)
         .await
-        .map_err(|error| why(&error))?;
-    new_enough(&client.server_info().version)?;
-    match client.server_info().jetstream {
-        true => Ok(client),
-        false => Err(ConnectError::Permanent(
+        .map_err(|error| classify(&error))?;
+    check_version(&client.server_info().version)?;
+    if client.server_info().jetstream {
+        Ok(client)
+    } else {
+        Err(ConnectError::Permanent(
             "the NATS server runs without JetStream: start it with -js, or `jetstream {}` in its configuration".into(),
-        )),
+        ))
     }
 }
 
-pub(super) fn addresses(connection: &Connection) -> Result<Vec<ServerAddr>, ConnectError> {
+pub(super) fn addresses(connection: &ConnectionConfig) -> Result<Vec<ServerAddr>, ConnectError> {
     let texts = connection.servers.reveal().split(',');
     let addresses: Result<Vec<ServerAddr>, _> = texts.map(|text| text.trim().parse()).collect();
     addresses.map_err(|_| ConnectError::Permanent(NO_ADDRESS.into()))
 }
 
-const NO_ADDRESS: &str = "nats.servers is no list of addresses such as nats://host:4222";
+const NO_ADDRESS: &str = "nats.url is not a list of addresses such as nats://host:4222";
 
 async fn options(
-    connection: &Connection,
+    connection: &ConnectionConfig,
     servers: &[ServerAddr],
 ) -> Result<ConnectOptions, ConnectError> {
     let options = ConnectOptions::new()
@@ -60,7 +61,7 @@ async fn options(
         .request_timeout(Some(Duration::from_secs(5)))
         .ping_interval(Duration::from_secs(10))
         .reconnect_delay_callback(|attempts| Duration::from_millis(50 * attempts.min(20) as u64))
-        // Requests bound what may be under way; a full queue would drop messages until the server delivers them again.
+        // Requests bound the messages under way; a full queue would drop some, and the server would redeliver them.
         .subscription_capacity(1 << 20)
         .client_capacity(16 * 1024)
         .read_buffer_capacity(u16::MAX)
@@ -83,7 +84,7 @@ async fn login(
     login: &Login,
     servers: &[ServerAddr],
 ) -> Result<ConnectOptions, ConnectError> {
-    let by_address = named_by_address(servers);
+    let by_address = login_of_address(servers);
     let login = if matches!(login, Login::None) {
         &by_address
     } else {
@@ -106,8 +107,8 @@ async fn login(
     }
 }
 
-/// Who an address says that we are; the driver does not look at it.
-pub(super) fn named_by_address(servers: &[ServerAddr]) -> Login {
+/// The login that an address contains; the client library does not read it.
+pub(super) fn login_of_address(servers: &[ServerAddr]) -> Login {
     let plain = |text: &str| token_text(text.as_bytes()).map(std::borrow::Cow::into_owned);
     let named = servers.iter().find_map(|server| server.username());
     let password = servers.iter().find_map(|server| server.password());
@@ -132,8 +133,8 @@ pub(super) fn unreadable(setting: &str, error: &io::Error) -> ConnectError {
     ))
 }
 
-/// What an error of the driver means.
-fn why(error: &async_nats::ConnectError) -> ConnectError {
+/// The meaning of an error of the client library.
+fn classify(error: &async_nats::ConnectError) -> ConnectError {
     let refused = |text: &str| ConnectError::Permanent(text.to_owned());
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation => refused(
@@ -144,16 +145,16 @@ fn why(error: &async_nats::ConnectError) -> ConnectError {
         ),
         ConnectErrorKind::ServerParse => refused(NO_ADDRESS),
         ConnectErrorKind::Tls => refused(TLS),
-        _ if of_tls(error) => refused(TLS),
+        _ if is_tls_error(error) => refused(TLS),
         kind => ConnectError::Transient(format!("NATS cannot be reached ({kind})")),
     }
 }
 
 pub(super) const TLS: &str = "no TLS connection to NATS can be made: the server offers no TLS, its certificate is not trusted, or a \
-                   file of certificates cannot be used (nats.tls_required, nats.ca_file, nats.certificate_file)";
+                   file of certificates cannot be used (nats.tls, nats.tls_ca_file, nats.tls_certificate_file)";
 
-/// The driver reports a failed handshake as any other failure to read or write.
-fn of_tls(error: &(dyn Error + 'static)) -> bool {
+/// The client library reports a failed handshake as any other failure to read or write.
+fn is_tls_error(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error
@@ -167,7 +168,7 @@ fn of_tls(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn new_enough(version: &str) -> Result<(), ConnectError> {
+fn check_version(version: &str) -> Result<(), ConnectError> {
     let mut parts = version
         .split(['.', '-'])
         .map(|part| part.parse::<u32>().ok());
@@ -175,8 +176,8 @@ fn new_enough(version: &str) -> Result<(), ConnectError> {
     match known {
         Some(version) if version >= OLDEST => Ok(()),
         _ => Err(ConnectError::Permanent(format!(
-            "the NATS server has version {version}, and hookflow needs 2.10 or newer: older ones ignore what spreads a stream \
-             over partitions"
+            "the NATS server has version {version}, and hookflow needs 2.10 or newer: older ones do not know subject \
+             transforms"
         ))),
     }
 }
@@ -188,10 +189,10 @@ mod tests {
     #[test]
     fn old_servers_are_refused() {
         for good in ["2.10.0", "2.10.27", "2.15.1", "3.0.0-beta", "2.11.0-RC.1"] {
-            new_enough(good).unwrap();
+            check_version(good).unwrap();
         }
         for bad in ["2.9.10", "1.4.1", "", "x", "2"] {
-            let text = new_enough(bad).unwrap_err().to_string();
+            let text = check_version(bad).unwrap_err().to_string();
             assert!(text.contains("2.10 or newer"), "{text}");
         }
     }

@@ -1,35 +1,34 @@
-//! NATS JetStream: a stream spread over partitions, one durable pull consumer a partition.
+//! NATS JetStream: a stream, and one durable pull consumer with explicit acknowledgement that all members share.
 //!
-//! * [`settings`], [`assign`]: what is set, and which partitions a member reads;
+//! * [`config`], [`partitions`]: what is configured, and which partitions a member reads where a stream has some;
 //! * [`connect`], [`stream`]: reaching a server, making and checking the stream and its consumers;
-//! * [`partition`], [`pull`], [`missing`], [`token`], [`losses`]: pure bookkeeping of what was asked for, delivered, settled and acknowledged;
-//! * `wire`: the connection over which messages come, apart from the driver's;
-//! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
+//! * [`held`], [`acks`], [`pull`], [`ack_subject`]: pure: what is held, what is acknowledged, what was asked for;
+//! * `wire`: the connection on which messages arrive;
+//! * `reader`: moves messages to the job and acknowledgements back;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
 //!
-//! Contract (beside that of [`Source`]): a message is handed out once while it is open, however often the server delivers
-//! it; a redelivery only replaces the subject by which it is acknowledged. Nothing is acknowledged that is not durable in
-//! every sink. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
-//! disappears is never made anew here.
+//! Contract (beside that of [`Source`]): a message is acknowledged when everything in it is durable in every sink.
+//! A message that is held is handed out once, however often the server delivers it; a redelivery only replaces its ack subject.
+//! Records are of partition 0, and their offsets count receipts: a member sees gaps in the stream's sequence, which is the origin of
+//! a record. A message that is held for a third of `ack_wait` has its lease extended, until `lease_max` after its delivery, and not
+//! while the state store's breaker is open. A stream or consumer that disappears is never made anew here.
 
-pub mod assign;
+pub mod ack_subject;
+pub mod acks;
+pub mod config;
 pub mod connect;
-mod link;
-pub mod losses;
-pub mod missing;
-pub mod partition;
+mod connection_status;
+pub mod held;
+pub mod partitions;
 pub mod publisher;
 pub mod pull;
 mod reader;
 pub mod replay;
-pub mod settings;
 mod start;
 pub mod stream;
-pub mod token;
-mod watch;
 mod wire;
 
-pub use settings::Settings;
+pub use config::NatsConfig;
 
 use super::connector::{Connector, Source, SourceError};
 use super::context::SourceContext;
@@ -38,22 +37,22 @@ use super::pace::Pace;
 use super::replay::ReplayRange;
 use crate::error::{Exit, Fatal};
 
-/// The live source: reads its partitions for ever.
+/// The live source: reads for ever.
 #[derive(Debug)]
 pub struct NatsSource {
-    settings: Settings,
+    config: NatsConfig,
 }
 
 impl NatsSource {
     /// A source that has not connected yet.
-    pub const fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub const fn new(config: NatsConfig) -> Self {
+        Self { config }
     }
 }
 
 impl Source for NatsSource {
     fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
-        runtime()?.block_on(start::run(self.settings, context))
+        runtime()?.block_on(start::run(self.config, context))
     }
 
     fn commits_offsets(&self) -> bool {
@@ -64,13 +63,13 @@ impl Source for NatsSource {
 /// NATS as the configuration describes it.
 #[derive(Debug)]
 pub struct NatsConnector {
-    settings: Settings,
+    config: NatsConfig,
 }
 
 impl NatsConnector {
-    /// Connects to nothing yet.
-    pub const fn new(settings: Settings) -> Self {
-        Self { settings }
+    /// A connector that has not connected yet.
+    pub const fn new(config: NatsConfig) -> Self {
+        Self { config }
     }
 }
 
@@ -80,30 +79,30 @@ impl Connector for NatsConnector {
     }
 
     fn identity(&self) -> String {
-        format!("nats {}", self.settings.stream)
+        format!("nats {}", self.config.stream)
     }
 
     fn member(&self) -> String {
-        format!("{} {:?}", self.settings.stream, self.settings.partitions)
+        format!("{} {:?}", self.config.stream, self.config.partitions)
     }
 
     fn live(&self) -> Result<Box<dyn Source>, SourceError> {
-        Ok(Box::new(NatsSource::new(self.settings.clone())))
+        Ok(Box::new(NatsSource::new(self.config.clone())))
     }
 
     fn replay(&self, range: ReplayRange) -> Result<Box<dyn Source>, SourceError> {
         Ok(Box::new(replay::NatsReplay::new(
-            self.settings.clone(),
+            self.config.clone(),
             range,
         )))
     }
 
     fn preflight(&self) -> Result<(), SourceError> {
-        Ok(check(&self.settings)?)
+        Ok(check(&self.config)?)
     }
 
     fn setup(&self) -> Result<Vec<String>, SourceError> {
-        Ok(setup(&self.settings)?)
+        Ok(setup(&self.config)?)
     }
 
     fn publish(
@@ -111,7 +110,7 @@ impl Connector for NatsConnector {
         messages: &mut dyn Iterator<Item = OutgoingMessage>,
         pace: Pace,
     ) -> Result<Published, SourceError> {
-        let subject = &self.settings.subject;
+        let subject = &self.config.subject;
         let messages = messages.map(|message| match message.content {
             OutgoingContent::Delivery(delivery) => {
                 publisher::Outgoing::delivery(subject, &message.id, &delivery)
@@ -120,7 +119,7 @@ impl Connector for NatsConnector {
                 publisher::Outgoing::junk(subject, &message.id, body)
             }
         });
-        let published = publisher::publish(&self.settings.connection, messages, pace)?;
+        let published = publisher::publish(&self.config.connection, messages, pace)?;
         Ok(Published {
             messages: published.messages,
             duplicates: Some(published.duplicates),
@@ -128,7 +127,7 @@ impl Connector for NatsConnector {
     }
 }
 
-/// The driver and the source share one thread: a message passes no other on its way.
+/// The client library and the source share one thread: a message crosses no other on its way.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -136,28 +135,27 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
     runtime.map_err(|error| Fatal::new(Exit::Internal, format!("no runtime for NATS: {error}")))
 }
 
-/// Whether a job could begin: the server, our login, the stream and the consumers of our partitions.
-pub fn check(settings: &Settings) -> Result<(), Fatal> {
+/// Checks whether a job could begin: the server, the login, the stream and the consumers of this member.
+pub fn check(config: &NatsConfig) -> Result<(), Fatal> {
     runtime()?.block_on(async {
-        let client = connect::connect(&settings.connection, |_| {}).await?;
-        let found = stream::find(&async_nats::jetstream::new(client), settings).await?;
-        Ok(stream::check(&found, settings)?)
+        let client = connect::connect(&config.connection, |_| {}).await?;
+        let found = stream::find(&async_nats::jetstream::new(client), config).await?;
+        Ok(stream::check(&found, config)?)
     })
 }
 
-/// Creates the stream and its consumers, or checks those that are there. Answers what it did, a sentence each.
-pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
+/// Creates the stream and its consumers, or checks those that exist. Answers what it did, one sentence each.
+pub fn setup(config: &NatsConfig) -> Result<Vec<String>, Fatal> {
     runtime()?.block_on(async {
-        let client = connect::connect(&settings.connection, |_| {}).await?;
-        let context = async_nats::jetstream::new(client);
-        let mut done = stream::setup(&context, settings).await?;
-        let ready = match settings.partitions.is_whole() {
-            true => "ready to be read as a whole, by one member".to_owned(),
-            false => format!("{} partitions ready", assign::LANES),
+        let client = connect::connect(&config.connection, |_| {}).await?;
+        let mut done = stream::setup(&async_nats::jetstream::new(client), config).await?;
+        let consumers = match &config.partitions {
+            None => format!("the consumer {} is shared by all members", config.consumer),
+            Some(partitions) => format!("{} partitions, a consumer each", partitions.count),
         };
         done.push(format!(
-            "stream {}: {ready}; publish to {}.<provider>.<user>",
-            settings.stream, settings.subject
+            "stream {}: {consumers}; publish to {}.<provider>.<user>",
+            config.stream, config.subject
         ));
         Ok(done)
     })

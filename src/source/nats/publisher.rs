@@ -11,9 +11,9 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::config::ConnectionConfig;
 use super::connect::connect;
 use super::reader::next_batch;
-use super::settings::Connection;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::connect_error::ConnectError;
@@ -76,7 +76,7 @@ pub struct Published {
 
 /// Publishes everything, each message when it is due.
 pub fn publish(
-    connection: &Connection,
+    connection: &ConnectionConfig,
     messages: impl Iterator<Item = Outgoing>,
     pace: Pace,
 ) -> Result<Published, Fatal> {
@@ -108,7 +108,7 @@ impl Publisher {
         let inbox = client.new_inbox();
         let confirmations = client.subscribe(format!("{inbox}.*")).await;
         Ok(Self {
-            confirmations: confirmations.map_err(|error| super::reader::lost(&error))?,
+            confirmations: confirmations.map_err(|error| super::reader::client_ended(&error))?,
             inbox,
             client,
             window: VecDeque::new(),

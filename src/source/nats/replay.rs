@@ -1,46 +1,50 @@
 //! The stream's past, as a finite source: everything from a moment on, up to what the stream holds when it begins.
 //!
-//! It reads with a consumer of its own that acknowledges nothing and disappears by itself, so live readers do not notice it. All
-//! partitions are one: positions are the stream's own sequences, in order. The server counts what it sends without gaps; where one is
-//! missing (the connection broke), reading begins again behind the last message that came.
+//! It reads with a consumer of its own that acknowledges nothing and disappears by itself, so live readers do not notice it.
+//! Offsets are the stream's own sequences, in order. The server numbers its deliveries without gaps; where one is missing (the
+//! connection broke), reading begins again behind the last message that arrived. Messages and bytes in memory are bounded: those of
+//! one run, and those of the requests under way; nothing is asked for while the job has no room.
 //!
 //! A replay that is stopped starts again from its beginning; what it applied already is recognised as duplicates.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Message, datetime};
-use futures_util::StreamExt;
+use async_nats::{Client, datetime};
+use tokio::time::Instant;
 
+use super::ack_subject::Delivered;
+use super::config::NatsConfig;
 use super::connect::connect;
-use super::reader::record;
-use super::settings::Settings;
+use super::pull::{Pull, request_subject};
+use super::reader::intake::record;
+use super::reader::outgoing::{RUN_MESSAGES, Run};
 use super::stream::find;
-use super::token::Token;
+use super::wire::{Arrived, Connection, Incoming};
 use crate::error::{Exit, Fatal};
-use crate::source::message::FieldsWriter;
 use crate::source::replay::{ReplayError as End, ReplayRange, ReplayStart};
-use crate::source::{PartitionEvent, Record, Records};
-use crate::source::{Source, SourceContext};
+use crate::source::{PartitionEvent, Source, SourceContext};
 
-/// Most messages of one parcel.
-const PARCEL: usize = 512;
+/// Most messages that are asked for.
+const ASKED: usize = 4 * RUN_MESSAGES;
 /// How long a message may take while more are known to wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How often requests are looked after when nothing arrives.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A replay.
 #[derive(Debug)]
 pub struct NatsReplay {
-    settings: Settings,
+    config: NatsConfig,
     range: ReplayRange,
 }
 
 impl NatsReplay {
     /// A replay that has not connected yet.
-    pub const fn new(settings: Settings, range: ReplayRange) -> Self {
-        Self { settings, range }
+    pub const fn new(config: NatsConfig, range: ReplayRange) -> Self {
+        Self { config, range }
     }
 }
 
@@ -50,40 +54,40 @@ impl Source for NatsReplay {
     }
 }
 
-/// What is read, and how far it is.
+/// A replay at work.
 struct Reading<'a> {
     replay: &'a NatsReplay,
-    ends: SourceContext,
-    fields: FieldsWriter,
-    records: Vec<Record>,
-    bytes: usize,
-    /// The first sequence of all.
+    context: SourceContext,
+    client: Client,
+    line: Connection,
+    run: Run,
+    /// The first sequence of the stream.
     first: u64,
-    /// Where the next parcel begins.
+    /// Where the next records begin.
     start: u64,
-    /// Where the next message is looked for.
+    /// The next sequence to read.
     next: u64,
-    /// The last sequence of all.
+    /// The last sequence to read.
     last: u64,
 }
 
 impl NatsReplay {
-    async fn read(&self, ends: SourceContext) -> Result<(), Fatal> {
-        let client = connect(&self.settings.connection, |_| {}).await?;
-        let context = jetstream::new(client);
-        let state = find(&context, &self.settings).await?.stream.state;
+    async fn read(&self, context: SourceContext) -> Result<(), Fatal> {
+        let client = connect(&self.config.connection, |_| {}).await?;
+        let jetstream = jetstream::new(client.clone());
+        let state = find(&jetstream, &self.config).await?.stream.state;
         let mut reading = Reading {
+            line: Connection::new(self.config.connection.clone(), client.clone()),
+            client,
+            replay: self,
+            context,
+            run: Run::default(),
             first: state.first_sequence,
             start: state.first_sequence,
             next: state.first_sequence,
             last: state.last_sequence,
-            replay: self,
-            ends,
-            fields: FieldsWriter::default(),
-            records: Vec::new(),
-            bytes: 0,
         };
-        match reading.all(&context).await {
+        match reading.read_all().await {
             Ok(()) | Err(End::Stopped) => Ok(()),
             Err(End::Failed(fatal)) => Err(fatal),
         }
@@ -111,153 +115,188 @@ impl NatsReplay {
     }
 }
 
-/// Whether there is more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+/// Whether there is more to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
     More,
-    /// The rest must be asked for anew.
+    /// A message is missing: the rest must be asked for anew.
     Again,
     Done,
 }
 
+/// A consumer of this replay.
+struct Pass {
+    consumer: String,
+    pull: Pull,
+    /// The number of the next delivery.
+    expected: u64,
+    heard: Instant,
+}
+
 impl Reading<'_> {
-    async fn all(&mut self, context: &Context) -> Result<(), End> {
-        let (name, offset) = (&self.replay.settings.stream, self.start);
-        self.ends.records.tell(PartitionEvent::Begins {
+    async fn read_all(&mut self) -> Result<(), End> {
+        let (name, offset) = (&self.replay.config.stream, self.start);
+        self.context.records.tell(PartitionEvent::Begins {
             partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
             length: None,
         })?;
-        while self.pass(context).await? == Then::Again {
+        while self.pass().await? == Progress::Again {
             tracing::warn!(
                 next = self.next,
-                "messages are missing: reading begins again behind the last"
+                "messages are missing: reading begins again behind the last one"
             );
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            self.check_stop()?;
+            tokio::time::sleep(2 * TICK).await;
         }
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.ends.records.tell(PartitionEvent::Ended {
+        Ok(self.context.records.tell(PartitionEvent::Ended {
             partition: 0,
             offset: self.start,
         })?)
     }
 
     /// Reads with one consumer until the end, or until something is missing.
-    async fn pass(&mut self, context: &Context) -> Result<Then, End> {
+    async fn pass(&mut self) -> Result<Progress, End> {
         if self.next > self.last {
-            return Ok(Then::Done);
+            return Ok(Progress::Done);
         }
-        let Ok((consumer, waiting)) = self.consumer(context).await? else {
-            return Ok(Then::Again);
+        let jetstream = jetstream::new(self.client.clone());
+        let Some((consumer, waiting)) = self.create_consumer(&jetstream).await? else {
+            return Ok(Progress::Again);
         };
         if waiting == 0 {
-            return Ok(Then::Done);
+            return Ok(Progress::Done);
         }
-        let messages = consumer.stream().max_messages_per_batch(4 * PARCEL);
-        let Ok(mut messages) = messages.messages().await else {
-            return Ok(Then::Again);
+        let mut pass = Pass {
+            consumer,
+            pull: Pull::default(),
+            expected: 1,
+            heard: Instant::now(),
         };
-        let mut expected = 1;
-        loop {
-            let next = tokio::time::timeout(PATIENCE, messages.next()).await;
-            let Ok(Some(Ok(message))) = next else {
-                return Ok(Then::Again);
-            };
-            match self.take(message.message, expected).await? {
-                Then::More => expected += 1,
-                then => return Ok(then),
+        let (begun, mut batch) = (Instant::now(), Vec::new());
+        while pass.heard.elapsed() < SILENCE_MAX {
+            self.check_stop()?;
+            self.request(&mut pass, begun.elapsed());
+            tokio::select! {
+                arrived = self.line.arrived(&mut batch) => if !matches!(arrived, Arrived::Messages) {
+                    pass.pull.reset(begun.elapsed());
+                },
+                () = tokio::time::sleep(TICK) => {}
+            }
+            for message in batch.drain(..) {
+                match self.receive(&message, &mut pass, begun.elapsed()).await? {
+                    Progress::More => {}
+                    other => return Ok(other),
+                }
+            }
+        }
+        Ok(Progress::Again)
+    }
+
+    fn request(&mut self, pass: &mut Pass, now: Duration) {
+        let config = &self.replay.config;
+        if let Some(request) = pass
+            .pull
+            .next_request(now, ASKED.min(config.batch_messages))
+        {
+            let subject = request_subject(&config.stream, &pass.consumer);
+            let payload = request.payload(config.batch_bytes);
+            let reply = format!("{}.0", self.line.inbox());
+            if !self.line.request(&subject, &reply, &payload) {
+                pass.pull.reset(now + TICK);
             }
         }
     }
 
-    async fn take(&mut self, message: Message, expected: u64) -> Result<Then, End> {
-        let token = message.reply.as_ref().and_then(|reply| Token::parse(reply));
-        let Some(token) = token.filter(|token| token.delivery == expected) else {
-            return Ok(Then::Again);
+    async fn receive(
+        &mut self,
+        message: &Incoming,
+        pass: &mut Pass,
+        now: Duration,
+    ) -> Result<Progress, End> {
+        let reply = message.reply();
+        let delivered = std::str::from_utf8(&reply).ok().and_then(Delivered::parse);
+        let Some(delivered) = delivered else {
+            pass.pull.record_status(message, now);
+            return Ok(Progress::More);
         };
-        let late = self
-            .replay
-            .range
-            .until
-            .is_some_and(|until| token.at >= until);
-        if token.sequence > self.last || late {
-            return Ok(Then::Done);
+        if delivered.consumer != pass.consumer {
+            return Ok(Progress::More);
         }
-        let token_of_lane = Token {
-            partition: 0,
-            ..token
-        };
-        let skip = self.replay.settings.tokens_before_provider();
-        let record = record(
-            &mut self.fields,
-            message,
-            &token_of_lane,
-            token.sequence,
-            skip,
-        );
-        self.bytes += record.bytes();
-        self.records.push(record);
-        self.next = token.sequence + 1;
-        if self.records.len() >= PARCEL || token.pending == 0 {
+        pass.heard = Instant::now();
+        pass.pull.record_message();
+        if delivered.delivery != pass.expected {
+            return Ok(Progress::Again);
+        }
+        pass.expected += 1;
+        let until = self.replay.range.until;
+        let is_late = until.is_some_and(|until| delivered.taken_at() >= until);
+        if delivered.sequence > self.last || is_late {
+            return Ok(Progress::Done);
+        }
+        let skip = self.replay.config.tokens_before_provider();
+        self.run.push(record(message, &delivered, skip));
+        self.next = delivered.sequence + 1;
+        if self.run.is_full() || delivered.pending == 0 {
             self.hand_out().await?;
+            // Waiting for room is not the server's silence.
+            pass.heard = Instant::now();
         }
-        let done = token.pending == 0 || token.sequence == self.last;
-        Ok(if done { Then::Done } else { Then::More })
+        let is_done = delivered.pending == 0 || delivered.sequence == self.last;
+        Ok(if is_done {
+            Progress::Done
+        } else {
+            Progress::More
+        })
     }
 
-    /// Hands out what was read as one parcel, when there is room.
+    /// Hands out what was read, when there is room.
     async fn hand_out(&mut self) -> Result<(), End> {
-        if self.records.is_empty() {
+        if self.run.records.is_empty() {
             return Ok(());
         }
-        let mut parcel = Records {
-            partition: 0,
-            start: std::mem::replace(&mut self.start, self.next),
-            end: self.next,
-            records: std::mem::take(&mut self.records),
-            bytes: std::mem::take(&mut self.bytes),
-            due: None,
-        };
+        let start = std::mem::replace(&mut self.start, self.next);
+        let mut records = self.run.take(start, self.next);
         loop {
-            if self.ends.stop.load(Ordering::Relaxed) {
-                return Err(End::Stopped);
-            }
-            match self.ends.records.try_hand_out(parcel)? {
+            self.check_stop()?;
+            match self.context.records.try_hand_out(records)? {
                 None => return Ok(()),
-                Some(back) => parcel = back,
+                Some(back) => records = back,
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// A consumer that begins where reading does, and how many messages wait for it; an error that may pass is `Err` within.
-    async fn consumer(&self, context: &Context) -> Result<Result<(PullConsumer, u64), ()>, End> {
-        let settings = &self.replay.settings;
-        let config = pull::Config {
-            name: Some(format!("replay-{}-0", nonce())),
+    fn check_stop(&self) -> Result<(), End> {
+        if self.context.stop.load(Ordering::Relaxed) {
+            return Err(End::Stopped);
+        }
+        Ok(())
+    }
+
+    /// A consumer that begins where reading does, and how many messages wait for it; none where another attempt may succeed.
+    async fn create_consumer(&self, context: &Context) -> Result<Option<(String, u64)>, End> {
+        let config = &self.replay.config;
+        let name = format!("replay-{:016x}", rand::random::<u64>());
+        let consumer = pull::Config {
+            name: Some(name.clone()),
             deliver_policy: self.replay.policy(self.next, self.first)?,
             ack_policy: AckPolicy::None,
-            filter_subject: format!("{}.>", settings.subject),
+            filter_subject: format!("{}.>", config.subject),
             inactive_threshold: Duration::from_secs(60),
             memory_storage: true,
             max_deliver: 1,
             ..pull::Config::default()
         };
         let created = context
-            .create_consumer_on_stream(config, &settings.stream)
+            .create_consumer_on_stream(consumer, &config.stream)
             .await;
-        let Ok(consumer) = created else {
-            return Ok(Err(()));
-        };
-        let waiting = consumer.cached_info().num_pending;
-        Ok(Ok((consumer, waiting)))
+        Ok(created
+            .ok()
+            .map(|created| (name, created.cached_info().num_pending)))
     }
-}
-
-/// So that two replays do not share a consumer.
-fn nonce() -> String {
-    format!("{:016x}", rand::random::<u64>())
 }

@@ -1,71 +1,70 @@
-//! From nothing to a reader that may begin, and again when the connection must be made anew.
+//! From nothing to a reader that may begin.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::Client;
 
+use super::config::NatsConfig;
 use super::connect::connect;
-use super::link::{Link, jetstream};
+use super::connection_status::ConnectionStatus;
 use super::reader::Reader;
-use super::settings::Settings;
-use super::stream::{Found, check, find};
+use super::stream::{StreamState, check, find};
 use crate::error::{Exit, Fatal};
 use crate::failpoint::{self, Failpoint};
 use crate::source::SourceContext;
 use crate::source::connect_error::ConnectError;
 
 /// The longest wait between two attempts.
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The whole life of a source.
-pub async fn run(settings: Settings, ends: SourceContext) -> Result<(), Fatal> {
-    let Some((client, link, found)) = reached(&settings, &ends).await? else {
+pub async fn run(config: NatsConfig, context: SourceContext) -> Result<(), Fatal> {
+    let Some((client, status, found)) = connect_until_stopped(&config, &context).await? else {
         return Ok(());
     };
     tracing::info!(
-        stream = settings.stream,
-        partitions = settings.partitions.count(),
+        stream = config.stream,
+        consumers = config.consumers().len(),
         messages = found.stream.state.messages,
         "reading from NATS"
     );
-    Reader::new(settings, ends, client, link)
-        .await?
-        .run(&found)
-        .await
+    let mut reader = Reader::new(config, context, client, status).await?;
+    reader.run(&found).await
 }
 
 /// Connects and checks, however long it takes; none if the job stopped before.
-async fn reached(
-    settings: &Settings,
-    ends: &SourceContext,
-) -> Result<Option<(Client, Link, Found)>, Fatal> {
+async fn connect_until_stopped(
+    config: &NatsConfig,
+    context: &SourceContext,
+) -> Result<Option<(Client, ConnectionStatus, StreamState)>, Fatal> {
     let mut wait = Duration::from_millis(100);
-    while !ends.stop.load(Ordering::Relaxed) {
-        match attempt(settings).await {
-            Ok(reached) => {
-                ends.health.recovered("broker");
-                return Ok(Some(reached));
+    while !context.stop.load(Ordering::Relaxed) {
+        match attempt(config).await {
+            Ok(connected) => {
+                context.health.recovered("broker");
+                return Ok(Some(connected));
             }
             Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(ConnectError::Transient(why)) => ends.health.degraded("broker", why),
+            Err(ConnectError::Transient(why)) => context.health.degraded("broker", why),
         }
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST);
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
     Ok(None)
 }
 
-async fn attempt(settings: &Settings) -> Result<(Client, Link, Found), ConnectError> {
-    let link = Link::default();
-    let told = link.clone();
+async fn attempt(
+    config: &NatsConfig,
+) -> Result<(Client, ConnectionStatus, StreamState), ConnectError> {
+    let status = ConnectionStatus::default();
+    let events = status.clone();
     let client = failpoint::run_async(
         Failpoint::SourceConnect,
-        connect(&settings.connection, move |event| told.told(&event)),
+        connect(&config.connection, move |event| events.record(&event)),
     )
     .await?;
-    let context = jetstream(&client);
-    let found = find(&context, settings).await?;
-    check(&found, settings)?;
-    Ok((client, link, found))
+    let found = find(&async_nats::jetstream::new(client.clone()), config).await?;
+    check(&found, config)?;
+    Ok((client, status, found))
 }

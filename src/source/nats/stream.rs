@@ -1,11 +1,11 @@
-//! The stream and its consumers: how `setup` makes them, and what a reader insists on.
+//! The stream and its consumers: how `setup` makes them, and what a reader requires of them.
 //!
-//! People publish to `<subject>.<provider>.<user>` and know nothing of partitions: the stream itself maps what it takes to
-//! `<subject>.<partition>.<provider>.<user>`, the partition by a stable hash of provider and user. One durable consumer reads each partition.
+//! People publish to `<subject>.<provider>.<user>`. By default the stream stores that subject, and one durable consumer, shared
+//! by all members, reads the whole stream. With `nats.partitions = N` the stream maps what it takes to
+//! `<subject>.<partition>.<provider>.<user>`, by a stable hash of provider and user, and each partition has a consumer.
+//! Subjects are mapped when a message enters the stream, so N is fixed when the stream is made.
 //!
-//! Or one consumer reads the stream as a whole. Consumers that setup makes begin where those of the other way have come to.
-//!
-//! Contract: [`setup`] may run twice, or by several at once; what is there and differs is reported and never changed.
+//! Contract: [`setup`] may run twice, or several times at once; what exists and differs is reported and never changed.
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
@@ -15,328 +15,322 @@ use async_nats::jetstream::stream::{
 use async_nats::jetstream::{Context, ErrorCode, consumer, stream};
 use futures_util::TryStreamExt;
 
-use super::assign::{LANES, WHOLE};
-use super::settings::{Acknowledge, Settings};
+use super::config::{ConsumerName, NatsConfig};
 use crate::source::connect_error::ConnectError;
 
-/// What people publish to: two tokens, so that what fits no partition is refused and not lost.
-fn subjects(settings: &Settings) -> String {
-    format!("{}.*.*", settings.subject)
+/// The subjects that people publish to: two tokens, so that a message of another shape is refused and not lost.
+fn subjects(config: &NatsConfig) -> String {
+    format!("{}.*.*", config.subject)
 }
 
-fn transform(settings: &Settings) -> SubjectTransform {
-    SubjectTransform {
-        source: subjects(settings),
+fn transform(config: &NatsConfig) -> Option<SubjectTransform> {
+    let count = config.partitions.as_ref()?.count;
+    Some(SubjectTransform {
+        source: subjects(config),
         destination: format!(
-            "{}.{{{{partition({LANES},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",
-            settings.subject
+            "{}.{{{{partition({count},1,2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",
+            config.subject
         ),
-    }
+    })
 }
 
-/// None for the whole stream: any filter, even one that fits everything, would be held against each message.
-fn filter(settings: &Settings, partition: u32) -> String {
-    match partition {
-        WHOLE => String::new(),
-        partition => format!("{}.{partition}.*.*", settings.subject),
-    }
-}
-
-const fn policy(acknowledge: Acknowledge) -> AckPolicy {
-    match acknowledge {
-        Acknowledge::Each => AckPolicy::Explicit,
-        Acknowledge::UpTo => AckPolicy::All,
-    }
-}
-
-fn wanted_stream(settings: &Settings) -> Config {
+fn wanted_stream(config: &NatsConfig) -> Config {
     Config {
-        name: settings.stream.clone(),
-        subjects: vec![subjects(settings)],
-        subject_transform: Some(transform(settings)),
+        name: config.stream.clone(),
+        subjects: vec![subjects(config)],
+        subject_transform: transform(config),
         storage: StorageType::File,
-        max_age: settings.storage.max_age,
-        num_replicas: settings.storage.replicas,
-        duplicate_window: settings.storage.duplicate_window,
-        description: Some("webhooks, spread over partitions by provider and user".into()),
+        max_age: config.storage.max_age,
+        num_replicas: config.storage.replicas,
+        duplicate_window: config.storage.duplicate_window,
+        description: Some("webhooks, by provider and user".into()),
         ..Config::default()
     }
 }
 
-fn wanted_consumer(settings: &Settings, partition: u32) -> pull::Config {
-    let name = settings.consumer_of(partition);
+fn wanted_consumer(config: &NatsConfig, consumer: &ConsumerName) -> pull::Config {
     pull::Config {
-        durable_name: Some(name.clone()),
-        name: Some(name),
+        durable_name: Some(consumer.name.clone()),
+        name: Some(consumer.name.clone()),
         deliver_policy: DeliverPolicy::All,
-        ack_policy: policy(settings.acknowledge),
-        ack_wait: settings.ack_wait,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: config.ack_wait,
         max_deliver: -1,
-        filter_subject: filter(settings, partition),
-        max_ack_pending: i64::try_from(settings.ack_pending_max).unwrap_or(i64::MAX),
+        filter_subject: consumer.filter.clone(),
+        max_ack_pending: i64::try_from(config.open_max).unwrap_or(i64::MAX),
         ..pull::Config::default()
     }
 }
 
-/// Creates what is missing; answers a sentence for each thing that it made.
-pub async fn setup(context: &Context, settings: &Settings) -> Result<Vec<String>, ConnectError> {
-    let mut made = Vec::new();
-    if made_stream(context, settings).await? {
-        made.push(format!("stream {} created", settings.stream));
+/// Creates what is missing; answers a sentence for each thing that it created.
+pub async fn setup(context: &Context, config: &NatsConfig) -> Result<Vec<String>, ConnectError> {
+    check_open_max(config)?;
+    let mut done = Vec::new();
+    if create_stream(context, config).await? {
+        done.push(format!("stream {} created", config.stream));
     }
-    let found = find(context, settings).await?;
-    let mut differences = stream_differences(&found.stream.config, settings);
+    let found = find(context, config).await?;
+    check_layout(&found.stream.config, config)?;
+    let mut differences = stream_differences(&found.stream.config, config);
     let mut created = 0;
-    let begin = begin(&found, settings);
-    for partition in settings.partitions.everything().iter() {
-        match found.consumer(settings, partition) {
-            Some(there) => {
-                differences.extend(consumer_differences(&there.config, settings, partition))
+    for consumer in config.all_consumers() {
+        match found.consumer(&consumer.name) {
+            Some(info) => {
+                differences.extend(consumer_differences(&info.config, config, &consumer));
             }
-            None => {
-                create_consumer(context, settings, partition, begin).await?;
+            None if differences.is_empty() => {
+                create_consumer(context, config, &consumer).await?;
                 created += 1;
             }
+            None => {}
         }
     }
     if created > 0 {
-        made.push(format!("{created} consumers of it created"));
+        done.push(format!("consumers created: {created}"));
     }
-    match differences.is_empty() {
-        true => Ok(made),
-        false => Err(differs(&differences)),
-    }
+    refuse(&differences)?;
+    Ok(done)
 }
 
-/// Whether it was made; one that is there already is left as it is.
-async fn made_stream(context: &Context, settings: &Settings) -> Result<bool, ConnectError> {
-    match context.get_stream(&settings.stream).await {
+/// Whether the stream was created; one that exists is left as it is.
+async fn create_stream(context: &Context, config: &NatsConfig) -> Result<bool, ConnectError> {
+    match context.get_stream(&config.stream).await {
         Ok(_) => return Ok(false),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(error)
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
             kind => {
-                return Err(ConnectError::Transient(format!(
-                    "the stream cannot be looked at: {kind}"
-                )));
+                let why = format!("the stream cannot be looked up: {kind}");
+                return Err(ConnectError::Transient(why));
             }
         },
     }
-    match context.create_stream(wanted_stream(settings)).await {
+    let created = context.create_stream(wanted_stream(config)).await;
+    match created.map_err(|error| error.kind()) {
         Ok(_) => Ok(true),
-        Err(error) => match error.kind() {
-            CreateStreamErrorKind::JetStream(error)
-                if error.error_code() == ErrorCode::STREAM_NAME_EXIST =>
-            {
-                Ok(false)
-            }
-            CreateStreamErrorKind::JetStream(error) => Err(ConnectError::Permanent(format!(
-                "the stream {} cannot be created: {error}",
-                settings.stream
-            ))),
-            kind => Err(ConnectError::Transient(format!(
-                "the stream cannot be created: {kind}"
-            ))),
-        },
-    }
-}
-
-/// Where new consumers begin: where all of the other way have come to, else at the stream's beginning. Of a consumer for which nothing
-/// waits that is the end of the stream, which was looked at before it.
-fn begin(found: &Found, settings: &Settings) -> DeliverPolicy {
-    let others = settings.partitions.instead();
-    let come_to = others.iter().map(|partition| {
-        found.consumer(settings, partition).map_or(0, |other| {
-            match other.num_pending == 0 && other.num_ack_pending == 0 {
-                true => found.stream.state.last_sequence,
-                false => other.ack_floor.stream_sequence,
-            }
-        })
-    });
-    match come_to.min() {
-        None | Some(0) => DeliverPolicy::All,
-        Some(done) => DeliverPolicy::ByStartSequence {
-            start_sequence: done + 1,
-        },
+        Err(CreateStreamErrorKind::JetStream(error))
+            if error.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+        {
+            Ok(false)
+        }
+        Err(CreateStreamErrorKind::JetStream(error)) => Err(ConnectError::Permanent(format!(
+            "the stream {} cannot be created: {error}",
+            config.stream
+        ))),
+        Err(kind) => {
+            let why = format!("the stream cannot be created: {kind}");
+            Err(ConnectError::Transient(why))
+        }
     }
 }
 
 async fn create_consumer(
     context: &Context,
-    settings: &Settings,
-    partition: u32,
-    begin: DeliverPolicy,
+    config: &NatsConfig,
+    consumer: &ConsumerName,
 ) -> Result<(), ConnectError> {
-    let wanted = pull::Config {
-        deliver_policy: begin,
-        ..wanted_consumer(settings, partition)
-    };
+    let wanted = wanted_consumer(config, consumer);
     let created = context
-        .create_consumer_strict_on_stream(wanted, &settings.stream)
+        .create_consumer_strict_on_stream(wanted, &config.stream)
         .await;
     match created.map_err(|error| error.kind()) {
         Ok(_) | Err(ConsumerCreateStrictErrorKind::AlreadyExists) => Ok(()),
         Err(ConsumerCreateStrictErrorKind::JetStream(error)) => {
-            Err(ConnectError::Permanent(format!(
-                "the consumer {} cannot be created: {error}",
-                settings.consumer_of(partition)
-            )))
+            let name = &consumer.name;
+            let why = format!("the consumer {name} cannot be created: {error}");
+            Err(ConnectError::Permanent(why))
         }
-        Err(kind) => Err(ConnectError::Transient(format!(
-            "a consumer cannot be created: {kind}"
-        ))),
+        Err(kind) => {
+            let why = format!("a consumer cannot be created: {kind}");
+            Err(ConnectError::Transient(why))
+        }
     }
 }
 
-/// The stream and its consumers as they are.
+/// The stream and its consumers as they are at the server.
 #[derive(Debug)]
-pub struct Found {
+pub struct StreamState {
     /// The stream.
     pub stream: stream::Info,
-    /// All consumers of it, ours or not.
+    /// All its consumers, also those of others.
     pub consumers: Vec<consumer::Info>,
 }
 
-impl Found {
-    /// The consumer of a partition.
-    pub fn consumer(&self, settings: &Settings, partition: u32) -> Option<&consumer::Info> {
-        let name = settings.consumer_of(partition);
+impl StreamState {
+    /// The consumer of that name.
+    pub fn consumer(&self, name: &str) -> Option<&consumer::Info> {
         self.consumers.iter().find(|one| one.name == name)
     }
 }
 
-/// Looks at the stream and all its consumers.
-pub async fn find(context: &Context, settings: &Settings) -> Result<Found, ConnectError> {
-    let found = context.get_stream(&settings.stream).await;
+/// Asks for the stream and all its consumers.
+pub async fn find(context: &Context, config: &NatsConfig) -> Result<StreamState, ConnectError> {
+    let found = context.get_stream(&config.stream).await;
     let stream = found.map_err(|error| match error.kind() {
         GetStreamErrorKind::JetStream(error)
             if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
         {
-            missing(&format!("the stream {} does not exist", settings.stream))
+            missing(&format!("the stream {} does not exist", config.stream))
         }
-        kind => ConnectError::Transient(format!("the stream cannot be looked at: {kind}")),
+        kind => ConnectError::Transient(format!("the stream cannot be looked up: {kind}")),
     })?;
     let consumers = stream.consumers().try_collect().await;
     let consumers = consumers.map_err(|error| {
         ConnectError::Transient(format!("the stream's consumers cannot be listed: {error}"))
     })?;
-    Ok(Found {
+    Ok(StreamState {
         stream: stream.cached_info().clone(),
         consumers,
     })
 }
 
-/// Whether the stream and the consumers of our partitions are what a reader needs.
-pub fn check(found: &Found, settings: &Settings) -> Result<(), ConnectError> {
-    let mut differences = stream_differences(&found.stream.config, settings);
-    for partition in settings.partitions.iter() {
-        match found.consumer(settings, partition) {
-            Some(there) => {
-                differences.extend(consumer_differences(&there.config, settings, partition))
-            }
-            None => {
-                let name = settings.consumer_of(partition);
-                return Err(missing(&format!("the consumer {name} does not exist")));
-            }
-        }
+/// Checks that the stream and the consumers of this member are what a reader requires.
+pub fn check(found: &StreamState, config: &NatsConfig) -> Result<(), ConnectError> {
+    check_open_max(config)?;
+    check_layout(&found.stream.config, config)?;
+    refuse(&stream_differences(&found.stream.config, config))?;
+    let mut differences = Vec::new();
+    for consumer in config.consumers() {
+        let Some(info) = found.consumer(&consumer.name) else {
+            let name = &consumer.name;
+            return Err(missing(&format!("the consumer {name} does not exist")));
+        };
+        differences.extend(consumer_differences(&info.config, config, &consumer));
     }
-    match differences.is_empty() {
-        true => Ok(()),
-        false => Err(differs(&differences)),
-    }
+    refuse(&differences)
 }
 
 fn missing(what: &str) -> ConnectError {
     ConnectError::Permanent(format!("{what}: create it with `hookflow setup`"))
 }
 
-fn differs(differences: &[String]) -> ConnectError {
-    ConnectError::Permanent(format!(
-        "what is there is not what the settings under [nats] ask for, and hookflow does not change it: {}. Change the settings, \
-         or delete it and run `hookflow setup`",
+fn refuse(differences: &[String]) -> Result<(), ConnectError> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(ConnectError::Permanent(format!(
+        "the server does not have what the settings under [nats] ask for, and hookflow does not change it: {}. Change the \
+         settings, or delete it and run `hookflow setup`",
         differences.join("; ")
-    ))
+    )))
 }
 
-/// What matters to a reader; how long messages are kept, and how often, is the operator's.
-fn stream_differences(there: &Config, settings: &Settings) -> Vec<String> {
-    let name = &settings.stream;
-    let mut differences = Vec::new();
-    if there.subject_transform.as_ref() != Some(&transform(settings)) {
-        differences.push(format!(
-            "the stream {name} does not map its subjects to {}",
-            transform(settings).destination
-        ));
+/// One frozen member holds up to its in-flight limit; as much must be left for the others.
+fn check_open_max(config: &NatsConfig) -> Result<(), ConnectError> {
+    let least = config.in_flight_events_max.saturating_mul(2);
+    if config.open_max >= least {
+        return Ok(());
     }
-    if there.subjects != [subjects(settings)] {
-        differences.push(format!(
-            "the stream {name} does not take {} alone",
-            subjects(settings)
-        ));
+    Err(ConnectError::Permanent(format!(
+        "nats.open_max is {}, and must be at least twice job.in_flight_events_max ({}), so that one member that stands still \
+         does not stop the others: raise the one to {least}, or lower the other",
+        config.open_max, config.in_flight_events_max
+    )))
+}
+
+/// The number of partitions is part of every stored subject, so a stream of another number cannot be read or changed.
+fn check_layout(there: &Config, config: &NatsConfig) -> Result<(), ConnectError> {
+    let wanted = config.partitions.as_ref().map(|some| some.count);
+    let transform = there.subject_transform.as_ref();
+    let found = transform.and_then(|one| partition_count(&one.destination));
+    if found == wanted || (found.is_none() && transform.is_some()) {
+        return Ok(());
+    }
+    let text = |count: Option<u32>| {
+        count.map_or_else(|| "no partitions".to_owned(), |n| format!("{n} partitions"))
+    };
+    Err(ConnectError::Permanent(format!(
+        "the stream {} was made with {}, and nats.partitions asks for {}: the number is fixed when a stream is made. Make a new \
+         stream (another nats.stream and nats.subject) and let members with the old settings finish the old one; hookflow \
+         releases and deletes nothing of it",
+        config.stream,
+        text(found),
+        text(wanted)
+    )))
+}
+
+/// The N of `partition(N,…)`.
+fn partition_count(destination: &str) -> Option<u32> {
+    let (_, rest) = destination.split_once("partition(")?;
+    rest.split_once(',')?.0.trim().parse().ok()
+}
+
+/// Only what matters to a reader: how long and how often messages are kept is the operator's choice.
+fn stream_differences(there: &Config, config: &NatsConfig) -> Vec<String> {
+    let name = &config.stream;
+    let wanted = transform(config);
+    let mut differences = Vec::new();
+    if there.subject_transform != wanted {
+        differences.push(match wanted {
+            Some(wanted) => format!(
+                "the stream {name} does not map its subjects to {}",
+                wanted.destination
+            ),
+            None => format!("the stream {name} maps its subjects to others"),
+        });
+    }
+    if there.subjects != [subjects(config)] {
+        let subjects = subjects(config);
+        differences.push(format!("the stream {name} does not take {subjects} alone"));
     }
     if there.storage != StorageType::File {
         differences.push(format!("the stream {name} is kept in memory"));
     }
     if there.no_ack {
-        differences.push(format!(
-            "the stream {name} confirms nothing to those who publish"
-        ));
+        differences.push(format!("the stream {name} does not confirm publications"));
     }
     differences
 }
 
 fn consumer_differences(
     there: &consumer::Config,
-    settings: &Settings,
-    partition: u32,
+    config: &NatsConfig,
+    consumer: &ConsumerName,
 ) -> Vec<String> {
-    let wanted = wanted_consumer(settings, partition);
-    let name = settings.consumer_of(partition);
-    let mut differences = Vec::new();
-    let mut expect = |holds: bool, text: String| {
-        if !holds {
-            differences.push(format!("the consumer {name} {text}"));
-        }
+    let filter = match consumer.filter.as_str() {
+        "" => "the whole stream",
+        filter => filter,
     };
-    expect(
-        there.filter_subject == wanted.filter_subject,
-        match wanted.filter_subject.as_str() {
-            "" => "does not read the whole stream".to_owned(),
-            filter => format!("does not read {filter}"),
-        },
-    );
-    expect(
-        there.deliver_subject.is_none(),
-        "is no pull consumer".into(),
-    );
-    expect(
-        there.ack_policy == wanted.ack_policy,
-        format!(
-            "has another policy of acknowledgement than {:?}",
-            wanted.ack_policy
+    let least = config.in_flight_events_max.saturating_mul(2);
+    let least = i64::try_from(least).unwrap_or(i64::MAX);
+    let checks = [
+        (
+            there.filter_subject == consumer.filter && there.filter_subjects.is_empty(),
+            format!("does not read {filter}"),
         ),
-    );
-    expect(
-        there.ack_wait == wanted.ack_wait,
-        format!(
-            "waits {:?} for an acknowledgement, not {:?}",
-            there.ack_wait, wanted.ack_wait
+        (
+            there.deliver_subject.is_none(),
+            "is not a pull consumer".to_owned(),
         ),
-    );
-    expect(
-        there.max_deliver <= 0,
-        "gives messages up after some deliveries (max_deliver)".into(),
-    );
-    expect(
-        there.max_ack_pending <= 0 || there.max_ack_pending >= wanted.max_ack_pending,
-        format!(
-            "may hold {} messages open (max_ack_pending), and the job may hold {}",
-            there.max_ack_pending, wanted.max_ack_pending
+        (
+            there.ack_policy == AckPolicy::Explicit,
+            "does not have every message acknowledged by itself (ack_policy explicit)".to_owned(),
         ),
-    );
-    expect(
-        there.backoff.is_empty(),
-        "has a backoff, which overrides ack_wait".into(),
-    );
-    differences
+        (
+            there.ack_wait == config.ack_wait,
+            format!(
+                "waits {:?} for an acknowledgement, and nats.ack_wait is {:?}",
+                there.ack_wait, config.ack_wait
+            ),
+        ),
+        (
+            there.max_deliver <= 0,
+            "gives messages up after some deliveries (max_deliver)".to_owned(),
+        ),
+        (
+            there.max_ack_pending <= 0 || there.max_ack_pending >= least,
+            format!(
+                "allows {} open messages (max_ack_pending), fewer than {least}, twice job.in_flight_events_max",
+                there.max_ack_pending
+            ),
+        ),
+        (
+            there.backoff.is_empty(),
+            "has a backoff, which overrides ack_wait".to_owned(),
+        ),
+    ];
+    let wrong = checks.into_iter().filter(|(holds, _)| !holds);
+    wrong
+        .map(|(_, text)| format!("the consumer {} {text}", consumer.name))
+        .collect()
 }

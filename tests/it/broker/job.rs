@@ -11,6 +11,7 @@ use hookflow::error::Fatal;
 use hookflow::metrics::{Counter, Metrics};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
+use hookflow::source::state_breaker::StateBreaker;
 use hookflow::source::{
     Commit, PartitionEvent, Record, RecordSender, Records, Source, SourceContext, SourceHealth,
     kafka, nats,
@@ -23,7 +24,7 @@ pub trait Live {
     fn source(&self) -> Box<dyn Source>;
 }
 
-impl Live for nats::Settings {
+impl Live for nats::NatsConfig {
     fn source(&self) -> Box<dyn Source> {
         Box::new(NatsSource::new(self.clone()))
     }
@@ -41,6 +42,7 @@ pub struct Job {
     partition_events: Receiver<PartitionEvent>,
     settled: Sender<Vec<Commit>>,
     stop: Arc<AtomicBool>,
+    is_state_out: Arc<AtomicBool>,
     pub health: SourceHealth,
     pub metrics: Arc<Metrics>,
     thread: JoinHandle<()>,
@@ -59,7 +61,12 @@ impl Job {
         let (records, taps) = RecordSender::channels(1, depth);
         let (settled, commits) = crossbeam_channel::unbounded();
         let metrics = Metrics::new([]);
-        let context = SourceContext::new(records, commits, Arc::clone(&metrics));
+        let is_state_out = Arc::new(AtomicBool::new(false));
+        let breaker = Arc::clone(&is_state_out);
+        let context = SourceContext {
+            state_breaker: StateBreaker::new(move || breaker.load(Ordering::Relaxed)),
+            ..SourceContext::new(records, commits, Arc::clone(&metrics))
+        };
         let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
         let failed = health.clone();
         let run = move || {
@@ -72,6 +79,7 @@ impl Job {
             partition_events: taps.partition_events,
             settled,
             stop,
+            is_state_out,
             health,
             metrics,
             thread: std::thread::spawn(run),
@@ -129,6 +137,16 @@ impl Job {
         parcels
             .iter()
             .for_each(|parcel| self.settle(parcel.partition, parcel.end));
+    }
+
+    /// The state store's breaker opens, or closes.
+    pub fn state_is_out(&self, is_out: bool) {
+        self.is_state_out.store(is_out, Ordering::Relaxed);
+    }
+
+    /// Asks for nothing more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     pub fn count(&self, what: Counter) -> u64 {

@@ -4,36 +4,36 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hookflow::error::Exit;
-use hookflow::source::nats::settings::{Connection, Login, Secret};
-use hookflow::source::nats::{Settings, setup};
+use hookflow::source::nats::config::{ConnectionConfig, Login, Secret};
+use hookflow::source::nats::{NatsConfig, setup};
 use nkeys::KeyPair;
 use tempfile::TempDir;
 
 use super::credentials::Operator;
 use super::server::Server;
-use super::world::{plain, settings};
+use super::world::{config, plain};
 use crate::skip::skipped_server;
 
 const PASSWORD: &str = "correct-horse";
 const WRONG: &str = "battery-staple";
 
-fn as_user(url: &str, login: Login) -> Settings {
-    settings(Connection {
+fn as_user(url: &str, login: Login) -> NatsConfig {
+    config(ConnectionConfig {
         login,
         ..plain(url)
     })
 }
 
-fn is_let_in(settings: &Settings) {
-    setup(settings).unwrap();
+fn is_let_in(config: &NatsConfig) {
+    setup(config).unwrap();
 }
 
 /// Refused with the code for configuration and a sentence with these words, and without any of these secrets.
-fn is_refused(settings: &Settings, words: &str, secrets: &[&str]) {
-    let failure = setup(settings).unwrap_err();
+fn is_refused(config: &NatsConfig, words: &str, secrets: &[&str]) {
+    let failure = setup(config).unwrap_err();
     assert_eq!(failure.exit, Exit::Config, "{failure}");
     assert!(failure.message.contains(words), "{failure}");
-    let said = format!("{failure} {failure:?} {settings:?}");
+    let said = format!("{failure} {failure:?} {config:?}");
     for secret in secrets {
         assert!(!said.contains(secret), "{secret} is told: {said}");
     }
@@ -170,8 +170,8 @@ fn tls_server(test: &str) -> Option<(String, PathBuf, PathBuf)> {
     found
 }
 
-fn over_tls(url: &str, ca_file: Option<&Path>) -> Settings {
-    settings(Connection {
+fn over_tls(url: &str, ca_file: Option<&Path>) -> NatsConfig {
+    config(ConnectionConfig {
         login: Login::Password("app".into(), Secret::new(PASSWORD.into())),
         tls_required: true,
         ca_file: ca_file.map(Into::into),
@@ -208,8 +208,8 @@ fn a_server_without_tls_is_refused_where_tls_is_asked() {
     };
     is_refused(&over_tls(&server.url(), None), NO_TLS, &[PASSWORD]);
     let by_scheme = server.url().replace("nats://", "tls://");
-    is_refused(&settings(plain(&by_scheme)), NO_TLS, &[]);
-    is_let_in(&settings(plain(&server.url())));
+    is_refused(&config(plain(&by_scheme)), NO_TLS, &[]);
+    is_let_in(&config(plain(&server.url())));
 }
 
 /// Everything that the program prints when it talks of everything.

@@ -1,7 +1,8 @@
 //! The NATS source against a real server: what it hands out, acknowledges, holds and says.
 //!
 //! Each test has a stream of its own on the server that `HOOKFLOW_NATS_URL` names, or a server of its own (`HOOKFLOW_TEST_NATS_SERVER` is
-//! its program) where the server itself is put to the test. See `scripts/stack`.
+//! its program) where the server itself is put to the test. Tests of the protocol run on the newest server too
+//! (`HOOKFLOW_TEST_NATS_SERVER_NEWEST`). See `scripts/stack`.
 
 mod credentials;
 mod failures;
@@ -14,8 +15,8 @@ mod proxy;
 mod publishing;
 mod replay;
 mod server;
+mod servers;
 mod shape;
-mod whole;
 mod world;
 
 use crate::broker::job;

@@ -65,7 +65,7 @@ impl Place {
     }
 
     fn settings(&self) -> Settings {
-        let (nats, postgres) = (&self.world.settings, &self.postgres.settings);
+        let (nats, postgres) = (&self.world.config, &self.postgres.settings);
         let clickhouse = &self.clickhouse.settings;
         vec![
             ("HOOKFLOW_SOURCE_LIVE", "nats".into()),

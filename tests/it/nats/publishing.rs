@@ -28,8 +28,8 @@ fn publishing_goes_on_when_its_server_comes_back() {
     };
     let world = World::on(&server.url()).set_up();
     let (prefix, connection) = (
-        world.settings.subject.clone(),
-        world.settings.connection.clone(),
+        world.config.subject.clone(),
+        world.config.connection.clone(),
     );
     let (reached, halfway) = crossbeam_channel::bounded(1);
     let publishing = std::thread::spawn(move || {
@@ -57,9 +57,9 @@ fn what_no_stream_takes_is_an_error() {
         return;
     };
     let world = world.set_up();
-    let messages = [outgoing(&format!("{}.too.many", world.settings.subject), 1)];
+    let messages = [outgoing(&format!("{}.too.many", world.config.subject), 1)];
     let failure = publish(
-        &world.settings.connection,
+        &world.config.connection,
         messages.into_iter(),
         Pace::default(),
     )

@@ -27,7 +27,11 @@ impl Server {
             ));
             return None;
         };
-        let program = PathBuf::from(program);
+        Some(Self::start_program(program.into(), configuration))
+    }
+
+    /// Starts that program.
+    pub fn start_program(program: PathBuf, configuration: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let port = free_port();
         let store = folder.path().join("data");
@@ -44,7 +48,7 @@ impl Server {
             child,
         };
         server.is_up();
-        Some(server)
+        server
     }
 
     /// Its address, which names no user.
@@ -61,7 +65,7 @@ impl Server {
         self.port
     }
 
-    /// SourceContext it as a crash does.
+    /// Ends it as a crash does.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -71,16 +75,6 @@ impl Server {
     pub fn start_again(&mut self) {
         self.child = started(&self.program, &self.folder);
         self.is_up();
-    }
-
-    /// The file in which it keeps how far a consumer is.
-    pub fn state_of(&self, stream: &str, consumer: &str) -> PathBuf {
-        let streams = self.folder.path().join("data/jetstream/$G/streams");
-        streams
-            .join(stream)
-            .join("obs")
-            .join(consumer)
-            .join("o.dat")
     }
 
     fn is_up(&mut self) {

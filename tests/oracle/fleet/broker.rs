@@ -1,6 +1,6 @@
 //! What differs between brokers: how a member is told of one, what it holds, and what counts as acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::stack::Stack;
@@ -48,6 +48,12 @@ pub trait Broker: Sync {
 
     /// How far everything is acknowledged; none while the broker cannot be asked.
     fn standing(&self, stack: &Stack, name: &str) -> Option<Standing>;
+
+    /// The positions of all messages that are not acknowledged, where acknowledgements are no prefix. To be asked while the members
+    /// are stopped.
+    fn unacknowledged(&self, _stack: &Stack, _name: &str) -> Option<BTreeSet<u64>> {
+        None
+    }
 
     /// Every message that it holds.
     fn messages(&self, stack: &Stack, name: &str) -> Vec<Message>;

@@ -76,7 +76,8 @@ pub fn freeze(
         letters: store.letters(),
         log: fleet.logged(),
     };
-    let found = judge(fleet, contents, &standing, &durable);
+    let open = fleet.broker.unacknowledged(fleet.stack, &fleet.name);
+    let found = judge(fleet, contents, &(standing, open), &durable);
     drop(store);
     fleet.signal(&[0, 1], "-CONT");
     found
@@ -85,7 +86,7 @@ pub fn freeze(
 fn judge(
     fleet: &Fleet<'_>,
     contents: &Contents,
-    standing: &Standing,
+    (standing, open): &(Standing, Option<BTreeSet<u64>>),
     durable: &Durable,
 ) -> Result<Found, String> {
     let mut found = Found::default();
@@ -93,7 +94,11 @@ fn judge(
     for message in fleet.messages() {
         let content = contents.content(&message);
         let [state, log] = [in_state(content, durable), in_log(content, durable)];
-        if message.position >= standing.floors[&message.partition] {
+        let is_open = match open {
+            Some(open) => open.contains(&message.position),
+            None => message.position >= standing.floors[&message.partition],
+        };
+        if is_open {
             found.open += 1;
             found.halves += usize::from(state != log);
             continue;

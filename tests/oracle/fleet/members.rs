@@ -253,7 +253,7 @@ impl<'a> Fleet<'a> {
             assert!(started.elapsed() < LIMIT, "acknowledgements do not end");
             process::pause(LOOK);
             let now = self.standing();
-            if now.floors != still.floors {
+            if (&now.floors, now.acknowledged) != (&still.floors, still.acknowledged) {
                 since = Instant::now();
             }
             still = now;

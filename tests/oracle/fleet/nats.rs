@@ -1,14 +1,18 @@
-//! NATS: each member has half of the partitions, and the consumer of a partition knows up to where it is acknowledged.
+//! NATS: the members share one consumer. Which messages are acknowledged is found by having all others delivered again.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use futures_util::StreamExt;
 use hookflow::source::nats;
-use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Storage};
+use hookflow::source::nats::NatsConfig;
+use hookflow::source::nats::config::{ConnectionConfig, Login, Secret, StreamStorage};
 
 use super::broker::{Broker, Message, Standing};
+use super::members::LIMIT;
 use super::stack::Stack;
+use crate::process;
 
 /// What the members let pass before the server delivers again.
 const ACK_WAIT: Duration = Duration::from_secs(2);
@@ -16,10 +20,10 @@ const ACK_WAIT: Duration = Duration::from_secs(2);
 /// The tests' NATS.
 pub struct Nats;
 
-fn settings(stack: &Stack, name: &str) -> nats::Settings {
+fn config(stack: &Stack, name: &str) -> NatsConfig {
     let long = Duration::from_secs(600);
-    nats::Settings {
-        connection: Connection {
+    NatsConfig {
+        connection: ConnectionConfig {
             servers: Secret::new(stack.variable("HOOKFLOW_NATS_URL").to_owned()),
             login: Login::None,
             tls_required: false,
@@ -29,14 +33,15 @@ fn settings(stack: &Stack, name: &str) -> nats::Settings {
         stream: name.to_owned(),
         subject: name.to_owned(),
         consumer: name.to_owned(),
-        partitions: nats::assign::Partitions::all(),
-        acknowledge: Acknowledge::UpTo,
+        partitions: None,
+        open_max: 2,
+        in_flight_events_max: 1,
         ack_wait: ACK_WAIT,
-        ack_pending_max: 1,
+        lease_max: long,
         batch_messages: 1,
         batch_bytes: 1,
         stall_limit: long,
-        storage: Storage {
+        storage: StreamStorage {
             max_age: long,
             replicas: 1,
             duplicate_window: long,
@@ -44,16 +49,11 @@ fn settings(stack: &Stack, name: &str) -> nats::Settings {
     }
 }
 
-/// The partition of a subject, which stands behind the name.
-fn partition(subject: &str) -> u32 {
-    subject.split('.').nth(1).unwrap().parse().unwrap()
-}
-
 fn taken(message: &async_nats::jetstream::Message) -> Message {
     let headers = message.headers.iter().flat_map(|headers| headers.iter());
     let text = |values: &[async_nats::HeaderValue]| values[0].as_str().to_owned();
     Message {
-        partition: partition(&message.subject),
+        partition: 0,
         position: message.info().unwrap().stream_sequence,
         headers: headers
             .map(|(name, values)| (name.to_string(), text(values)))
@@ -79,8 +79,8 @@ impl Broker for Nats {
         ]
     }
 
-    fn member(&self, _name: &str, number: usize) -> Vec<(&'static str, String)> {
-        vec![("HOOKFLOW_NATS_LANES", format!("{}/2", number + 1))]
+    fn member(&self, _name: &str, _number: usize) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
     fn patience(&self) -> Duration {
@@ -88,28 +88,61 @@ impl Broker for Nats {
     }
 
     fn standing(&self, stack: &Stack, name: &str) -> Option<Standing> {
-        let settings = settings(stack, name);
+        let config = config(stack, name);
         let found = nats::runtime().unwrap().block_on(async {
-            let client = nats::connect::connect(&settings.connection, |_| {}).await;
+            let client = nats::connect::connect(&config.connection, |_| {}).await;
             let context = async_nats::jetstream::new(client.ok()?);
-            nats::stream::find(&context, &settings).await.ok()
+            nats::stream::find(&context, &config).await.ok()
         })?;
-        let mut standing = Standing::default();
-        for partition in settings.partitions.iter() {
-            let consumer = found.consumer(&settings, partition)?;
-            let floor = consumer.ack_floor.stream_sequence + 1;
-            standing.floors.insert(partition, floor);
-            standing.open += consumer.num_pending + consumer.num_ack_pending as u64;
-        }
-        // Looked at before the consumers were: at least so many.
-        standing.acknowledged = found.stream.state.messages.saturating_sub(standing.open);
-        Some(standing)
+        let consumer = found.consumer(&config.consumer)?;
+        let open = consumer.num_pending + consumer.num_ack_pending as u64;
+        Some(Standing {
+            floors: [(0, consumer.ack_floor.stream_sequence + 1)].into(),
+            open,
+            // Looked at before the consumer was: at least so many.
+            acknowledged: found.stream.state.messages.saturating_sub(open),
+        })
+    }
+
+    fn unacknowledged(&self, stack: &Stack, name: &str) -> Option<BTreeSet<u64>> {
+        let config = config(stack, name);
+        let open = nats::runtime().unwrap().block_on(async {
+            let client = nats::connect::connect(&config.connection, |_| {}).await;
+            let client = client.ok().unwrap();
+            let stream = async_nats::jetstream::new(client.clone())
+                .get_stream(name)
+                .await
+                .unwrap();
+            let mut consumer: PullConsumer = stream.get_consumer(name).await.unwrap();
+            let info = consumer.info().await.unwrap();
+            let count = usize::try_from(info.num_pending).unwrap() + info.num_ack_pending;
+            let mut open = BTreeMap::new();
+            let deadline = Instant::now() + LIMIT;
+            while open.len() < count {
+                assert!(Instant::now() < deadline, "{} of {count} came", open.len());
+                let fetch = consumer.fetch().max_messages(1_000).messages().await;
+                let mut fetched = fetch.unwrap();
+                while let Some(Ok(message)) = fetched.next().await {
+                    let sequence = message.info().unwrap().stream_sequence;
+                    open.insert(sequence, message.reply.clone().unwrap());
+                }
+                process::pause(Duration::from_millis(50));
+            }
+            // They go back to the members.
+            for reply in open.values() {
+                let sent = client.publish(reply.clone(), "-NAK".into()).await;
+                sent.unwrap();
+            }
+            client.flush().await.unwrap();
+            open.into_keys().collect()
+        });
+        Some(open)
     }
 
     fn messages(&self, stack: &Stack, name: &str) -> Vec<Message> {
-        let settings = settings(stack, name);
+        let config = config(stack, name);
         nats::runtime().unwrap().block_on(async {
-            let client = nats::connect::connect(&settings.connection, |_| {}).await;
+            let client = nats::connect::connect(&config.connection, |_| {}).await;
             let context = async_nats::jetstream::new(client.ok().unwrap());
             let stream = context.get_stream(name).await.unwrap();
             let last = stream.cached_info().state.last_sequence;

@@ -58,9 +58,7 @@ impl Case<'_> {
     /// The only member, which reads everything.
     fn member(&self) -> Command {
         let mut command = self.fleet.member(0);
-        command
-            .env("HOOKFLOW_NATS_LANES", "all")
-            .env("HOOKFLOW_POINTS", self.passed());
+        command.env("HOOKFLOW_POINTS", self.passed());
         command
     }
 

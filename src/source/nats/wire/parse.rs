@@ -124,9 +124,10 @@ impl Parser {
         }
         let Some(end) = memchr(b'\n', buffer) else {
             self.needed = buffer.len() + 1;
-            return match buffer.len() < LINE_MAX {
-                true => Ok(None),
-                false => Err(Malformed::Unknown),
+            return if buffer.len() < LINE_MAX {
+                Ok(None)
+            } else {
+                Err(Malformed::Unknown)
             };
         };
         let line = buffer.get(..end).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is trusted, as the settings say.
+//! TLS as the configuration asks for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::source::connect_error::ConnectError;
+use crate::source::nats::config::ConnectionConfig;
 use crate::source::nats::connect::{TLS, read};
-use crate::source::nats::settings::Connection;
 
 /// Encrypts a connection to that host.
 pub(super) async fn over_tls(
     stream: TcpStream,
     host: &str,
-    connection: &Connection,
+    connection: &ConnectionConfig,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
     let config = config(connection).ok_or_else(refused)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|_| refused())?;
@@ -30,7 +30,7 @@ fn refused() -> ConnectError {
     ConnectError::Permanent(TLS.into())
 }
 
-fn config(connection: &Connection) -> Option<ClientConfig> {
+fn config(connection: &ConnectionConfig) -> Option<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match &connection.ca_file {
         Some(file) => {

@@ -1,7 +1,7 @@
-//! The connection over which messages come: opened, read, and opened again when it breaks.
+//! The connection on which messages arrive: opened, read, and opened again when it breaks.
 //!
-//! Contract: [`Line::arrived`] may be dropped at any moment without loss; what was asked for over a connection that broke never
-//! comes; answers to [`Line::ping`] come behind everything that the server sent before it.
+//! Contract: the future of [`Connection::arrived`] may be dropped at any moment without loss; messages that were asked for over a
+//! connection that broke never come; answers to [`Connection::ping`] come after everything that the server sent before.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,11 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::greet::{Greeted, greeted};
+use super::handshake::{Established, establish};
 use super::parse::{Frame, Incoming};
 use crate::source::connect_error::ConnectError;
+use crate::source::nats::config::ConnectionConfig;
 use crate::source::nats::connect::addresses;
-use crate::source::nats::settings::Connection;
 
 /// Most messages taken at once.
 const BATCH: usize = 2048;
@@ -33,11 +33,11 @@ const OPENING: Duration = Duration::from_secs(5);
 /// The longest wait between two attempts.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What became of waiting.
+/// The outcome of waiting.
 #[derive(Debug)]
 pub enum Arrived {
-    /// Messages came, or an answer.
-    Some,
+    /// Messages, or the answer to a question.
+    Messages,
     /// The connection is a new one.
     Opened,
     /// The connection is lost, or could not be made, and will be tried again.
@@ -45,8 +45,8 @@ pub enum Arrived {
 }
 
 /// The connection, or the attempt to make one.
-pub struct Line {
-    connection: Connection,
+pub struct Connection {
+    config: ConnectionConfig,
     client: Client,
     inbox: String,
     state: State,
@@ -57,17 +57,17 @@ pub struct Line {
 }
 
 enum State {
-    Opening(JoinHandle<Result<Greeted, ConnectError>>),
+    Opening(JoinHandle<Result<Established, ConnectError>>),
     Open(Box<Open>),
 }
 
-impl Line {
-    /// Begins to connect; messages below the inbox will come.
-    pub fn new(connection: Connection, client: Client) -> Self {
+impl Connection {
+    /// Begins to connect.
+    pub fn new(config: ConnectionConfig, client: Client) -> Self {
         let inbox = client.new_inbox();
         Self {
-            state: State::Opening(opening(&connection, &client, &inbox, Duration::ZERO)),
-            connection,
+            state: State::Opening(opening(&config, &client, &inbox, Duration::ZERO)),
+            config,
             client,
             inbox,
             failures: 0,
@@ -76,12 +76,12 @@ impl Line {
         }
     }
 
-    /// What answers to requests are sent below.
+    /// The prefix of the subjects to which answers to requests are sent.
     pub fn inbox(&self) -> &str {
         &self.inbox
     }
 
-    /// Waits for messages, and takes what came.
+    /// Waits for messages, and takes all that have come.
     pub async fn arrived(&mut self, batch: &mut Vec<Incoming>) -> Arrived {
         let arrived = poll_fn(|context| self.poll(context, batch));
         tokio::task::unconstrained(arrived).await
@@ -92,14 +92,14 @@ impl Line {
             State::Open(open) => match ready!(open.poll(context, batch)) {
                 Ok(answers) => {
                     self.answered = (self.answered + answers).min(self.asked);
-                    return Poll::Ready(Arrived::Some);
+                    return Poll::Ready(Arrived::Messages);
                 }
                 Err(trouble) => trouble,
             },
             State::Opening(task) => match ready!(Pin::new(task).poll(context)) {
-                Ok(Ok(greeted)) => {
+                Ok(Ok(established)) => {
                     self.failures = 0;
-                    self.state = State::Open(Box::new(Open::new(greeted)));
+                    self.state = State::Open(Box::new(Open::new(established)));
                     return Poll::Ready(Arrived::Opened);
                 }
                 Ok(Err(trouble)) => trouble,
@@ -116,44 +116,44 @@ impl Line {
         let wait = Duration::from_millis(50 * u64::from(self.failures));
         self.answered = self.asked;
         let wait = wait.min(LONGEST);
-        self.state = State::Opening(opening(&self.connection, &self.client, &self.inbox, wait));
+        self.state = State::Opening(opening(&self.config, &self.client, &self.inbox, wait));
     }
 
     /// Sends a request, whose answers come below the inbox; false where there is no connection.
     pub fn request(&mut self, subject: &str, reply: &str, payload: &str) -> bool {
         let length = payload.len();
-        self.say(&format!("PUB {subject} {reply} {length}\r\n{payload}\r\n"))
+        self.queue(&format!("PUB {subject} {reply} {length}\r\n{payload}\r\n"))
     }
 
-    /// Wants nothing more; what is under way comes before the answer to the question whose number is answered.
-    pub fn leave(&mut self) -> u64 {
-        self.say("UNSUB 1\r\n");
+    /// Cancels all requests. Messages under way arrive before the question with the returned number is answered.
+    pub fn cancel(&mut self) -> u64 {
+        self.queue("UNSUB 1\r\n");
         self.ping()
     }
 
-    /// Asks a question; answers its number.
+    /// Sends a ping; answers the number of this question.
     pub fn ping(&mut self) -> u64 {
         let silent = matches!(&self.state, State::Open(open) if open.is_silent());
         if silent {
             self.reopen();
         }
         self.asked += 1;
-        if !self.say("PING\r\n") {
+        if !self.queue("PING\r\n") {
             self.answered = self.asked;
         }
         self.asked
     }
 
-    /// Whether a question was answered, or never will be.
+    /// Whether a question was answered, or will never be.
     pub const fn is_answered(&self, question: u64) -> bool {
         self.answered >= question
     }
 
-    fn say(&mut self, words: &str) -> bool {
+    fn queue(&mut self, commands: &str) -> bool {
         let State::Open(open) = &mut self.state else {
             return false;
         };
-        open.unsent.extend_from_slice(words.as_bytes());
+        open.unsent.extend_from_slice(commands.as_bytes());
         open.waiting_since.get_or_insert_with(Instant::now);
         true
     }
@@ -161,26 +161,26 @@ impl Line {
 
 fn lost(why: &str) -> ConnectError {
     ConnectError::Transient(format!(
-        "the connection over which messages come from NATS is lost: {why}"
+        "the connection on which messages of NATS arrive is lost: {why}"
     ))
 }
 
 /// Tries every server that is known, in turn.
 fn opening(
-    connection: &Connection,
+    config: &ConnectionConfig,
     client: &Client,
     inbox: &str,
     wait: Duration,
-) -> JoinHandle<Result<Greeted, ConnectError>> {
-    let (connection, client, inbox) = (connection.clone(), client.clone(), inbox.to_owned());
+) -> JoinHandle<Result<Established, ConnectError>> {
+    let (config, client, inbox) = (config.clone(), client.clone(), inbox.to_owned());
     tokio::spawn(async move {
         tokio::time::sleep(wait).await;
-        let named = addresses(&connection)?;
+        let named = addresses(&config)?;
         let mut trouble = lost("no server is known");
         for address in pool(&named, &client).await {
-            let greeting = greeted(&address, &named, &connection, &inbox);
+            let greeting = establish(&address, &named, &config, &inbox);
             match tokio::time::timeout(OPENING, greeting).await {
-                Ok(Ok(greeted)) => return Ok(greeted),
+                Ok(Ok(established)) => return Ok(established),
                 Ok(Err(error)) => trouble = error,
                 Err(_) => trouble = lost("NATS does not answer"),
             }
@@ -203,7 +203,7 @@ async fn pool(named: &[ServerAddr], client: &Client) -> Vec<ServerAddr> {
 
 /// A connection that works.
 struct Open {
-    greeted: Greeted,
+    established: Established,
     unsent: BytesMut,
     is_flushed: bool,
     /// Since when we wait for any word.
@@ -211,9 +211,9 @@ struct Open {
 }
 
 impl Open {
-    fn new(greeted: Greeted) -> Self {
+    fn new(established: Established) -> Self {
         Self {
-            greeted,
+            established,
             unsent: BytesMut::new(),
             is_flushed: true,
             waiting_since: None,
@@ -234,7 +234,7 @@ impl Open {
         let mut answers = 0;
         loop {
             while batch.len() < BATCH {
-                let frame = self.greeted.parser.next(&mut self.greeted.buffer);
+                let frame = self.established.parser.next(&mut self.established.buffer);
                 let Some(frame) = frame.map_err(|error| lost(&error.to_string()))? else {
                     break;
                 };
@@ -243,7 +243,7 @@ impl Open {
                     Frame::Message(message) => batch.push(message),
                     Frame::Ping => self.unsent.extend_from_slice(b"PONG\r\n"),
                     Frame::Pong => answers += 1,
-                    Frame::Refused(why) => refused(&why)?,
+                    Frame::Refused(why) => protocol_error(&why)?,
                     Frame::Info(_) | Frame::Ok => {}
                 }
             }
@@ -260,11 +260,11 @@ impl Open {
     }
 
     fn read(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, ConnectError> {
-        let Greeted {
+        let Established {
             stream,
             parser,
             buffer,
-        } = &mut self.greeted;
+        } = &mut self.established;
         let missing = parser.needed().saturating_sub(buffer.len());
         if buffer.capacity() - buffer.len() < ROOM.max(missing) {
             buffer.reserve(CHUNK.max(missing));
@@ -280,14 +280,14 @@ impl Open {
     /// Sends as much as goes out at once; the rest goes when there is room.
     fn send(&mut self, context: &mut Context<'_>) -> Result<(), ConnectError> {
         while !self.unsent.is_empty() {
-            match pin!(self.greeted.stream.write_buf(&mut self.unsent)).poll(context) {
+            match pin!(self.established.stream.write_buf(&mut self.unsent)).poll(context) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => self.is_flushed = false,
                 Poll::Ready(Err(error)) => return Err(lost(&error.kind().to_string())),
             }
         }
         if !self.is_flushed {
-            match Pin::new(&mut self.greeted.stream).poll_flush(context) {
+            match Pin::new(&mut self.established.stream).poll_flush(context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.is_flushed = true,
                 Poll::Ready(Err(error)) => return Err(lost(&error.kind().to_string())),
@@ -297,15 +297,16 @@ impl Open {
     }
 }
 
-/// Its words are of the protocol (stale connection, maximum payload violation), and name at most a subject of ours. What we may not
-/// do leaves the connection as it is.
-fn refused(why: &str) -> Result<(), ConnectError> {
+/// An error that the server reports. Its text is one of the protocol's and names at most a subject of ours. A missing permission
+/// leaves the connection as it is.
+fn protocol_error(why: &str) -> Result<(), ConnectError> {
     tracing::warn!(
         why,
-        "the server complains over the connection over which messages come"
+        "the server reports an error on the connection on which messages arrive"
     );
-    match why.starts_with("Permissions Violation") {
-        true => Ok(()),
-        false => Err(lost("the server ends it")),
+    if why.starts_with("Permissions Violation") {
+        Ok(())
+    } else {
+        Err(lost("the server ends it"))
     }
 }

@@ -1,4 +1,4 @@
-//! From an address to a connection that may be used: greeting, TLS, login.
+//! From an address to a connection that can be used: greeting, TLS, login.
 
 use async_nats::ServerAddr;
 use base64::Engine;
@@ -12,21 +12,21 @@ use tokio::net::TcpStream;
 use super::parse::{Frame, Parser};
 use super::tls::over_tls;
 use crate::source::connect_error::ConnectError;
-use crate::source::nats::connect::{named_by_address, read, unreadable};
-use crate::source::nats::settings::{Connection, Login};
+use crate::source::nats::config::{ConnectionConfig, Login};
+use crate::source::nats::connect::{login_of_address, read, unreadable};
 
-/// Bytes both ways.
+/// A stream of bytes in both directions.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// A connection over which messages may come.
-pub(super) struct Greeted {
+/// A connection that is logged in and subscribed.
+pub(super) struct Established {
     pub(super) stream: Box<dyn Stream>,
     pub(super) parser: Parser,
     pub(super) buffer: BytesMut,
 }
 
-/// What a server says of itself.
+/// The server's greeting, as far as it matters.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Info {
@@ -35,7 +35,7 @@ struct Info {
     tls_required: bool,
 }
 
-/// What we say of ourselves.
+/// The client's answer.
 #[derive(Default, Serialize)]
 struct Connect {
     verbose: bool,
@@ -49,11 +49,11 @@ struct Connect {
     lang: &'static str,
     version: &'static str,
     #[serde(flatten)]
-    who: Who,
+    login: LoginFields,
 }
 
 #[derive(Default, Serialize)]
-struct Who {
+struct LoginFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,26 +69,29 @@ struct Who {
 }
 
 /// Connects, logs in, and subscribes to everything below an inbox.
-pub(super) async fn greeted(
+pub(super) async fn establish(
     address: &ServerAddr,
     named: &[ServerAddr],
-    connection: &Connection,
+    config: &ConnectionConfig,
     inbox: &str,
-) -> Result<Greeted, ConnectError> {
+) -> Result<Established, ConnectError> {
     let stream = TcpStream::connect((address.host(), address.port())).await;
-    let mut stream = stream.map_err(broken)?;
-    stream.set_nodelay(true).map_err(broken)?;
+    let mut stream = stream.map_err(io_error)?;
+    stream.set_nodelay(true).map_err(io_error)?;
     let (mut parser, mut buffer) = (Parser::new(), BytesMut::new());
     let Frame::Info(info) = next(&mut stream, &mut parser, &mut buffer).await? else {
-        return Err(ConnectError::Transient("NATS does not greet".into()));
+        return Err(ConnectError::Transient(
+            "NATS does not send its greeting".into(),
+        ));
     };
-    let info: Info = serde_json::from_slice(&info).map_err(broken)?;
-    // A stream that is fed by another one adds headers to what was published.
+    let info: Info = serde_json::from_slice(&info).map_err(io_error)?;
+    // A stream that mirrors another one adds headers to what was published.
     parser.largest = info.max_payload.saturating_mul(2).max(1 << 20);
-    let tls_required = connection.tls_required || address.tls_required();
-    let mut stream: Box<dyn Stream> = match tls_required || info.tls_required {
-        true => Box::new(over_tls(stream, address.host(), connection).await?),
-        false => Box::new(stream),
+    let tls_required = config.tls_required || address.tls_required();
+    let mut stream: Box<dyn Stream> = if tls_required || info.tls_required {
+        Box::new(over_tls(stream, address.host(), config).await?)
+    } else {
+        Box::new(stream)
     };
     let connect = Connect {
         headers: true,
@@ -99,28 +102,31 @@ pub(super) async fn greeted(
         name: "hookflow",
         lang: "rust",
         version: env!("CARGO_PKG_VERSION"),
-        who: who(&connection.login, named, &info.nonce)?,
+        login: login_fields(&config.login, named, &info.nonce)?,
         ..Connect::default()
     };
-    let connect = serde_json::to_string(&connect).map_err(broken)?;
-    let words = format!("CONNECT {connect}\r\nSUB {inbox}.> 1\r\nPING\r\n");
-    stream.write_all(words.as_bytes()).await.map_err(broken)?;
-    stream.flush().await.map_err(broken)?;
+    let connect = serde_json::to_string(&connect).map_err(io_error)?;
+    let commands = format!("CONNECT {connect}\r\nSUB {inbox}.> 1\r\nPING\r\n");
+    stream
+        .write_all(commands.as_bytes())
+        .await
+        .map_err(io_error)?;
+    stream.flush().await.map_err(io_error)?;
     loop {
         match next(&mut stream, &mut parser, &mut buffer).await? {
             Frame::Pong => break,
-            Frame::Refused(_) => return Err(ConnectError::Permanent(NOT_LET_IN.into())),
+            Frame::Refused(_) => return Err(ConnectError::Permanent(LOGIN_REFUSED.into())),
             _ => {}
         }
     }
-    Ok(Greeted {
+    Ok(Established {
         stream,
         parser,
         buffer,
     })
 }
 
-const NOT_LET_IN: &str =
+const LOGIN_REFUSED: &str =
     "the NATS server refuses our login or our inbox: see the login settings under [nats]";
 
 async fn next(
@@ -129,52 +135,56 @@ async fn next(
     buffer: &mut BytesMut,
 ) -> Result<Frame, ConnectError> {
     loop {
-        if let Some(frame) = parser.next(buffer).map_err(broken)? {
+        if let Some(frame) = parser.next(buffer).map_err(io_error)? {
             return Ok(frame);
         }
-        if stream.read_buf(buffer).await.map_err(broken)? == 0 {
+        if stream.read_buf(buffer).await.map_err(io_error)? == 0 {
             return Err(ConnectError::Transient("NATS closed the connection".into()));
         }
     }
 }
 
-/// Only the kind of it: texts of the system name addresses.
-fn broken(error: impl std::error::Error + 'static) -> ConnectError {
+/// Only the kind of the error: texts of the system name addresses.
+fn io_error(error: impl std::error::Error + 'static) -> ConnectError {
     let error: &dyn std::error::Error = &error;
     let kind = error
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind);
     ConnectError::Transient(kind.map_or_else(
-        || "NATS cannot be understood".into(),
+        || "NATS answers with what is not its protocol".into(),
         |kind| format!("NATS cannot be reached ({kind})"),
     ))
 }
 
-fn who(login: &Login, servers: &[ServerAddr], nonce: &str) -> Result<Who, ConnectError> {
-    let by_address = named_by_address(servers);
+fn login_fields(
+    login: &Login,
+    servers: &[ServerAddr],
+    nonce: &str,
+) -> Result<LoginFields, ConnectError> {
+    let by_address = login_of_address(servers);
     let login = if matches!(login, Login::None) {
         &by_address
     } else {
         login
     };
     Ok(match login {
-        Login::None => Who::default(),
-        Login::Password(user, password) => Who {
+        Login::None => LoginFields::default(),
+        Login::Password(user, password) => LoginFields {
             user: Some(user.clone()),
             pass: Some(password.reveal().to_owned()),
-            ..Who::default()
+            ..LoginFields::default()
         },
-        Login::Token(token) => Who {
+        Login::Token(token) => LoginFields {
             auth_token: Some(token.reveal().to_owned()),
-            ..Who::default()
+            ..LoginFields::default()
         },
         Login::Nkey(file) => {
             let seed = read(file).map_err(|error| unreadable("nats.nkey_seed_file", &error))?;
             let (nkey, sig) = signed(seed.trim(), nonce)?;
-            Who {
+            LoginFields {
                 nkey: Some(nkey),
                 sig: Some(sig),
-                ..Who::default()
+                ..LoginFields::default()
             }
         }
         Login::Credentials(file) => {
@@ -182,16 +192,16 @@ fn who(login: &Login, servers: &[ServerAddr], nonce: &str) -> Result<Who, Connec
             let mut blocks = blocks(&text);
             let (jwt, seed) = blocks.next().zip(blocks.next()).ok_or_else(unusable)?;
             let (_, sig) = signed(seed, nonce)?;
-            Who {
+            LoginFields {
                 jwt: Some(jwt.to_owned()),
                 sig: Some(sig),
-                ..Who::default()
+                ..LoginFields::default()
             }
         }
     })
 }
 
-/// The lines behind those that begin a block.
+/// The lines that follow those that begin a block.
 fn blocks(text: &str) -> impl Iterator<Item = &str> {
     let begins = |line: &str| line.starts_with("---") && line.contains("BEGIN");
     let lines = text.lines().zip(text.lines().skip(1));
