@@ -12,7 +12,7 @@ use crate::key::Identity;
 
 /// What a script lets happen to one call.
 #[derive(Debug)]
-pub enum Injected {
+pub enum InjectedFailure {
     /// The call goes through.
     Nothing,
     /// It fails, and wrote nothing.
@@ -22,15 +22,15 @@ pub enum Injected {
 }
 
 /// Decides the fate of each append; it is given the number of the call, from 0.
-pub type Script = Box<dyn FnMut(u64) -> Injected + Send>;
+pub type Script = Box<dyn FnMut(u64) -> InjectedFailure + Send>;
 
 /// The rows that logs opened on it share.
-pub type Rows = Arc<Mutex<Vec<LogRow>>>;
+pub type LoggedRows = Arc<Mutex<Vec<LogRow>>>;
 
 /// A log that keeps its rows in memory.
 #[derive(Default)]
 pub struct MemoryLog {
-    rows: Rows,
+    rows: LoggedRows,
     script: Option<Script>,
     refused: HashSet<Identity>,
     calls: u64,
@@ -38,7 +38,7 @@ pub struct MemoryLog {
 
 impl MemoryLog {
     /// A log over rows that may hold some already.
-    pub fn open(rows: Rows) -> Self {
+    pub fn open(rows: LoggedRows) -> Self {
         Self {
             rows,
             ..Self::default()
@@ -47,7 +47,10 @@ impl MemoryLog {
 
     /// Lets a script decide over each call.
     #[must_use]
-    pub fn with_script(mut self, script: impl FnMut(u64) -> Injected + Send + 'static) -> Self {
+    pub fn with_script(
+        mut self,
+        script: impl FnMut(u64) -> InjectedFailure + Send + 'static,
+    ) -> Self {
         self.script = Some(Box::new(script));
         self
     }
@@ -59,12 +62,12 @@ impl MemoryLog {
         self
     }
 
-    fn injected(&mut self) -> Injected {
+    fn injected(&mut self) -> InjectedFailure {
         let call = self.calls;
         self.calls += 1;
         self.script
             .as_mut()
-            .map_or(Injected::Nothing, |script| script(call))
+            .map_or(InjectedFailure::Nothing, |script| script(call))
     }
 
     fn store(&self, rows: &[LogRow]) {
@@ -76,7 +79,7 @@ impl MemoryLog {
 impl EventLog for MemoryLog {
     fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError> {
         let injected = self.injected();
-        if let Injected::Before(error) = injected {
+        if let InjectedFailure::Before(error) = injected {
             return Err(error);
         }
         let refused = |row: &LogRow| self.refused.contains(&row.event.identity);
@@ -85,7 +88,7 @@ impl EventLog for MemoryLog {
         }
         self.store(rows);
         match injected {
-            Injected::After(error) => Err(error),
+            InjectedFailure::After(error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -100,7 +103,7 @@ impl EventLog for MemoryLog {
 /// What readers see: each identity once, at its highest version, in the order of identities.
 ///
 /// Of two rows of one version it takes the one that was received first.
-pub fn exact_view(rows: &Rows) -> Vec<LogRow> {
+pub fn exact_view(rows: &LoggedRows) -> Vec<LogRow> {
     let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
     let mut best: BTreeMap<Identity, &LogRow> = BTreeMap::new();
     for row in rows.iter() {

@@ -4,6 +4,7 @@
 //! highest version ([`Version`]).
 
 pub mod clickhouse;
+#[cfg(any(test, feature = "faults"))]
 pub mod memory;
 pub mod null;
 mod pace;
@@ -12,8 +13,8 @@ mod view;
 
 use compact_str::CompactString;
 
-pub use pace::Pace;
-pub use view::{Filter, LoggedEvent};
+pub use pace::LogPace;
+pub use view::{EventFilter, LoggedEvent};
 
 use crate::error::SinkError;
 use crate::event::Event;
@@ -24,7 +25,7 @@ use crate::event::Event;
 pub enum Version {
     /// Logged while its recipient was unknown.
     Unmatched = 0,
-    /// Logged with its recipient, or of a kind that needs none.
+    /// Logged with its recipient.
     Matched = 1,
 }
 
@@ -59,7 +60,7 @@ pub trait EventLog: Send {
     fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError>;
 
     /// What it asks of its window, if that can change while it runs.
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LogPace> {
         None
     }
 

@@ -11,6 +11,7 @@
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
 mod attempts;
+mod completion_file;
 mod completions;
 mod housekeeping;
 mod input;
@@ -19,14 +20,17 @@ mod load;
 mod loader;
 mod outbox;
 mod polls;
+mod reads;
 mod report;
 pub mod request;
+mod retention;
 mod running;
 mod sample;
 mod settlement;
 pub mod signals;
 pub mod sinks;
 pub mod store;
+mod sweep_schedule;
 mod sweeper;
 mod tables;
 mod watch;

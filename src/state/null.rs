@@ -3,9 +3,9 @@
 use super::memory::MemoryStore;
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadSummary,
-    Loaded, Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow,
-    StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
+    Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
+    StateStore,
 };
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};
@@ -70,6 +70,10 @@ impl StateStore for NullStore {
         Ok(0)
     }
 
+    fn unpark(&mut self, _identities: &[Identity]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn judge_deadlines(&mut self, _now: Millis) -> Result<u64, SinkError> {
         Ok(0)
     }
@@ -90,16 +94,16 @@ impl StateStore for NullStore {
         Ok(())
     }
 
-    fn relay(&mut self, _deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        Ok(0)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         Ok(vec![false; events.len()])
     }
 
     fn prune(&mut self, _what: &Prune, _rows_max: u32) -> Result<Pruned, SinkError> {
         Ok(Pruned::default())
+    }
+
+    fn drop_dead_letters(&mut self, _before: Millis, _rows_max: u32) -> Result<u64, SinkError> {
+        Ok(0)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

@@ -25,6 +25,7 @@ mod parquet_query;
 mod program_logs;
 mod program_terminal;
 mod proxy;
+mod recipient_history;
 mod recipient_tables;
 mod rows;
 mod rules;

@@ -53,6 +53,8 @@ pub struct Plan {
     pub watchdog_limit: Duration,
     /// When unmatched events are looked at again.
     pub sweep: Sweep,
+    /// How long dead letters are kept; none is for ever.
+    pub dead_letters_keep: Option<Duration>,
     /// How often settled positions are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
@@ -68,7 +70,7 @@ pub struct Plan {
     /// How Kafka is reached and read.
     pub kafka: kafka::Settings,
     /// Where ClickHouse is.
-    pub clickhouse: clickhouse::Settings,
+    pub clickhouse: clickhouse::ClickHouseConfig,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
     /// How the database is reached; of use where state lives there.

@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::settings::Settings;
+use super::settings::ClickHouseConfig;
 use crate::error::{Exit, Fatal};
 use crate::failpoint::{self, Failpoint};
 
@@ -28,7 +28,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const IDLE_MAX: Duration = Duration::from_secs(2);
 
 /// A client that connects as the settings say, once it is used.
-pub(super) fn client(settings: &Settings) -> Result<Client, Fatal> {
+pub(super) fn client(settings: &ClickHouseConfig) -> Result<Client, Fatal> {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(60)));

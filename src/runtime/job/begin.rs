@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -14,13 +14,14 @@ use crate::error::Fatal;
 use crate::event::Provider;
 use crate::metrics::Counter;
 use crate::observe::loading::Loading;
-use crate::runtime::completions::{self, Completions};
-use crate::runtime::housekeeping::{self, Housekeeping};
+use crate::runtime::completions::{CompletionParts, Completions};
+use crate::runtime::housekeeping::{Housekeeping, HousekeepingParts};
 use crate::runtime::input::{self, Brake, Source, Start};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{Looks, Polls};
 use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
+use crate::runtime::retention::DeadLetterRetention;
 use crate::runtime::running::{Running, Tables};
 use crate::runtime::settlement::{self, Settlement};
 use crate::runtime::tables::TableLoader;
@@ -66,7 +67,7 @@ impl Job {
         let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
         let settlement = self.settlement(&source, closed, taps.partition_events, acknowledge)?;
         let workers = self.workers(brake, taps.workers, told, settled)?;
-        let mut fed = Fed::new(self.horizon);
+        let mut fed = Fed::new(self.horizon, self.reads.clone());
         let tables = self.load(&source, &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
         let tables = tables.inspect_err(|_| brake.flag().store(true, Ordering::Relaxed))?;
@@ -151,7 +152,7 @@ impl Job {
         woken: Receiver<()>,
         new_rows: Receiver<NewRows>,
     ) -> Result<Housekeeping, Fatal> {
-        Housekeeping::start(housekeeping::Parts {
+        Housekeeping::start(HousekeepingParts {
             sweeper: self.sweeper(),
             loader: self.loader(),
             feeder,
@@ -160,13 +161,20 @@ impl Job {
             woken,
             new_rows,
             waits: self.request.plan.sweep,
+            retention: DeadLetterRetention::new(self.sinks().state(), self.dead_letters_kept()),
         })
     }
 
+    /// How long dead letters are kept; those of a dry run are nobody's.
+    fn dead_letters_kept(&self) -> Option<Duration> {
+        let durable = self.request.sinks == SinkChoice::Durable;
+        self.request.plan.dead_letters_keep.filter(|_| durable)
+    }
+
     fn completions(&self) -> Result<Completions, Fatal> {
-        Completions::start(completions::Parts {
+        Completions::start(CompletionParts {
             state: self.sinks().state(),
-            outbox: self.outbox(),
+            relay: self.relay.clone(),
             is_endless: !self.request.input.is_finite(),
             metrics: Arc::clone(&self.metrics),
         })
@@ -197,7 +205,7 @@ impl Job {
             self.notes.extend(report.notes());
         }
         let tables = self.load_tables()?;
-        let known = loader.feed(feeder, fed)?;
+        let known = fed.feed(feeder)?;
         self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
         feeder.loaded();

@@ -6,7 +6,7 @@ use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
 use crate::runtime::running::Tables;
-use crate::runtime::{outbox, report};
+use crate::runtime::{completions, report};
 use crate::settle::Partitions;
 use crate::state::LoadKind;
 
@@ -28,7 +28,7 @@ impl Job {
             self.sweeper().sweep()?;
             self.deadlines()?;
         }
-        outbox::relay(&self.sinks().state(), self.outbox())?;
+        completions::deliver(&self.relay)?;
         let after = match self.before {
             Some(_) => Some(self.sinks().state().call(|store| store.export())?),
             None => None,

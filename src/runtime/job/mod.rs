@@ -3,22 +3,23 @@
 mod begin;
 mod conclude;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::attempts::Attempts;
+use super::completions::SharedRelay;
 use super::input::{self, Brake, Source};
 use super::loader::{Horizon, Loader};
+use super::reads::StateReads;
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
 use super::signals::Stop;
 use super::sinks::{Sinks, Writers};
-use super::store::{Scratch, Store};
+use super::store::{OpenStores, Scratch};
 use super::sweeper::Sweeper;
 use super::watch::Watch;
 use super::word::Excuse;
-use super::{outbox, report, sample};
+use super::{report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::Fatal;
@@ -68,6 +69,10 @@ struct Job {
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
+    /// Reads the state store beside the writer.
+    reads: StateReads,
+    /// Delivers completions.
+    relay: SharedRelay,
     /// Whose turn it is to load.
     turn: Arc<Mutex<()>>,
     /// Which rows are recent.
@@ -79,8 +84,9 @@ struct Job {
 impl Job {
     fn start(request: JobRequest, metrics: Arc<Metrics>, board: Arc<Board>) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
-        let mut store = Store::open(&request)?;
+        let mut store = OpenStores::open(&request)?;
         let scratch = std::mem::take(&mut store.scratch);
+        let (reader, relay) = (store.reader.take(), store.relay.take());
         let writers = Writers::start(&request.plan, store, &clock, &metrics)?;
         let dry = request.sinks == SinkChoice::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
@@ -93,6 +99,8 @@ impl Job {
             spent: Spent::default(),
             notes: Vec::new(),
             scratch,
+            reads: StateReads::new(reader, writers.sinks().state()),
+            relay: relay.map(|relay| Arc::new(Mutex::new(relay))),
             turn: Arc::default(),
             horizon: Horizon::new(request.plan.recipients.age_max),
             request,
@@ -156,6 +164,7 @@ impl Job {
 
     fn sweeper(&self) -> Sweeper {
         Sweeper {
+            reads: self.reads.clone(),
             state: self.sinks().state(),
             log: self.sinks().log(),
             metrics: Arc::clone(&self.metrics),
@@ -167,11 +176,6 @@ impl Job {
             Some(attempts) => attempts.store(),
             None => Box::new(Unkept::default()),
         }
-    }
-
-    fn outbox(&self) -> Option<PathBuf> {
-        let durable = self.request.sinks == SinkChoice::Durable;
-        durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
     fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {

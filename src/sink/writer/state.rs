@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
+use super::job::{Job, Reply, Verdict};
 use super::target::{Bury, Target, reject};
 use crate::error::{Class, SinkError};
 use crate::event::{Delivery, Reject, Stage};
@@ -125,6 +126,19 @@ impl StateHandle {
             Ok(())
         };
         self.0.call(Box::new(call));
+    }
+
+    /// Applies events like those of the dataflow: with retries, bisection and dead letters. Returns the verdict of each once
+    /// all of it is durable.
+    pub fn apply(
+        &self,
+        rows: Vec<(StateEvent, Carrier)>,
+    ) -> Result<Vec<Verdict<Outcome>>, SinkError> {
+        let (events, carriers) = rows.into_iter().unzip();
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let reply = Reply::call(move |verdicts| answer.try_send(verdicts).unwrap_or_default());
+        self.0.submit(Job::new(events, carriers, reply));
+        answered.recv().map_err(|_| stopped())
     }
 
     /// Where the dead letters of other sinks go.

@@ -61,8 +61,8 @@ mod values;
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadSummary, Loaded, Mapping,
+    MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
@@ -74,7 +74,8 @@ use session::Session;
 use trouble::Trouble;
 
 pub use migrate::{Migrated, migrate};
-pub use query::Reader;
+pub use outbox::PostgresOutbox;
+pub use query::PostgresReader;
 pub use schema::VERSION;
 pub use settings::{Settings, Tls, is_schema_name};
 
@@ -242,12 +243,19 @@ impl StateStore for PostgresStore {
         self.session.maintain(parked::size)
     }
 
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError> {
+        self.session
+            .call(async |c| parked::unpark(c, identities).await)
+    }
+
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
         self.make_partitions();
         self.session.call(async |c| deadline::judge(c, now).await)
     }
 
     fn checkpoint(&mut self, partitions: &[Checkpoint]) -> Result<(), SinkError> {
+        // A job whose input ends fires no deadlines before its end: its days get their partitions here.
+        self.make_partitions();
         self.session
             .call(async |c| jobs::checkpoint(c, partitions).await)
     }
@@ -270,12 +278,6 @@ impl StateStore for PostgresStore {
             .call(async |c| attempts::note(c, job, partitions).await)
     }
 
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        // A job whose input ends looks at no deadlines before its end: its days get their partitions here.
-        self.make_partitions();
-        self.session.call(async |c| outbox::relay(c, deliver).await)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         self.session.call(async |c| ledger::known(c, events).await)
     }
@@ -284,6 +286,11 @@ impl StateStore for PostgresStore {
         let floor = self.session.lock(What::LedgerFloor);
         self.session
             .maintain(async |c| prune::prune(c, floor, what, rows_max).await)
+    }
+
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+        self.session
+            .call(async |c| prune::drop_dead_letters(c, before, rows_max).await)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

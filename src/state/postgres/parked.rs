@@ -142,7 +142,7 @@ async fn insert(
     parks: &[Park<'_>],
     now: Millis,
 ) -> Result<Settled, SinkError> {
-    let columns = Columns::of(parks);
+    let columns = ParkColumns::of(parks);
     let now = Stamp(now);
     let rows = connection
         .client
@@ -165,9 +165,9 @@ async fn insert(
 }
 
 /// The events as columns, in the order of the statement's parameters.
-struct Columns<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
+struct ParkColumns<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
 
-impl<'a> Columns<'a> {
+impl<'a> ParkColumns<'a> {
     fn of(parks: &'a [Park<'a>]) -> Self {
         let mut all = Self(Vec::new());
         all.add(parks, |p| Key(p.event.identity.0));
@@ -218,6 +218,26 @@ fn named_row(event: &Event) -> Option<RowKey> {
     let ids = event.ids.as_ref()?;
     let user = &event.delivery.user;
     Some(RowKey::of(user, &ids.batch_id, &ids.recipient_id))
+}
+
+/// Deletes parked events, found by their keys and locked in their order.
+const UNPARK: &str = "WITH locked AS MATERIALIZED (
+        SELECT u.identity FROM unnest($1::uuid[]) AS a (identity)
+        CROSS JOIN LATERAL (SELECT identity FROM unmatched WHERE unmatched.identity = a.identity FOR UPDATE) AS u
+    )
+    DELETE FROM unmatched AS u WHERE u.identity = ANY (ARRAY(SELECT identity FROM locked))";
+
+/// Deletes parked events.
+pub(super) async fn unpark(
+    connection: &Connection,
+    identities: &[Identity],
+) -> Result<(), SinkError> {
+    let mut keys: Vec<Key> = identities.iter().map(|one| Key(one.0)).collect();
+    keys.sort_unstable();
+    let statement = connection.statement(UNPARK).await?;
+    connection.begin().await?;
+    connection.client.execute(&statement, &[&keys]).await?;
+    connection.commit(Failpoint::StoreBury).await
 }
 
 /// How many events are parked.

@@ -6,39 +6,64 @@ use super::super::view::{
     BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
     StateReader, UnmatchedView,
 };
+use super::super::{LatePage, Mapping, MappingCursor};
 use super::connect::{Connection, Mode};
 use super::session::Session;
 use super::settings::Settings;
 use super::trouble::Trouble;
 use super::values::{Key, count, int, moment, moment_if};
-use super::{export, late};
+use super::{export, late, mappings, parked};
 use crate::error::{Fatal, SinkError};
-use crate::key::AddressKey;
+use crate::key::{AddressKey, Identity};
 
 /// A view of a store. It locks nothing and holds nobody up.
-pub struct Reader {
+pub struct PostgresReader {
     session: Session,
 }
 
-impl std::fmt::Debug for Reader {
+impl std::fmt::Debug for PostgresReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reader")
+        f.write_str("PostgresReader")
     }
 }
 
 const DEAD_LETTER: &str = r#"encode(uuid_send(id), 'hex'), provider, "user", stage, place, reason_code, reason,
     encode(body_sha256, 'hex'), attempts, first_seen, last_seen, delivery"#;
 
-impl Reader {
+impl PostgresReader {
     /// Connects. A server that cannot be reached is an error here: there is nobody who would wait.
     pub fn open(settings: Settings) -> Result<Self, Fatal> {
-        let mut session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
-        session.connect().map_err(Trouble::fatal)?;
+        let mut reader = Self::beside_job(settings)?;
+        reader.session.connect().map_err(Trouble::fatal)?;
+        Ok(reader)
+    }
+
+    /// For a job, which waits for its server: connects at the first call.
+    pub fn beside_job(settings: Settings) -> Result<Self, Fatal> {
+        let session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
         Ok(Self { session })
     }
 }
 
-impl StateReader for Reader {
+impl StateReader for PostgresReader {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
+        self.session
+            .call(async |c| mappings::page(c, after, limit).await)
+    }
+
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        self.session
+            .call(async |c| late::late_matches(c, after, rows).await)
+    }
+
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        self.session.maintain(parked::size)
+    }
+
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         self.session.maintain(async |c| recipients(c, needle).await)
     }
@@ -61,7 +86,7 @@ impl StateReader for Reader {
 
     fn dead_letters(&mut self, limit: u64) -> Result<Vec<DeadLetterView>, SinkError> {
         let read = format!(
-            "SELECT {DEAD_LETTER}, NULL::text, NULL::bytea FROM dead_letters ORDER BY last_seen DESC, id LIMIT $1"
+            "SELECT {DEAD_LETTER}, NULL::bytea, NULL::bytea FROM dead_letters ORDER BY last_seen DESC, id LIMIT $1"
         );
         let rows = self
             .session
@@ -71,7 +96,7 @@ impl StateReader for Reader {
 
     fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
         let read = format!(
-            "SELECT {DEAD_LETTER}, convert_from(headers, 'UTF8'), raw FROM dead_letters
+            "SELECT {DEAD_LETTER}, headers, raw FROM dead_letters
              WHERE starts_with(encode(uuid_send(id), 'hex'), lower($1)) LIMIT 2"
         );
         let rows = self
@@ -175,7 +200,9 @@ fn dead_letter(row: &Row) -> Result<DeadLetterView, SinkError> {
         first_seen: moment(row, 9)?,
         last_seen: moment(row, 10)?,
         delivery: row.try_get(11)?,
-        headers: row.try_get(12)?,
+        headers: row
+            .try_get::<_, Option<&[u8]>>(12)?
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
         raw: row.try_get(13)?,
     })
 }

@@ -3,7 +3,7 @@
 //! Contract: that of [`StateStore`], with `synchronous = FULL` on a write-ahead log, so a commit that returned survives
 //! a power cut. The tables are documented in `schema.sql`; the ledger is clustered by hour, which keeps inserts
 //! local however large it grows. Every transaction is `IMMEDIATE` (one writer, no upgrades that could deadlock), and every
-//! commit passes its named point. Reading needs no lock: see [`Reader`].
+//! commit passes its named point. Reading needs no lock: see [`SqliteReader`].
 
 mod apply;
 mod attempts;
@@ -31,15 +31,16 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadSummary, Loaded, Mapping,
+    MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::failpoint::{self, Failpoint};
 use crate::key::{Bucket, Identity};
 
-pub use query::Reader;
+pub use outbox::SqliteOutbox;
+pub use query::SqliteReader;
 pub use schema::VERSION;
 
 /// An open embedded store; its folder is locked until this is dropped.
@@ -147,6 +148,10 @@ impl StateStore for SqliteStore {
         parked::size(&self.conn)
     }
 
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError> {
+        parked::unpark(&self.conn, identities)
+    }
+
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
         deadline::judge(&self.conn, now)
     }
@@ -171,16 +176,16 @@ impl StateStore for SqliteStore {
         attempts::note(&self.conn, job, partitions)
     }
 
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        outbox::relay(&self.conn, deliver)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         ledger::known(&self.conn, events)
     }
 
     fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError> {
         prune::prune(&self.conn, what, rows_max)
+    }
+
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+        prune::drop_dead_letters(&self.conn, before, rows_max)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

@@ -73,6 +73,10 @@ fn delete_copies(conn: &Connection, events: &[StateEvent]) -> Result<(), SinkErr
         .map(|event| event.identity)
         .collect();
     identities.sort_unstable();
+    delete(conn, &identities)
+}
+
+fn delete(conn: &Connection, identities: &[Identity]) -> Result<(), SinkError> {
     let mut delete = conn.prepare_cached("DELETE FROM unmatched WHERE identity = ?1")?;
     for identity in identities {
         delete.execute([identity.to_bytes()])?;
@@ -123,6 +127,15 @@ fn park(conn: &Connection, event: &Event, now: Millis) -> Result<bool, SinkError
         now.0,
     ])?;
     Ok(true)
+}
+
+/// Deletes parked events.
+pub(super) fn unpark(conn: &Connection, identities: &[Identity]) -> Result<(), SinkError> {
+    let mut sorted = identities.to_vec();
+    sorted.sort_unstable();
+    let tx = begin(conn)?;
+    delete(&tx, &sorted)?;
+    commit(Failpoint::StoreBury, tx)
 }
 
 /// How many events are parked.

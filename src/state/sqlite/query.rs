@@ -8,21 +8,22 @@ use super::super::view::{
     BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
     StateReader, UnmatchedView,
 };
-use super::{count, export, int, millis, open, parked};
+use super::super::{LatePage, Mapping, MappingCursor};
+use super::{count, export, int, load, millis, open, parked};
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
-use crate::key::AddressKey;
+use crate::key::{AddressKey, Identity};
 
 /// A read-only view of a store's folder. It takes no lock and holds nobody up.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SqliteReader {
     conn: Connection,
 }
 
 const DEAD_LETTER: &str = "lower(hex(id)), provider, user, stage, place, reason_code, reason,
     lower(hex(body_sha256)), attempts, first_seen, last_seen, delivery";
 
-impl Reader {
+impl SqliteReader {
     /// Opens the store in a folder for reading.
     pub fn open(dir: &Path) -> Result<Self, Fatal> {
         let conn = open::open_read_only(dir)?;
@@ -45,7 +46,26 @@ impl Reader {
     }
 }
 
-impl StateReader for Reader {
+impl StateReader for SqliteReader {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
+        // One transaction, so that no load begins between looking for an open one and reading.
+        let moment = self.conn.transaction()?;
+        load::mappings(&moment, after, limit)
+    }
+
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        let moment = self.conn.transaction()?;
+        parked::late_matches(&moment, after, rows)
+    }
+
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        parked::size(&self.conn)
+    }
+
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         let sql = format!(
             "SELECT {} FROM recipients AS r WHERE r.recipient_id = ?1 OR r.id IN
@@ -100,7 +120,7 @@ impl StateReader for Reader {
 
     fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
         let sql = format!(
-            "SELECT {DEAD_LETTER}, CAST(headers AS TEXT), raw FROM dead_letters
+            "SELECT {DEAD_LETTER}, headers, raw FROM dead_letters
              WHERE substr(lower(hex(id)), 1, length(?1)) = lower(?1)
              AND (SELECT count(*) FROM dead_letters WHERE substr(lower(hex(id)), 1, length(?1)) = lower(?1)) = 1"
         );
@@ -156,7 +176,9 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetterView> {
         first_seen: Millis(row.get(9)?),
         last_seen: Millis(row.get(10)?),
         delivery: row.get(11)?,
-        headers: row.get(12)?,
+        headers: row
+            .get::<_, Option<Vec<u8>>>(12)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         raw: row.get(13)?,
     })
 }

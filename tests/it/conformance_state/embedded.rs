@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use hookflow::error::{Class, Exit};
 use hookflow::event::Kind;
-use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::{StateReader, diff};
 use hookflow::state::{LoadKind, MappingCursor, Outcome, StateStore};
 
@@ -74,7 +74,10 @@ fn another_schema_version_and_another_kind_of_file_are_refused() {
     let refused = SqliteStore::open(dir.path()).unwrap_err();
     assert_eq!(refused.exit, Exit::Config);
     assert!(refused.message.contains("99"));
-    assert_eq!(Reader::open(dir.path()).unwrap_err().exit, Exit::Config);
+    assert_eq!(
+        SqliteReader::open(dir.path()).unwrap_err().exit,
+        Exit::Config
+    );
     std::fs::write(
         &file,
         "no database at all, but long enough to look at".repeat(40),
@@ -89,9 +92,12 @@ fn another_schema_version_and_another_kind_of_file_are_refused() {
 #[test]
 fn readers_see_what_is_committed_while_the_store_is_open() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(Reader::open(dir.path()).unwrap_err().exit, Exit::Input);
+    assert_eq!(
+        SqliteReader::open(dir.path()).unwrap_err().exit,
+        Exit::Input
+    );
     let mut store = SqliteStore::open(dir.path()).unwrap();
-    let mut reader = Reader::open(dir.path()).unwrap();
+    let mut reader = SqliteReader::open(dir.path()).unwrap();
     let ids = full(&mut store, "b", 2);
     outcome(&mut store, hit("k", Kind::Bounced, 1, ids[1]));
     outcome(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hookflow::error::{Class, Exit};
 use hookflow::state::StateStore as _;
-use hookflow::state::postgres::{PostgresStore, Reader, Settings, Tls, VERSION, migrate};
+use hookflow::state::postgres::{PostgresStore, PostgresReader, Settings, Tls, VERSION, migrate};
 
 use super::database::Database;
 use crate::skip::{skipped, skipped_server};
@@ -12,7 +12,7 @@ use crate::skip::{skipped, skipped_server};
 fn refusal(settings: Settings) -> String {
     let refused = PostgresStore::open(settings.clone()).unwrap_err();
     assert_eq!(refused.exit, Exit::Config, "{refused}");
-    let read = Reader::open(settings).unwrap_err();
+    let read = PostgresReader::open(settings).unwrap_err();
     assert_eq!(read.exit, Exit::Config);
     refused.message
 }
@@ -95,7 +95,7 @@ fn a_server_that_cannot_be_reached_is_an_outage_and_not_a_refusal() {
     let error = store.parked().unwrap_err();
     assert_eq!(error.class, Class::Outage, "{error}");
     assert!(!error.to_string().contains("127.0.0.1"), "{error}");
-    assert_eq!(Reader::open(settings).unwrap_err().exit, Exit::Unfinished);
+    assert_eq!(PostgresReader::open(settings).unwrap_err().exit, Exit::Unfinished);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::state::postgres::{PostgresStore, Reader, VERSION, migrate};
+use hookflow::state::postgres::{PostgresReader, PostgresStore, VERSION, migrate};
 use hookflow::state::view::{StateReader, diff};
 use hookflow::state::{LoadKind, MappingCursor, Outcome, Prune, RowId, StateStore};
 
@@ -269,7 +269,7 @@ fn readers_of_the_database_show_what_those_of_the_folder_show() {
         return;
     };
     let mut store = database.open();
-    let mut reader = Reader::open(database.settings.clone()).unwrap();
+    let mut reader = PostgresReader::open(database.settings.clone()).unwrap();
     let ids = full(&mut store, "b", 2);
     outcome(&mut store, hit("k", Kind::Bounced, 1, ids[1]));
     outcome(

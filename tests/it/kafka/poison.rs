@@ -4,11 +4,11 @@
 use std::os::unix::process::ExitStatusExt;
 
 use hookflow::event::{Delivery, Provider, User};
-use hookflow::log::Filter;
+use hookflow::log::EventFilter;
 use hookflow::log::clickhouse;
 use hookflow::source::kafka::publisher::{Outgoing, publish};
 use hookflow::source::pace::Pace;
-use hookflow::state::postgres::Reader;
+use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::StateReader;
 
 use super::program::{body, recipients, settings, tenant};
@@ -95,7 +95,7 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
         deaths > 5,
         "it died {deaths} times: no message is condemned before five deaths"
     );
-    let mut reader = Reader::open(database.settings.clone()).unwrap();
+    let mut reader = PostgresReader::open(database.settings.clone()).unwrap();
     let letters = reader.dead_letters(10).unwrap();
     let [letter] = &letters[..] else {
         panic!("{letters:?}")
@@ -112,7 +112,7 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
         let is_poison = row.recipient_id == format!("r{POISON}");
         assert_eq!(row.status == "delivered", !is_poison, "{row:?}");
     }
-    let seen = clickhouse::events(&log.settings, &Filter::default()).unwrap();
+    let seen = clickhouse::events(&log.settings, &EventFilter::default()).unwrap();
     assert_eq!(seen.len() as u64, COUNT - 1);
     survivor.end();
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hookflow::source::attempt::PartitionAttempt;
 use hookflow::state::StateStore;
-use hookflow::state::postgres::Reader;
+use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::{DeadLetterView, StateReader};
 use tempfile::TempDir;
 
@@ -160,7 +160,7 @@ impl Place {
 
     /// The dead letters, with their bytes.
     fn letters(&self) -> Vec<DeadLetterView> {
-        let mut reader = Reader::open(self.postgres.settings.clone()).unwrap();
+        let mut reader = PostgresReader::open(self.postgres.settings.clone()).unwrap();
         let listed = reader.dead_letters(100).unwrap().into_iter();
         let whole = listed.map(|letter| reader.dead_letter(&letter.id).unwrap().unwrap());
         whole.collect()

@@ -1,7 +1,7 @@
 //! The limit of age: what was sent long ago is not loaded, and not held in memory where it was loaded before.
 
 use hookflow::event::Millis;
-use hookflow::state::sqlite::Reader;
+use hookflow::state::sqlite::SqliteReader;
 use hookflow::state::view::StateReader;
 
 use super::member::{Member, Settings, hookflow};
@@ -70,7 +70,11 @@ fn old_rows_are_neither_loaded_nor_held_and_their_events_are_matched_by_the_swee
             member.metric("webhooks_processed_total{outcome=\"applied\"}"),
             1
         );
-        let unmatched = Reader::open(store).unwrap().counts().unwrap().unmatched;
+        let unmatched = SqliteReader::open(store)
+            .unwrap()
+            .counts()
+            .unwrap()
+            .unmatched;
         assert_eq!(unmatched, 0);
         member.end();
     }

@@ -2,7 +2,7 @@
 
 use hookflow::enrich::tables::Server;
 use hookflow::state::StateStore;
-use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::StateReader;
 
 use super::age::delivered;
@@ -78,7 +78,7 @@ fn events_that_come_before_their_rows_end_where_they_would_have_ended_after_them
         goes_on_where_it_was(&mut member, early.len() + late.len(), world.batches.len());
         user.insert("sent", &rest);
         member.wait_for(LOADED, rest.len() as u64);
-        let mut reader = Reader::open(store.path()).unwrap();
+        let mut reader = SqliteReader::open(store.path()).unwrap();
         member.wait("all events but the unknown are matched", |_| {
             reader.counts().unwrap().unmatched == world.parked
         });

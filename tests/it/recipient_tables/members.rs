@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hookflow::enrich::tables::Server;
 use hookflow::state::StateStore;
-use hookflow::state::postgres::Reader;
+use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::StateReader;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ fn rows_that_somebody_else_loads_reach_a_member() {
     member.write(&second.concat());
     member.wait_for("webhooks_processed_total", world.processed);
     assert!(hits(&member) > 500, "only {} joins hit", hits(&member));
-    let mut reader = Reader::open(database.settings.clone()).unwrap();
+    let mut reader = PostgresReader::open(database.settings.clone()).unwrap();
     member.wait("all events but the unknown are matched", |_| {
         reader.counts().unwrap().unmatched == world.parked
     });

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use hookflow::enrich::snapshot::GivenRow;
 use hookflow::event::Millis;
-use hookflow::log::{Filter, parquet};
+use hookflow::log::{EventFilter, parquet};
 use hookflow::recipient::RecipientRow;
 use hookflow::state::StateStore;
-use hookflow::state::sqlite::{Reader, SqliteStore};
+use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::{Export, StateReader};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,7 +76,11 @@ impl World {
                 .map(|line| format!("{line}\n"))
                 .collect(),
             processed: processed(&summary),
-            parked: Reader::open(&store).unwrap().counts().unwrap().unmatched,
+            parked: SqliteReader::open(&store)
+                .unwrap()
+                .counts()
+                .unwrap()
+                .unmatched,
             timeless: timeless(&store),
             right: SqliteStore::open(&store)
                 .unwrap()
@@ -132,7 +136,7 @@ impl World {
 }
 
 fn timeless(store: &Path) -> BTreeSet<[String; 4]> {
-    let log = parquet::events(&store.join("log"), &Filter::default()).unwrap();
+    let log = parquet::events(&store.join("log"), &EventFilter::default()).unwrap();
     let events = log.iter().filter(|event| event.occurred_at.is_none());
     let names = events.map(|event| {
         let names = [

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::event::{Event, Kind, Millis, ReasonCode};
 use crate::key::{Bucket, Identity, JoinKey, Shard};
-use crate::log::memory::{MemoryLog, Rows};
+use crate::log::memory::{LoggedRows, MemoryLog};
 use crate::log::{LogRow, Version};
 use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
@@ -145,8 +145,8 @@ fn row(index: u32) -> LogRow {
 fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let buried: Shared<Reject> = Shared::default();
     let state = state_writer(&buried);
-    let rows = Rows::default();
-    let log = MemoryLog::open(Rows::clone(&rows)).refusing([Identity(2), Identity(5)]);
+    let rows = LoggedRows::default();
+    let log = MemoryLog::open(LoggedRows::clone(&rows)).refusing([Identity(2), Identity(5)]);
     let burier = StateHandle::new(state.handle().clone()).burier();
     let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();
