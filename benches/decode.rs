@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hookflow::decode::{self, Decoded, Options, print};
+use hookflow::decode::{self, Decoded, DecodeConfig, print};
 use hookflow::event::Delivery;
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ fn samples(provider: &str) -> Vec<Arc<Delivery>> {
     deliveries.collect()
 }
 
-fn run(deliveries: &[Arc<Delivery>], options: &Options, out: &mut Decoded) -> usize {
+fn run(deliveries: &[Arc<Delivery>], options: &DecodeConfig, out: &mut Decoded) -> usize {
     out.events.clear();
     out.rejects.clear();
     for delivery in deliveries {
@@ -43,7 +43,7 @@ fn run(deliveries: &[Arc<Delivery>], options: &Options, out: &mut Decoded) -> us
 }
 
 fn bench(criterion: &mut Criterion, name: &str, deliveries: &[Arc<Delivery>]) {
-    let (options, mut out) = (Options::default(), Decoded::default());
+    let (options, mut out) = (DecodeConfig::default(), Decoded::default());
     let events = run(deliveries, &options, &mut out) as u64;
     let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
     println!(

@@ -11,20 +11,18 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
-use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use hookflow::source::guard::Unkept;
 use hookflow::source::message::parse;
 use hookflow::source::nats::publisher::{Outgoing, publish};
 use hookflow::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 use hookflow::source::nats::{NatsSource, assign::Partitions, runtime, setup};
 use hookflow::source::pace::Pace;
-use hookflow::source::{EnvelopeDefaults, Record, RecordSender};
+use hookflow::source::{Commit, EnvelopeDefaults, Record, RecordSender, Source, SourceContext};
 use rustix::time::{ClockId, clock_gettime};
 
 const STREAM: &str = "hookflow_bench";
@@ -138,22 +136,14 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
     let settings = settings(url, acknowledge);
     delete_consumers(&settings);
     setup(&settings).unwrap();
-    let (feed, taps) = RecordSender::channels(1, 8);
-    let (settled, floors) = crossbeam_channel::unbounded();
-    let stop = Arc::new(AtomicBool::new(false));
-    let condition = SourceHealth::default();
-    let ends = SourceContext {
-        feed,
-        settled: floors,
-        stop: Arc::clone(&stop),
-        condition: condition.clone(),
-        metrics: Metrics::new([]),
-        attempts: Box::new(Unkept::default()),
-    };
+    let (records, taps) = RecordSender::channels(1, 8);
+    let (settled, commits) = crossbeam_channel::unbounded();
+    let context = SourceContext::new(records, commits, Metrics::new([]));
+    let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
     let (wall, all) = (Instant::now(), cpu(ClockId::ProcessCPUTime));
     let reader = std::thread::spawn(move || {
         let begun = cpu(ClockId::ThreadCPUTime);
-        Box::new(NatsSource::new(settings)).run(ends);
+        Box::new(NatsSource::new(settings)).run(context).unwrap();
         cpu(ClockId::ThreadCPUTime) - begun
     });
     let defaults = EnvelopeDefaults {
@@ -167,8 +157,8 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
         let Ok(parcel) = parcels.recv_timeout(Duration::from_secs(60)) else {
             panic!(
                 "{left} messages did not come: {:?} {:?}",
-                condition.problems(),
-                condition.take_failure()
+                health.problems(),
+                health.take_failure()
             );
         };
         left -= parcel.records.len() as u64;
@@ -180,7 +170,7 @@ fn read(url: &str, acknowledge: Acknowledge, messages: u64, parsed: bool) -> Cos
         }
         let floor = Commit {
             partition: parcel.partition,
-            upto: parcel.end,
+            offset: parcel.end,
         };
         settled.send(vec![floor]).unwrap();
     }

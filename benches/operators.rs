@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hookflow::dedup::memory::Memory;
-use hookflow::event::{Kind, Provider, User};
+use hookflow::epoch::Epoch;
+use hookflow::event::{Kind, Origin, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey, Shard};
+use hookflow::quarantine::{Quarantine, WorkerQuarantine};
+use hookflow::source::{PartitionIds, Record};
 use hookflow::window::{Limits, Moment, Window};
 
 fn identity(n: u64) -> Identity {
@@ -128,9 +131,40 @@ fn keys(c: &mut Criterion) {
     group.finish();
 }
 
+/// What it costs to name records in the breadcrumb file while they are decoded.
+fn quarantine(c: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let quarantine = Quarantine::open(folder.path(), "bench", 1);
+    let mut worker = WorkerQuarantine::new(&quarantine, 0, PartitionIds::default());
+    let line = |offset| {
+        let origin = Origin {
+            partition: 0,
+            offset,
+        };
+        Record::Line(origin, "line".into())
+    };
+    let run: Vec<Record> = (0..512).map(line).collect();
+    let mut group = c.benchmark_group("quarantine");
+    group.throughput(Throughput::Elements(run.len() as u64));
+    group.bench_function("name a run of 512 records", |b| {
+        b.iter(|| {
+            let mut rest = run.as_slice();
+            while !rest.is_empty() {
+                let named = worker.enter(0, rest);
+                for record in &rest[..named] {
+                    black_box(worker.is_poison(0, record));
+                }
+                rest = &rest[named..];
+            }
+            worker.leave(Epoch(0), false);
+        });
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = dedup, window, keys
+    targets = dedup, window, keys, quarantine
 }
 criterion_main!(benches);

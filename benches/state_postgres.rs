@@ -207,7 +207,7 @@ fn main() {
         random(&server, size);
     }
     let folder = tempfile::tempdir().unwrap();
-    let settings = hookflow::generator::Settings {
+    let settings = hookflow::generator::GeneratorConfig {
         deliveries: 100_000,
         ..Default::default()
     };

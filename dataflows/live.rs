@@ -1,4 +1,4 @@
-//! Live: a stream that does not end. Everything the sinks hold open holds its position at the source.
+//! Live: a stream that does not end. What the sinks hold open is not committed at the source.
 //!
 //! ```text
 //! bridge ─► decode ─► dedup ─► enrich ─► fan out ─► write state ─┐
@@ -9,30 +9,11 @@
 
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::{Concatenate, Probe};
 
-use super::Parts;
-use crate::decode::operator::decoded;
-use crate::dedup::dedup;
-use crate::enrich::arrangement::arrange;
-use crate::enrich::lookup::enrich;
+use super::{Parts, pipeline};
 use crate::epoch::Epoch;
-use crate::sink::operator::write;
-use crate::sink::rows::fan_out;
-use crate::source::bridge::bridge;
 
-/// Builds the dataflow; the probe's frontier says what is settled.
+/// Builds the dataflow over every event; the probe's frontier says what is settled.
 pub fn build(scope: Scope<'_, Epoch>, parts: Parts) -> ProbeHandle<Epoch> {
-    let records = bridge(scope, parts.bridge);
-    let (events, rejects) = decoded(records, parts.decode);
-    let events = dedup(events, parts.dedup, parts.forgotten);
-    let recipients = arrange(scope, parts.recipients, parts.clock);
-    let enriched = enrich(events, recipients, parts.counts);
-    let (state, log) = fan_out(enriched);
-    let written = [
-        write(state, parts.state),
-        write(log, parts.log),
-        write(rejects, parts.rejects),
-    ];
-    scope.concatenate(written).probe().0
+    pipeline::build(scope, parts, |events| events)
 }

@@ -1,15 +1,17 @@
 //! The programs: one file, one dataflow, one `build` function.
 //!
 //! A dataflow is built identically on every worker, so `build` is an ordinary function of the scope and its parts: it
-//! composes operators and holds no logic and no I/O. The parts are what the runtime gives each worker.
+//! composes operators and holds no logic and no I/O. The parts are what the runtime gives each worker. What all programs have in
+//! common is built in one place (`pipeline`).
 
 pub mod live;
+mod pipeline;
 pub mod replay;
 pub mod throughput;
 
 use std::sync::Arc;
 
-use crate::decode;
+use crate::decode::operator::DecodeContext;
 use crate::dedup;
 use crate::enrich::arrangement::Recipients;
 use crate::epoch::Clock;
@@ -27,7 +29,7 @@ pub struct Parts {
     /// Where deliveries come from.
     pub bridge: Bridge,
     /// How they are decoded.
-    pub decode: decode::operator::Settings,
+    pub decode: DecodeContext,
     /// What memory remembers.
     pub dedup: dedup::Settings,
     /// Identities that the sinks dead-lettered.

@@ -1,4 +1,4 @@
-//! Replay: a history that ends, or a range of its time. The shared cache is left out; the ledger alone judges.
+//! Replay: a history that ends, or a range of its time: the live dataflow with one more operator.
 //!
 //! ```text
 //! bridge ─► decode ─► select ─► dedup ─► enrich ─► fan out ─► write state ─┐
@@ -9,32 +9,13 @@
 
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::{Concatenate, Probe};
 
-use super::Parts;
-use crate::decode::operator::decoded;
-use crate::dedup::dedup;
-use crate::enrich::arrangement::arrange;
-use crate::enrich::lookup::enrich;
+use super::{Parts, pipeline};
 use crate::epoch::Epoch;
 use crate::select::select;
-use crate::sink::operator::write;
-use crate::sink::rows::fan_out;
-use crate::source::bridge::bridge;
 
-/// Builds the dataflow; the probe's frontier says what is settled.
+/// Builds the dataflow over the events of a time range; the probe's frontier says what is settled.
 pub fn build(scope: Scope<'_, Epoch>, parts: Parts) -> ProbeHandle<Epoch> {
-    let records = bridge(scope, parts.bridge);
-    let (events, rejects) = decoded(records, parts.decode);
-    let events = select(events, parts.range);
-    let events = dedup(events, parts.dedup, parts.forgotten);
-    let recipients = arrange(scope, parts.recipients, parts.clock);
-    let enriched = enrich(events, recipients, parts.counts);
-    let (state, log) = fan_out(enriched);
-    let written = [
-        write(state, parts.state),
-        write(log, parts.log),
-        write(rejects, parts.rejects),
-    ];
-    scope.concatenate(written).probe().0
+    let range = parts.range;
+    pipeline::build(scope, parts, |events| select(events, range))
 }

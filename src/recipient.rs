@@ -24,6 +24,10 @@ use crate::key::{AddressKey, JoinKey, RowKey};
 )]
 pub struct RowId(pub i64);
 
+/// The longest user and the longest batch id, in bytes. Together they are the key of a batch, and an entry of a Postgres index
+/// holds about 2,700 bytes.
+pub const BATCH_KEY_BYTES_MAX: usize = 1_024;
+
 /// One accepted-or-not row of a recipient snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipientRow {
@@ -85,4 +89,21 @@ pub struct Mapping {
     pub recipient_id: CompactString,
     /// When it was sent, if known: what is old need not be held in memory.
     pub sent_at: Option<Millis>,
+}
+
+impl Mapping {
+    /// The mapping that a row makes, once the store has numbered its state row.
+    pub fn new(row: &RecipientRow, row_id: RowId) -> Self {
+        Self {
+            user: row.user.clone(),
+            provider: row.provider.clone(),
+            join: row.join,
+            address: row.address,
+            row_id,
+            row: row.row,
+            batch_id: row.batch_id.clone(),
+            recipient_id: row.recipient_id.clone(),
+            sent_at: row.sent_at,
+        }
+    }
 }

@@ -12,16 +12,16 @@ use hookflow::recipient::Mapping;
 use hookflow::sink::rows::rows;
 use hookflow::source::EnvelopeDefaults;
 use hookflow::source::envelope::parse_line;
-use hookflow::state::{LoadKind, Loaded, StateEvent, StateStore};
+use hookflow::state::{LoadKind, LoadOutcome, StateEvent, StateStore};
 
 /// Loads the folder's recipients and batches; answers what is known then.
 pub fn load(store: &mut dyn StateStore, folder: &Path) -> MapDirectory {
-    let options = snapshot::Options::default();
+    let options = snapshot::SnapshotOptions::default();
     let load = store.begin_load(LoadKind::Full).unwrap();
     let mut known = MapDirectory::default();
     for chunk in snapshot::recipients(&folder.join("snapshot.jsonl"), &options).unwrap() {
         for fate in store.load_recipients(load, &chunk.unwrap().rows).unwrap() {
-            if let Loaded::Accepted(mapping) = fate {
+            if let LoadOutcome::Accepted(mapping) = fate {
                 learn(&mut known, mapping);
             }
         }
@@ -58,7 +58,7 @@ pub fn events(folder: &Path, known: &mut MapDirectory) -> Vec<StateEvent> {
         provider: None,
         known: decode::providers().map(Provider::new).collect(),
     };
-    let options = decode::Options::default();
+    let options = decode::DecodeConfig::default();
     let mut decoded = Decoded::default();
     for line in text.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
         let line = text.slice_ref(line);

@@ -3,7 +3,7 @@
 
 use hookflow::event::{Kind, Millis, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, RowKey};
-use hookflow::state::{Effect, LoadKind, Loaded, RecipientRow, RowId, StateEvent, StateStore};
+use hookflow::state::{Effect, LoadKind, LoadOutcome, RecipientRow, RowId, StateEvent, StateStore};
 
 pub const RECIPIENTS: u64 = 100_000;
 const EVENTS_AN_HOUR: i64 = 40_000;
@@ -40,7 +40,7 @@ pub fn load(store: &mut dyn StateStore) -> Vec<RowId> {
     let mut ids = Vec::new();
     for chunk in rows.chunks(5_000) {
         for fate in store.load_recipients(load, chunk).unwrap() {
-            let Loaded::Accepted(mapping) = fate else {
+            let LoadOutcome::Accepted(mapping) = fate else {
                 unreachable!()
             };
             ids.push(mapping.row_id);

@@ -1,6 +1,6 @@
 //! The Postgres server that is measured, and what it used.
 
-use hookflow::state::postgres::{PostgresStore, Settings, migrate};
+use hookflow::state::postgres::{PostgresConfig, PostgresStore, migrate};
 use tokio_postgres::{Client, NoTls};
 
 pub const SCHEMA: &str = "hookflow_bench";
@@ -8,7 +8,7 @@ pub const SCHEMA: &str = "hookflow_bench";
 pub struct Server {
     pub runtime: tokio::runtime::Runtime,
     pub client: Client,
-    settings: Settings,
+    settings: PostgresConfig,
 }
 
 impl Server {
@@ -22,7 +22,7 @@ impl Server {
             tokio::spawn(connection);
             client
         });
-        let mut settings = Settings::plain(url, SCHEMA);
+        let mut settings = PostgresConfig::plain(url, SCHEMA);
         settings.application_name = SCHEMA.into();
         Self {
             runtime,

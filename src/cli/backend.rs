@@ -2,6 +2,8 @@
 //!
 //! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 
+use std::path::{Path, PathBuf};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -10,7 +12,7 @@ use serde_json::Value;
 use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
-use crate::generator::{Settings, SnapshotFormat, write_to};
+use crate::generator::{GeneratorConfig, SnapshotFormat, is_complete, write_to};
 use crate::log::clickhouse;
 use crate::log::parquet::events as logged;
 use crate::log::{EventFilter, LoggedEvent};
@@ -24,14 +26,21 @@ pub type Rows = Result<Vec<Value>, Fatal>;
 /// Ledger rows that one transaction of `prune` drops.
 const PRUNED_AT_ONCE: u32 = 50_000;
 
-/// `generate`: writes the sample, answers what was written where.
+/// `generate`: writes the sample and returns a sentence about it. Only a complete sample is overwritten.
 pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
-    let settings = Settings {
+    if let Some(file) = would_overwrite(&what.out) {
+        let message = format!(
+            "{} exists and is no complete sample of `hookflow generate`: name another folder, or delete the file",
+            file.display()
+        );
+        return Err(Fatal::new(Exit::Input, message));
+    }
+    let settings = GeneratorConfig {
         seed: what.seed,
         deliveries: what.deliveries,
         users: what.users,
         array_events_max: what.array_events,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     let written =
         write_to(&what.out, settings, SnapshotFormat::Jsonl, |_| {}).map_err(|error| {
@@ -48,6 +57,21 @@ pub fn generate(what: &GenerateArgs) -> Result<String, Fatal> {
         written.late_rows,
         written.batch_rows,
     ))
+}
+
+/// A file in the folder that the sample would overwrite, unless the folder holds a complete sample.
+fn would_overwrite(folder: &Path) -> Option<PathBuf> {
+    let names = [
+        "deliveries",
+        "snapshot",
+        "snapshot-late",
+        "batches",
+        "journal",
+    ];
+    let mut files = names
+        .iter()
+        .map(|name| folder.join(format!("{name}.jsonl")));
+    files.find(|file| !is_complete(folder) && file.exists())
 }
 
 /// `events`: the exact view of the log, with every filter and the limit applied.

@@ -1,4 +1,4 @@
-//! `decode`: what one body means, without any store.
+//! `decode`: the events of one body, without any store.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,20 +1,20 @@
-//! What surrounds a command: the variables it sees, and the configuration that they, a file and its options make.
+//! The environment of a command, and its configuration: file, variables and options.
 
 use std::collections::BTreeMap;
 
 use super::args::Common;
-use crate::config::{self, Loaded, Override};
+use crate::config::{self, LoadedConfig, Override};
 use crate::error::Fatal;
 
-/// The environment, handed in so that tests need not change their own.
+/// The environment variables; a parameter, so that tests need not change their own.
 pub type Environment = BTreeMap<String, String>;
 
-/// The configuration with the options of the command line laid over it.
+/// The configuration, with the options of the command line on top.
 pub fn load(
     common: &Common,
     env: &Environment,
     mut overrides: Vec<Override>,
-) -> Result<Loaded, Fatal> {
+) -> Result<LoadedConfig, Fatal> {
     if let Some(store) = &common.store {
         overrides.push(Override {
             flag: "--store",

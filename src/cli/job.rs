@@ -4,16 +4,17 @@ use super::args::{
     Common, DemoArgs, JobArgs, LiveArgs, ReplayArgs, SnapshotArgs, SummaryFormat, ThroughputArgs,
 };
 use super::environment::{Environment, load};
-use super::files;
 use super::output::Output;
-use crate::config::{Live, LogKind, Override, Plan, StateKind};
+use super::{confirm, files};
+use crate::config::{LogKind, Override, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
 use crate::observe::summary::{Load, Place, Summary};
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
-use crate::source::nats::replay::Since;
+use crate::source::file::inputs;
+use crate::source::replay::{ReplayRange, ReplayStart};
 
 const NO_SNAPSHOT: &str = "no --snapshot is given: unless the store knows the recipients already, nearly every event \
                            will be unmatched (parked until its recipient is loaded)";
@@ -30,6 +31,7 @@ pub fn demo(
         ..JobArgs::default()
     };
     let request = request(common, &job, env, Input::Demo)?;
+    confirm::fresh(&request, args.yes, output)?;
     finish(&run(request)?, args.summary, output)
 }
 
@@ -41,6 +43,8 @@ pub fn live(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let request = live_request(common, args, env)?;
+    check_files(&request)?;
+    confirm::fresh(&request, args.job.demo.yes, output)?;
     warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
@@ -50,25 +54,19 @@ pub(super) fn live_request(
     args: &LiveArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = match args.generator {
-        true => Input::Generator(Sample {
+    let input = if args.generator {
+        Input::Generator(Sample {
             seed: args.seed,
             deliveries: args.deliveries,
             users: args.users,
             rate: args.rate,
-        }),
-        false => Input::StandardInput {
+        })
+    } else {
+        Input::Live {
             provider: args.provider.as_deref().map(provider),
-        },
+        }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if !args.generator {
-        match request.plan.live {
-            Live::Nats => request.input = Input::Nats,
-            Live::Kafka => request.input = Input::Kafka,
-            Live::StandardInput => {}
-        }
-    }
     request.snapshot = snapshot(&args.snapshot);
     Ok(request)
 }
@@ -81,6 +79,8 @@ pub fn replay(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let request = replay_request(common, args, env)?;
+    check_files(&request)?;
+    confirm::fresh(&request, args.job.demo.yes, output)?;
     warn_without_recipients(&request, output);
     finish(&run(request)?, args.job.demo.summary, output)
 }
@@ -90,16 +90,17 @@ pub(super) fn replay_request(
     args: &ReplayArgs,
     env: &Environment,
 ) -> Result<JobRequest, Fatal> {
-    let input = match args.stream {
-        true => past(args),
-        false => Input::Files {
+    let input = if args.stream {
+        Input::Replay(replay_range(args))
+    } else {
+        Input::Files {
             paths: args.files.clone(),
             provider: args.provider.as_deref().map(provider),
-        },
+        }
     };
     let mut request = request(common, &args.job, env, input)?;
-    if args.stream && request.plan.live == Live::Kafka {
-        request.input = past_of_kafka(args)?;
+    if let Input::Replay(range) = request.input {
+        drop(request.plan.connector().replay(range)?);
     }
     request.snapshot = snapshot(&args.snapshot);
     request.range = range(args)?;
@@ -109,28 +110,15 @@ pub(super) fn replay_request(
     Ok(request)
 }
 
-fn past(args: &ReplayArgs) -> Input {
-    let since = match (args.since_sequence, args.since) {
-        (Some(sequence), _) => Since::Sequence(sequence),
-        (None, Some(time)) => Since::Time(time),
-        (None, None) => Since::Beginning,
+fn replay_range(args: &ReplayArgs) -> ReplayRange {
+    let start = match (args.since_sequence, args.since) {
+        (Some(sequence), _) => ReplayStart::Offset(sequence),
+        (None, Some(time)) => ReplayStart::Time(time),
+        (None, None) => ReplayStart::Beginning,
     };
-    Input::NatsPast {
-        since,
+    ReplayRange {
+        start,
         until: args.until,
-    }
-}
-
-fn past_of_kafka(args: &ReplayArgs) -> Result<Input, Fatal> {
-    match args.since_sequence {
-        Some(_) => Err(Fatal::new(
-            Exit::Usage,
-            "--since-sequence is of NATS: each partition of a Kafka topic counts by itself, so say --since TIME",
-        )),
-        None => Ok(Input::KafkaPast {
-            since: args.since,
-            until: args.until,
-        }),
     }
 }
 
@@ -148,7 +136,7 @@ pub fn throughput(
         rate: args.rate,
     });
     let mut request = request(common, &args.job, env, input)?;
-    set_apart(&mut request, args.null_sinks);
+    use_own_store(&mut request, args.null_sinks)?;
     let report = match &args.json {
         Some(path) => path.clone(),
         None => request.plan.store_dir.join("report.json"),
@@ -167,16 +155,48 @@ pub fn throughput(
     finish(&summary, args.job.demo.summary, output)
 }
 
-/// A measured load goes to a store of its own, which is new each time: among data that matter it would disturb them, and
-/// what is known already is no load.
-fn set_apart(request: &mut JobRequest, null_sinks: bool) {
+/// A generated load goes to an empty store of its own: it must not be mixed with real data, and duplicates are no load.
+fn use_own_store(request: &mut JobRequest, null_sinks: bool) -> Result<(), Fatal> {
     let plan = &mut request.plan;
     plan.store_dir = plan.store_dir.join("throughput");
     if null_sinks {
         request.sinks = Sinks::Null;
-    } else if (plan.state_store, plan.log_store) == (StateKind::Sqlite, LogKind::Parquet) {
-        request.fresh = true;
+        return Ok(());
     }
+    if (plan.state_store, plan.log_store) != (StateKind::Sqlite, LogKind::Parquet) {
+        let message = "run throughput would write generated data into the Postgres or ClickHouse database of the \
+                       configuration; measure the embedded store (HOOKFLOW_STORE_STATE=sqlite HOOKFLOW_STORE_LOG=parquet) \
+                       or the dataflow alone (--null-sinks)";
+        return Err(Fatal::new(Exit::Usage, message));
+    }
+    request.fresh = true;
+    Ok(())
+}
+
+/// Refuses a job over files that cannot be read, before it does anything.
+fn check_files(request: &JobRequest) -> Result<(), Fatal> {
+    let mut errors = Vec::new();
+    if let Input::Files { paths, provider } = &request.input {
+        let specs: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let inputs = inputs::expand(&specs, provider.is_some());
+        errors.extend(
+            inputs
+                .iter()
+                .filter_map(|input| files::check_input(input).err()),
+        );
+    }
+    let snapshot = &request.snapshot;
+    let tables = snapshot.recipients.iter().chain(&snapshot.batches);
+    let tables = tables.chain(&snapshot.late);
+    errors.extend(tables.filter_map(|path| files::check(path).err()));
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{}; nothing was done", errors.join("\n"));
+    Err(Fatal::new(Exit::Input, message))
 }
 
 fn load_of(request: &JobRequest, rate: Rate) -> Load {
@@ -220,7 +240,7 @@ fn request(
     Ok(request)
 }
 
-/// Tests make several requests in one process, which can only start its logs once.
+/// Tests make several requests in one process, and logs can be started only once.
 #[cfg(test)]
 pub(super) fn start_logs(_plan: &Plan, _env: &Environment) -> Result<(), Fatal> {
     Ok(())
@@ -264,13 +284,13 @@ fn range(args: &ReplayArgs) -> Result<TimeRange, Fatal> {
     match (args.from, args.to) {
         (Some(from), Some(to)) if from >= to => Err(Fatal::new(
             Exit::Usage,
-            format!("--from {from} is not before --to {to}: no event could be in between"),
+            format!("--from {from} is not before --to {to}: no event lies between them"),
         )),
         (from, to) => Ok(TimeRange { from, to }),
     }
 }
 
-/// Deliveries from outside concern recipients that only a snapshot (or an earlier one) makes known.
+/// Without recipients nearly all events from outside stay unmatched.
 fn warn_without_recipients(request: &JobRequest, output: &mut Output<'_>) {
     let generated = matches!(request.input, Input::Generator(_) | Input::Demo);
     let tables = request.plan.recipients.tables.is_some();
@@ -291,7 +311,7 @@ fn finish(
     Ok(exit_of(summary))
 }
 
-/// Dead letters are a normal outcome, unless there was nothing else; an input that cannot be read is none.
+/// Dead letters alone are a failure, and so is an input that could not be read to its end.
 pub(super) const fn exit_of(summary: &Summary) -> Exit {
     let good = summary.events + summary.control;
     let unreadable = !summary.unreadable.is_empty();

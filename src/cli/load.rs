@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use super::args::{Common, LoadArgs};
 use super::environment::{Environment, load as configure};
+use super::files;
 use super::output::Output;
 use crate::error::{Exit, Fatal};
 use crate::observe::numbers::grouped;
 use crate::runtime::{self, LoadReport, LoadRequest};
 
-/// Loads and reports.
+/// Loads the files or the table, and prints the result.
 pub fn load(
     common: &Common,
     args: &LoadArgs,
@@ -17,6 +18,16 @@ pub fn load(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let plan = configure(common, env, Vec::new())?.plan;
+    let unreadable: Vec<String> = args
+        .files
+        .iter()
+        .chain(&args.batches)
+        .filter_map(|path| files::check(path).err())
+        .collect();
+    if !unreadable.is_empty() {
+        let message = format!("{}; nothing was loaded", unreadable.join("\n"));
+        return Err(Fatal::new(Exit::Input, message));
+    }
     super::job::start_logs(&plan, env)?;
     let report = runtime::load(&LoadRequest {
         plan,
@@ -34,7 +45,7 @@ pub fn load(
     })
 }
 
-/// Aligned lines; what did not occur is left out, but for what was accepted.
+/// Aligned lines; zeros are left out, except for what was accepted.
 fn text(report: &LoadReport) -> String {
     let summary = report.summary;
     let lines = [
@@ -56,7 +67,7 @@ fn text(report: &LoadReport) -> String {
         (
             "too small",
             summary.total_too_small,
-            "batches have a total below their number of recipients",
+            "batches have a given total below their number of recipients",
         ),
     ];
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `hookflow migrate`: makes or checks what the stores in use need. Running it again, or several at once, changes nothing.
+//! `hookflow migrate`: creates or checks the tables of the stores in use. It is idempotent, also concurrently.
 
 use super::args::Common;
 use super::environment::{Environment, load};
@@ -8,7 +8,7 @@ use crate::error::{Exit, Fatal};
 use crate::log::clickhouse;
 use crate::state::postgres::{Migrated, migrate as migrate_postgres};
 
-/// One line a store.
+/// Prints one line for each store.
 pub fn migrate(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {
     let plan = load(common, env, Vec::new())?.plan;
     for line in stores(&plan)? {
@@ -21,12 +21,12 @@ fn stores(plan: &Plan) -> Result<Vec<String>, Fatal> {
     let mut lines = Vec::new();
     match plan.state_store {
         StateKind::Postgres => lines.push(postgres(plan)?),
-        StateKind::Sqlite => lines.push("sqlite: nothing to do, a job makes its own tables".into()),
+        StateKind::Sqlite => lines.push("sqlite: nothing to do, a job creates its tables".into()),
     }
     match plan.log_store {
         LogKind::ClickHouse => lines.push(clickhouse::migrate(&plan.clickhouse)?),
         LogKind::Parquet => {
-            lines.push("parquet: nothing to do, files are made as they are needed".into())
+            lines.push("parquet: nothing to do, files are created when needed".into())
         }
     }
     Ok(lines)
@@ -36,8 +36,8 @@ fn postgres(plan: &Plan) -> Result<String, Fatal> {
     let schema = &plan.postgres.schema;
     let Migrated { from, to } = migrate_postgres(plan.postgres.clone())?;
     Ok(match from {
-        0 => format!("postgres: schema {schema} made, version {to}"),
+        0 => format!("postgres: schema {schema} created, version {to}"),
         from if from == to => format!("postgres: schema {schema} is at version {to} already"),
-        from => format!("postgres: schema {schema} taken from version {from} to {to}"),
+        from => format!("postgres: schema {schema} migrated from version {from} to {to}"),
     })
 }

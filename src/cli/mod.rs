@@ -1,15 +1,17 @@
-//! The command line: what was typed, made into one call of the room that does it.
+//! The command line: parses arguments and calls the module that does the work.
 //!
-//! * [`args`] is what may be typed, with the help that teaches it;
+//! * [`args`] defines the arguments and their help;
 //! * `job` turns a `run` command into a [`JobRequest`](crate::runtime::JobRequest);
 //! * `show` prints what the stores hold, through the calls listed in [`backend`];
-//! * `settings` and `decode` explain the configuration and a single body; `trial` tries out what a job would open.
+//! * `settings` and `decode` explain the configuration and a single body; `trial` opens what a job would open;
+//! * `confirm` guards destructive options.
 //!
 //! Contract: results go to standard output, everything else to standard error; the exit code is that of
-//! [`Exit`]. No other room sees an option.
+//! [`Exit`]. No other module sees an option.
 
 pub mod args;
 pub mod backend;
+mod confirm;
 mod decode;
 mod environment;
 mod files;
@@ -74,7 +76,7 @@ pub fn dispatch(
         return job::demo(&common, &demo, env, output);
     };
     if demo != Default::default() {
-        let message = "options of the demonstration stand before a command: write them behind it";
+        let message = "these options belong to the command: write them after it, such as `hookflow run replay --fresh`";
         return Err(Fatal::new(Exit::Usage, message));
     }
     match command {
@@ -98,7 +100,10 @@ pub fn dispatch(
         Command::Completions(what) => show::completions(&common, &what, env, output),
         Command::Unmatched(what) => show::unmatched(&common, &what, env, output),
         Command::Dlq(what) => show::dead_letters(&common, &what, env, output),
-        Command::Prune(what) => show::prune(&common, &what, env, output),
+        Command::Prune(what) => {
+            confirm::prune(&what, output)?;
+            show::prune(&common, &what, env, output)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a command writes: results to standard output, everything said about them to standard error.
+//! Where a command writes: results to standard output, everything else to standard error.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::error::{Exit, Fatal};
 pub struct Output<'a> {
     /// Results.
     pub out: &'a mut dyn Write,
-    /// Everything said about them.
+    /// Notes and errors.
     pub err: &'a mut dyn Write,
 }
 
@@ -19,7 +19,7 @@ impl std::fmt::Debug for Output<'_> {
 }
 
 impl Output<'_> {
-    /// Prints a result. A reader that went away (`| head`) is no error.
+    /// Prints a result. A closed pipe (`| head`) is no error.
     pub fn print(&mut self, text: &str) -> Result<(), Fatal> {
         match self.out.write_all(text.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -30,7 +30,7 @@ impl Output<'_> {
         }
     }
 
-    /// Says something about the results; a standard error that is gone changes nothing.
+    /// Prints a note. A closed standard error is ignored.
     pub fn say(&mut self, text: &str) {
         writeln!(self.err, "{text}").unwrap_or_default();
     }

@@ -1,11 +1,11 @@
 //! A panic anywhere ends the process with exit code 70: half a dataflow is worse than none, and a supervisor restarts it.
-//! It leaves word that the process ended by itself.
+//! The poison quarantine is told: a panic of a worker may be a record's doing, one of another thread is not.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;
 
 use crate::error::Exit;
-use crate::runtime;
+use crate::quarantine;
 
 /// Installs the hook.
 pub fn end_the_process() {
@@ -13,7 +13,7 @@ pub fn end_the_process() {
         let text = describe(info);
         tracing::error!("{text}");
         writeln!(std::io::stderr(), "hookflow: {text}").unwrap_or_default();
-        runtime::leave_word();
+        quarantine::on_panic();
         std::process::exit(i32::from(Exit::Watchdog as u8));
     }));
 }
@@ -37,44 +37,66 @@ mod tests {
     use std::path::Path;
     use std::process::{Command, Output};
 
-    use crate::runtime::Word;
+    use crate::event::Origin;
+    use crate::quarantine::{Quarantine, WorkerQuarantine};
+    use crate::source::{PartitionIds, Record};
 
-    const CHILD: &str = "PANICS_IN_A_CHILD";
+    const FOLDER: &str = "PANICS_IN_A_CHILD";
+    const IS_WORKER: &str = "PANICS_AS_A_WORKER";
 
-    /// Panics on a second thread if it runs as the child of the tests below; does nothing otherwise.
+    /// Decodes a record and panics, on the same thread or another, if it runs as the child of the tests below; does nothing otherwise.
     #[test]
     fn child() {
-        if let Some(folder) = std::env::var_os(CHILD) {
-            super::end_the_process();
-            let word = Word::open(folder.as_ref(), "job");
-            word.remember();
-            word.begin();
-            let payload = "ada@example.com".to_owned();
-            let worker = std::thread::Builder::new().name("worker-1".into());
-            let thread = worker.spawn(move || panic!("cannot read {payload}"));
-            thread.unwrap().join().unwrap();
-        }
+        let Some(folder) = std::env::var_os(FOLDER) else {
+            return;
+        };
+        super::end_the_process();
+        let quarantine = Quarantine::open(folder.as_ref(), "job", 1);
+        quarantine.watch_panics();
+        let decode = move || {
+            let worker = WorkerQuarantine::new(&quarantine, 0, PartitionIds::default());
+            worker.enter(0, &[Record::Line(Origin::default(), "line".into())]);
+        };
+        let payload = "ada@example.com".to_owned();
+        let thread = std::thread::Builder::new().name("worker-1".into());
+        let thread = if std::env::var_os(IS_WORKER).is_some() {
+            thread.spawn(move || {
+                decode();
+                panic!("cannot read {payload}")
+            })
+        } else {
+            decode();
+            thread.spawn(move || panic!("cannot read {payload}"))
+        };
+        thread.unwrap().join().unwrap();
     }
 
-    fn panicked(folder: &Path) -> Output {
-        Command::new(std::env::current_exe().unwrap())
+    fn panicked(folder: &Path, is_worker: bool) -> Output {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "cli::panics::tests::child", "--nocapture"])
-            .env(CHILD, folder)
-            .output()
-            .unwrap()
+            .env(FOLDER, folder);
+        if is_worker {
+            command.env(IS_WORKER, "1");
+        }
+        command.output().unwrap()
     }
 
     #[test]
-    fn a_panic_leaves_word() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(panicked(folder.path()).status.code(), Some(70));
-        assert!(Word::open(folder.path(), "job").was_told());
+    fn a_panic_counts_as_a_crash_only_on_a_worker() {
+        for (is_worker, suspects) in [(true, 1), (false, 0)] {
+            let folder = tempfile::tempdir().unwrap();
+            let child = panicked(folder.path(), is_worker);
+            assert_eq!(child.status.code(), Some(70));
+            let quarantine = Quarantine::open(folder.path(), "job", 1);
+            assert_eq!(quarantine.suspects(), suspects, "{is_worker}");
+        }
     }
 
     #[test]
     fn a_panic_on_any_thread_ends_the_process_with_70_and_shows_no_data() {
         let folder = tempfile::tempdir().unwrap();
-        let child = panicked(folder.path());
+        let child = panicked(folder.path(), false);
         let said = String::from_utf8_lossy(&child.stderr);
         assert_eq!(child.status.code(), Some(70), "{said}");
         assert!(said.contains("thread worker-1 panicked at src/cli/panics.rs"));

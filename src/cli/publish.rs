@@ -12,17 +12,15 @@ use bytes::Bytes;
 use super::args::{Common, PublishArgs};
 use super::environment::{Environment, load};
 use super::output::Output;
-use crate::config::{Live, Plan};
-use crate::decode;
+use crate::config::Plan;
 use crate::error::{Exit, Fatal};
-use crate::event::{Delivery, Origin, Provider};
+use crate::event::Origin;
 use crate::observe::numbers::grouped;
-use crate::runtime::Rate;
 use crate::source::EnvelopeDefaults;
-use crate::source::envelope::parse_line;
+use crate::source::envelope::parse_line_of_any_provider;
 use crate::source::file::open;
+use crate::source::outgoing::{OutgoingMessage, Published};
 use crate::source::pace::Pace;
-use crate::source::{kafka, nats};
 
 /// Publishes every line of the files; returns when the broker has confirmed all of them.
 pub fn publish(
@@ -32,64 +30,31 @@ pub fn publish(
     output: &mut Output<'_>,
 ) -> Result<Exit, Fatal> {
     let plan = load(common, env, Vec::new())?.plan;
-    let pace = Pace {
-        per_second: match what.rate {
-            Rate::Max => None,
-            Rate::PerSecond(rate) => Some(rate),
-        },
-    };
+    let connector = plan.connector();
+    let pace = Pace::from(what.rate);
     for path in &what.files {
         let mut broken = None;
-        let lines = Lines::open(path, &plan)?
+        let mut messages = Lines::open(path, &plan)?
             .map_while(|line| line.map_err(|error| broken = Some(error)).ok());
-        let published = to_broker(&plan, lines, pace)?;
+        let published = connector.publish(&mut messages, pace)?;
         if let Some(error) = broken {
             return Err(unreadable(path, &error));
         }
-        output.print(&format!("{}: {published}\n", path.display()))?;
+        output.print(&format!("{}: {}\n", path.display(), describe(published)))?;
     }
     Ok(Exit::Done)
 }
 
-/// Answers what was published, for a person.
-fn to_broker(plan: &Plan, lines: impl Iterator<Item = Line>, pace: Pace) -> Result<String, Fatal> {
-    match plan.live {
-        Live::Nats => {
-            use nats::publisher::{Outgoing, publish};
-            let subject = &plan.nats.subject;
-            let messages = lines.map(|line| match line.read {
-                Ok(delivery) => Outgoing::delivery(subject, &line.id, &delivery),
-                Err(junk) => Outgoing::junk(subject, &line.id, junk),
-            });
-            let published = publish(&plan.nats.connection, messages, pace)?;
-            Ok(format!(
-                "{} messages, {} of them known to the stream already",
-                grouped(published.messages),
-                grouped(published.duplicates)
-            ))
-        }
-        Live::Kafka => {
-            use kafka::publisher::{Outgoing, publish};
-            let messages = lines.map(|line| match line.read {
-                Ok(delivery) => Outgoing::delivery(&delivery),
-                Err(junk) => Outgoing::junk(junk),
-            });
-            let published = publish(&plan.kafka, messages, pace)?;
-            Ok(format!("{} messages", grouped(published)))
-        }
-        Live::StandardInput => Err(Fatal::new(
-            Exit::Config,
-            "there is nothing to publish to: set source.live to \"nats\" or \"kafka\"",
-        )),
+/// What was published, for a person.
+fn describe(published: Published) -> String {
+    let messages = grouped(published.messages);
+    match published.duplicates {
+        Some(duplicates) => format!(
+            "{messages} messages, {} of them known to the stream already",
+            grouped(duplicates)
+        ),
+        None => format!("{messages} messages"),
     }
-}
-
-/// A line of a file.
-struct Line {
-    /// What it is known by.
-    id: String,
-    /// The delivery, or bytes that are none.
-    read: Result<Box<Delivery>, Bytes>,
 }
 
 /// The lines of a file.
@@ -107,18 +72,14 @@ impl Lines {
         let name = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
         Ok(Self {
             reader: BufReader::with_capacity(1 << 20, opened.reader),
-            defaults: EnvelopeDefaults {
-                user: plan.default_user.clone(),
-                provider: None,
-                known: decode::providers().map(Provider::new).collect(),
-            },
+            defaults: plan.envelope_defaults(None),
             body_bytes_max: plan.decode_options().body_bytes_max,
             file: name.chars().take(16).collect(),
             number: 0,
         })
     }
 
-    fn read(&self, mut line: Vec<u8>) -> Line {
+    fn read(&self, mut line: Vec<u8>) -> OutgoingMessage {
         while line
             .last()
             .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
@@ -127,21 +88,21 @@ impl Lines {
         }
         let id = format!("{}-{}", self.file, self.number);
         let line = Bytes::from(line);
-        let read = parse_line(
+        let read = parse_line_of_any_provider(
             Origin::default(),
             &line,
             &self.defaults,
             self.body_bytes_max,
         );
-        Line {
-            id,
-            read: read.map(Box::new).map_err(|_| line),
+        match read {
+            Ok(delivery) => OutgoingMessage::delivery(id, delivery),
+            Err(_) => OutgoingMessage::malformed(id, line),
         }
     }
 }
 
 impl Iterator for Lines {
-    type Item = std::io::Result<Line>;
+    type Item = std::io::Result<OutgoingMessage>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut line = Vec::with_capacity(2_048);

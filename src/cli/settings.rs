@@ -6,7 +6,7 @@ use super::args::Common;
 use super::environment::{Environment, load};
 use super::output::Output;
 use super::trial;
-use crate::config::{self, Note};
+use crate::config::{self, LegacyNote};
 use crate::dedup;
 use crate::error::{Exit, Fatal};
 
@@ -24,12 +24,13 @@ pub fn print(common: &Common, env: &Environment, output: &mut Output<'_>) -> Res
     Ok(Exit::Done)
 }
 
-/// Says whether the configuration can run, and what the variables of the replaced system do.
+/// Checks whether a job can start with this configuration, and explains the variables of the replaced system.
 pub fn check(common: &Common, env: &Environment, output: &mut Output<'_>) -> Result<Exit, Fatal> {
     let loaded = load(common, env, Vec::new())?;
     let plan = &loaded.plan;
     trial::all(plan)?;
-    let mut text = String::from("the configuration is good\n");
+    let mut text =
+        String::from("the configuration is valid, and everything that a job opens can be opened\n");
     let keys = plan.dedup.keys_max.get().next_power_of_two();
     let memory = keys.saturating_mul(dedup::memory::KEY_BYTES) + plan.in_flight.bytes_max;
     let facts = [
@@ -58,11 +59,11 @@ pub fn check(common: &Common, env: &Environment, output: &mut Output<'_>) -> Res
     Ok(Exit::Done)
 }
 
-/// Up to whole MiB.
+/// Rounds up to whole MiB.
 const fn round(bytes: usize) -> usize {
     bytes.div_ceil(1 << 20) << 20
 }
 
-fn line(note: &Note) -> String {
+fn line(note: &LegacyNote) -> String {
     format!("{} = {}: {}", note.name, note.value, note.effect)
 }

@@ -1,7 +1,7 @@
 //! Rows for people (aligned columns) and for programs (one JSON object a line).
 //!
-//! Contract: what a row holds came from outside, so a table shows no control character: text cannot move the cursor,
-//! colour the terminal or forge a line.
+//! Contract: values come from outside, so no control character is printed: text cannot move the cursor, colour the
+//! terminal or forge a line.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use crate::observe::numbers::grouped;
 
 /// One column of a table.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub struct TableColumn {
     /// The key of its values; `a.b` is the value `b` within the object `a`.
     pub key: &'static str,
-    /// What stands above it.
+    /// Its title.
     pub title: &'static str,
 }
 
@@ -22,14 +22,14 @@ pub struct Column {
 const WIDTH_MAX: usize = 60;
 
 /// Columns from pairs of key and title.
-pub fn columns(keys: &[(&'static str, &'static str)]) -> Vec<Column> {
+pub fn columns(keys: &[(&'static str, &'static str)]) -> Vec<TableColumn> {
     keys.iter()
-        .map(|(key, title)| Column { key, title })
+        .map(|(key, title)| TableColumn { key, title })
         .collect()
 }
 
-/// Aligned lines under titles; numbers stand right and are grouped.
-pub fn render(columns: &[Column], rows: &[Value]) -> String {
+/// Aligned lines below titles; numbers are grouped and right-aligned.
+pub fn render(columns: &[TableColumn], rows: &[Value]) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -75,7 +75,7 @@ pub fn record(row: &Value) -> String {
     })
 }
 
-fn width<'a>(column: &Column, cells: impl Iterator<Item = &'a String>) -> usize {
+fn width<'a>(column: &TableColumn, cells: impl Iterator<Item = &'a String>) -> usize {
     let longest = cells.map(|text| text.chars().count()).max();
     longest.unwrap_or(0).max(column.title.chars().count())
 }
@@ -88,11 +88,12 @@ fn is_number(key: &str, rows: &[Value]) -> bool {
 fn push_line(out: &mut String, cells: &[String], widths: &[usize], right: &[bool]) {
     let mut line = String::new();
     for ((text, width), right) in cells.iter().zip(widths).zip(right) {
-        match right {
-            true => write!(line, "{text:>width$}  "),
-            false => write!(line, "{text:<width$}  "),
-        }
-        .unwrap_or_default();
+        let written = if *right {
+            write!(line, "{text:>width$}  ")
+        } else {
+            write!(line, "{text:<width$}  ")
+        };
+        written.unwrap_or_default();
     }
     writeln!(out, "{}", line.trim_end()).unwrap_or_default();
 }
@@ -102,7 +103,7 @@ pub fn cell(value: &Value) -> String {
     let text = match value {
         Value::Object(fields) => {
             let keys: Vec<&str> = fields.keys().map(String::as_str).collect();
-            harmless(&keys.join(" "))
+            escaped(&keys.join(" "))
         }
         other => full(other),
     };
@@ -122,22 +123,23 @@ fn at<'a>(row: &'a Value, key: &str) -> &'a Value {
 fn full(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => harmless(text),
+        Value::String(text) => escaped(text),
         Value::Number(number) => number.as_u64().map_or_else(|| number.to_string(), grouped),
-        other => harmless(&other.to_string()),
+        other => escaped(&other.to_string()),
     }
 }
 
-/// Control characters and those that turn the direction of text, escaped.
-fn harmless(text: &str) -> String {
+/// Escapes control characters and those that change the direction of text.
+fn escaped(text: &str) -> String {
     let hostile = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().fold(String::new(), |mut out, c| {
-        match hostile(c) {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
+        if hostile(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
         }
         out
     })

@@ -104,6 +104,8 @@ fn mistakes_have_their_exit_codes() {
         "run live --generator --provider ses",
         "events --kind eaten",
         "prune",
+        "prune --yes",
+        "--yes",
         "load --whole",
         "nonsense",
     ] {
@@ -111,6 +113,7 @@ fn mistakes_have_their_exit_codes() {
     }
     for right in [
         "prune --before 2026-01-01 --no-time-before 2026-01-01",
+        "prune --no-time-before 2026-01-01 --yes",
         "dlq show abc --json",
         "unmatched list --limit 5",
         "--store x batches --open",
@@ -125,15 +128,112 @@ fn mistakes_have_their_exit_codes() {
 #[test]
 fn a_replay_without_recipients_says_so_first() {
     let dir = tempfile::tempdir().unwrap();
-    let store = dir.path().display();
-    let (_, _, err) = run(&format!("run replay --store {store} a.jsonl"), &[]);
+    let here = dir.path().display();
+    files::write(&dir.path().join("a.jsonl"), "").unwrap();
+    files::write(&dir.path().join("r.csv"), SNAPSHOT_HEADER).unwrap();
+    let (_, _, err) = run(&format!("run replay --store {here} {here}/a.jsonl"), &[]);
     assert!(
         err.contains("nearly every event will be unmatched"),
         "{err}"
     );
-    let with_snapshot = format!("run replay --store {store} --snapshot r.csv a.jsonl");
+    let with_snapshot = format!("run replay --store {here} --snapshot {here}/r.csv {here}/a.jsonl");
     let (_, _, err) = run(&with_snapshot, &[]);
     assert_eq!(err, "");
+}
+
+const SNAPSHOT_HEADER: &str = "provider,message_id,recipient,user_id,batch_id,recipient_id\n";
+
+#[test]
+fn unreadable_files_are_named_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().display();
+    files::write(&dir.path().join("a.jsonl"), "").unwrap();
+    for line in [
+        format!("run replay --store {here}/s {here}/nosuch.jsonl {here}/a.jsonl"),
+        format!("run replay --store {here}/s {here}/a.jsonl --late-snapshot {here}/nosuch.csv"),
+        format!("run live --store {here}/s --generator --deliveries 1 --batches {here}/nosuch.csv"),
+        format!("load --store {here}/s {here}/nosuch.csv"),
+    ] {
+        let (result, out, err) = run(&line, &[]);
+        let fatal = result.unwrap_err();
+        assert_eq!(fatal.exit, Exit::Input, "{line}");
+        assert!(fatal.message.contains("nosuch"), "{fatal:?}");
+        assert_eq!((out.as_str(), err.as_str()), ("", ""), "{line}");
+        assert!(!dir.path().join("s").exists(), "{line}");
+    }
+}
+
+#[test]
+fn load_of_csv_with_an_unclosed_quote_seals_no_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().display();
+    let row = |n| format!("ses,m{n},r{n}@b.org,u,b,{n}\n");
+    let rows: Vec<String> = (0..9).map(row).collect();
+    let broken = rows.concat().replace("ses,m4", "ses,\"m4");
+    files::write(
+        &dir.path().join("r.csv"),
+        &format!("{SNAPSHOT_HEADER}{broken}"),
+    )
+    .unwrap();
+    let line = format!("load --whole --store {here} {here}/r.csv");
+    let fatal = run(&line, &[]).0.unwrap_err();
+    assert_eq!(fatal.exit, Exit::Input);
+    assert!(fatal.message.contains("r.csv:6: "), "{fatal:?}");
+    let (_, out, _) = run(&format!("batches --json --store {here}"), &[]);
+    assert_eq!(out, "", "no batch, and none that is sealed");
+}
+
+#[test]
+fn generate_overwrites_no_files_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().display();
+    let mine = dir.path().join("deliveries.jsonl");
+    files::write(&mine, "mine").unwrap();
+    let line = format!("generate --deliveries 50 --users 2 --out {here}");
+    let fatal = run(&line, &[]).0.unwrap_err();
+    assert!(
+        fatal.message.contains("deliveries.jsonl exists"),
+        "{fatal:?}"
+    );
+    assert_eq!(files::read(&mine).unwrap(), b"mine");
+    let line = format!("{line}/sample");
+    assert_eq!(run(&line, &[]).0.unwrap(), Exit::Done);
+    assert_eq!(run(&line, &[]).0.unwrap(), Exit::Done, "its own sample");
+}
+
+#[test]
+fn throughput_refuses_a_configuration_with_servers() {
+    let env = [
+        ("HOOKFLOW_STORE_STATE", "postgres"),
+        ("HOOKFLOW_POSTGRES_URL", "postgres://nobody@127.0.0.1:1/x"),
+    ];
+    let fatal = run("run throughput --deliveries 1", &env).0.unwrap_err();
+    assert_eq!(fatal.exit, Exit::Usage);
+    assert!(fatal.message.contains("--null-sinks"), "{fatal:?}");
+}
+
+#[test]
+fn store_is_the_samples_own_until_something_else_is_written() {
+    use crate::runtime::holds_only_sample;
+
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().display();
+    let generate = format!("generate --deliveries 50 --users 2 --out {here}/sample");
+    assert_eq!(run(&generate, &[]).0.unwrap(), Exit::Done);
+    let demo = format!("--quiet --workers 1 --store {here}");
+    assert_eq!(run(&demo, &[]).0.unwrap(), Exit::Done);
+    assert!(holds_only_sample(dir.path()));
+    let (_, _, said) = run(&format!("--fresh --yes {demo}"), &[]);
+    assert!(said.contains("state.db"), "{said}");
+    assert!(holds_only_sample(dir.path()));
+    let load = format!("load --store {here} {here}/sample/snapshot.jsonl");
+    assert_eq!(run(&load, &[]).0.unwrap(), Exit::Done);
+    assert!(!holds_only_sample(dir.path()));
+    assert_eq!(run(&demo, &[]).0.unwrap(), Exit::Done);
+    assert!(
+        !holds_only_sample(dir.path()),
+        "the other data is still there"
+    );
 }
 
 #[test]

@@ -2,15 +2,14 @@
 //!
 //! Contract: nothing is made, written or removed. All that is wrong is said together; the exit code is that of the first.
 
-use crate::config::{Live, LogKind, Plan, StateKind};
-use crate::enrich::snapshot::Row;
+use crate::config::{LogKind, Plan, StateKind};
+use crate::enrich::snapshot::LoadableRow;
 use crate::enrich::tables::{self, Look};
 use crate::error::Fatal;
 use crate::log::clickhouse;
 use crate::observe::http;
 use crate::recipient::{BatchRow, RecipientRow};
 use crate::runtime::store::read_state;
-use crate::source::{kafka, nats};
 use crate::state::sqlite::SqliteStore;
 
 /// Tries everything.
@@ -55,11 +54,7 @@ fn log(plan: &Plan) -> Result<(), Fatal> {
 
 /// Asks the broker that live jobs read.
 fn broker(plan: &Plan) -> Result<(), Fatal> {
-    match plan.live {
-        Live::Nats => nats::check(&plan.nats),
-        Live::Kafka => kafka::check(&plan.kafka),
-        Live::StandardInput => Ok(()),
-    }
+    Ok(plan.connector().preflight()?)
 }
 
 /// Asks for the columns of the user's own tables.

@@ -1,4 +1,4 @@
-//! Reading what is typed as a value: times, numbers, speeds.
+//! Parses the values of options: times, numbers, rates.
 
 use crate::config::parse_count;
 use crate::event::Millis;

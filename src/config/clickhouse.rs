@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::read::{Reader, parse_count, parse_duration};
+use super::read::{SettingReader, parse_count, parse_duration};
 use crate::log::clickhouse::{ClickHouseConfig, is_name};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads the section.
-pub fn read(reader: &mut Reader<'_>) -> ClickHouseConfig {
+pub fn read(reader: &mut SettingReader<'_>) -> ClickHouseConfig {
     let password = reader.optional_text("clickhouse.password");
     let url = read_url(reader);
     if password.is_some() && !reader.switch("clickhouse.insecure") {
@@ -28,7 +28,7 @@ pub fn read(reader: &mut Reader<'_>) -> ClickHouseConfig {
     }
 }
 
-fn read_url(reader: &mut Reader<'_>) -> String {
+fn read_url(reader: &mut SettingReader<'_>) -> String {
     let hint =
         "an address such as \"http://127.0.0.1:8123\" or \"https://clickhouse.internal:8443\"";
     reader.value("clickhouse.url", hint, String::new(), |text| {
@@ -37,8 +37,8 @@ fn read_url(reader: &mut Reader<'_>) -> String {
     })
 }
 
-/// A password crosses a network in plain text only where that is asked for.
-fn refuse_plain_text(reader: &mut Reader<'_>) {
+/// Refuses a password in plain text over a network, unless it is allowed.
+fn refuse_plain_text(reader: &mut SettingReader<'_>) {
     let hint = "the password would cross the network in plain text: an https:// address, or clickhouse.insecure = true \
                 where the network between is trusted";
     reader.value("clickhouse.url", hint, (), |text| {
@@ -63,14 +63,14 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn read_name(reader: &mut Reader<'_>, path: &str) -> String {
+fn read_name(reader: &mut SettingReader<'_>, path: &str) -> String {
     let hint = "letters, digits and _, such as \"hookflow\"";
     reader.value(path, hint, String::new(), |text| {
         is_name(text).then(|| text.to_owned())
     })
 }
 
-fn read_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
+fn read_ttl(reader: &mut SettingReader<'_>) -> Option<Duration> {
     let hint = "\"none\" or a duration from \"1h\", such as \"400d\"";
     reader.value("clickhouse.ttl", hint, None, |text| match text {
         "none" => Some(None),
@@ -80,7 +80,7 @@ fn read_ttl(reader: &mut Reader<'_>) -> Option<Duration> {
     })
 }
 
-fn read_parts(reader: &mut Reader<'_>) -> u64 {
+fn read_parts(reader: &mut SettingReader<'_>) -> u64 {
     let hint = "a whole number from 10 to 100,000, such as 300";
     reader.value("clickhouse.parts_max", hint, 300, |text| {
         let parts = parse_count(text)?.get() as u64;

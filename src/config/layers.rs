@@ -1,23 +1,24 @@
-//! The three layers of a configuration, laid over each other: default < file < environment.
+//! The layers of a configuration: default < file < environment < command line.
 //!
-//! Contract: pure; the environment is handed in. Which settings exist is read from the default file, so a setting
-//! cannot exist without being documented there. Values keep where they came from and are not yet understood: that is
-//! for the plan. A reader by `serde` would stop at the first mistake; this one goes on and reports them all.
+//! Contract: pure; the environment is a parameter. The default file defines which settings exist, so each one is documented.
+//! Values keep their source; the plan parses them. Deserializing with `serde` would stop at the first mistake; this
+//! code reports all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use toml::{Table, Value};
 
-use super::complaint::{Complaint, Complaints};
+use super::errors::{ConfigError, ConfigErrors};
 
 /// The reference manual of the settings, which is also their defaults.
 pub const DEFAULTS: &str = include_str!("hookflow.default.toml");
 
-/// Names that start so are no settings: switches of test builds, and what the scripts that start servers tell tests.
-const NOT_SETTINGS: [&str; 14] = [
+/// Prefixes of variables that are no settings: switches of test builds, and addresses for the tests.
+const NOT_SETTINGS: [&str; 15] = [
     "HOOKFLOW_CRASH",
     "HOOKFLOW_POISON",
+    "HOOKFLOW_SLOW",
     "HOOKFLOW_POINTS",
     "HOOKFLOW_WRONG",
     "HOOKFLOW_REQUIRE_SERVERS",
@@ -32,9 +33,9 @@ const NOT_SETTINGS: [&str; 14] = [
     "HOOKFLOW_KAFKA_SASL_TLS_BROKERS",
 ];
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueSource {
     /// The built-in default.
     Default,
     /// The file of that name.
@@ -45,13 +46,13 @@ pub enum Origin {
     CommandLine(&'static str),
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Default => f.write_str("default"),
-            Origin::File(name) => write!(f, "file {name}"),
-            Origin::Environment(name) => write!(f, "environment {name}"),
-            Origin::CommandLine(flag) => write!(f, "command line {flag}"),
+            ValueSource::Default => f.write_str("default"),
+            ValueSource::File(name) => write!(f, "file {name}"),
+            ValueSource::Environment(name) => write!(f, "environment {name}"),
+            ValueSource::CommandLine(flag) => write!(f, "command line {flag}"),
         }
     }
 }
@@ -63,10 +64,10 @@ pub struct Setting {
     pub section: String,
     /// The key in it.
     pub key: String,
-    /// The value, as it was written.
+    /// The value as it was written.
     pub value: Value,
-    /// Who wrote it.
-    pub origin: Origin,
+    /// Where the value comes from.
+    pub origin: ValueSource,
 }
 
 impl Setting {
@@ -102,20 +103,20 @@ impl Layers {
                     section: section.clone(),
                     key,
                     value,
-                    origin: Origin::Default,
+                    origin: ValueSource::Default,
                 })
             })
             .collect();
         Self { settings }
     }
 
-    /// Lays a file over them.
-    pub fn lay_file(&mut self, name: &str, text: &str, complaints: &mut Complaints) {
+    /// Overrides settings with those of a file.
+    pub fn lay_file(&mut self, name: &str, text: &str, errors: &mut ConfigErrors) {
         let table: Table = match toml::from_str(text) {
             Ok(table) => table,
             Err(error) => {
                 let problem = format!("this is not TOML: {}", without_text(&error, text));
-                complaints.push(Complaint {
+                errors.push(ConfigError {
                     key: name.to_owned(),
                     value: None,
                     problem,
@@ -126,8 +127,8 @@ impl Layers {
         };
         for (section, value) in table {
             match value {
-                Value::Table(keys) => self.lay_section(name, &section, keys, complaints),
-                _ => complaints.push(Complaint {
+                Value::Table(keys) => self.lay_section(name, &section, keys, errors),
+                _ => errors.push(ConfigError {
                     key: section,
                     value: None,
                     problem: "settings stand in sections".to_owned(),
@@ -137,40 +138,40 @@ impl Layers {
         }
     }
 
-    fn lay_section(&mut self, file: &str, section: &str, keys: Table, complaints: &mut Complaints) {
+    fn lay_section(&mut self, file: &str, section: &str, keys: Table, errors: &mut ConfigErrors) {
         if !self.settings.iter().any(|one| one.section == section) {
             let names = self.settings.iter().map(|one| one.section.as_str());
-            complaints.push(Complaint::unknown(section, "section", names));
+            errors.push(ConfigError::unknown(section, "section", names));
             return;
         }
         for (key, value) in keys {
             let path = format!("{section}.{key}");
-            let origin = Origin::File(file.to_owned());
+            let origin = ValueSource::File(file.to_owned());
             if !self.put(|one| one.path() == path, value, origin) {
-                complaints.push(self.unknown(&path));
+                errors.push(self.unknown(&path));
             }
         }
     }
 
-    /// Lays the environment over them; names that do not start with `HOOKFLOW_` are none of ours.
-    pub fn lay_environment(&mut self, env: &BTreeMap<String, String>, complaints: &mut Complaints) {
+    /// Overrides settings with variables that start with `HOOKFLOW_`.
+    pub fn lay_environment(&mut self, env: &BTreeMap<String, String>, errors: &mut ConfigErrors) {
         let ours = env
             .iter()
             .filter(|(name, _)| name.starts_with("HOOKFLOW_"))
             .filter(|(name, _)| !NOT_SETTINGS.iter().any(|no| name.starts_with(no)));
         for (name, value) in ours {
-            let origin = Origin::Environment(name.clone());
+            let origin = ValueSource::Environment(name.clone());
             let value = Value::String(value.clone());
             if !self.put(|one| one.env_name() == *name, value, origin) {
                 let names: Vec<String> = self.settings.iter().map(Setting::env_name).collect();
                 let names = names.iter().map(String::as_str);
-                complaints.push(Complaint::unknown(name, "setting", names));
+                errors.push(ConfigError::unknown(name, "setting", names));
             }
         }
     }
 
     /// Sets one value; false if there is no such setting.
-    fn put(&mut self, is_it: impl Fn(&Setting) -> bool, value: Value, origin: Origin) -> bool {
+    fn put(&mut self, is_it: impl Fn(&Setting) -> bool, value: Value, origin: ValueSource) -> bool {
         let Some(found) = self.settings.iter_mut().find(|one| is_it(one)) else {
             return false;
         };
@@ -180,13 +181,13 @@ impl Layers {
     }
 
     /// Sets one setting by its path; false if there is none.
-    pub fn lay_one(&mut self, path: &str, value: Value, origin: Origin) -> bool {
+    pub fn lay_one(&mut self, path: &str, value: Value, origin: ValueSource) -> bool {
         self.put(|one| one.path() == path, value, origin)
     }
 
-    fn unknown(&self, path: &str) -> Complaint {
+    fn unknown(&self, path: &str) -> ConfigError {
         let names: Vec<String> = self.settings.iter().map(Setting::path).collect();
-        Complaint::unknown(path, "setting", names.iter().map(String::as_str))
+        ConfigError::unknown(path, "setting", names.iter().map(String::as_str))
     }
 
     /// The setting of that path.
@@ -200,7 +201,7 @@ impl Layers {
     }
 }
 
-/// What a parser says, and where; not the line itself, which could hold a secret.
+/// The message and the line number of a parser; not the line itself, which could hold a secret.
 fn without_text(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     match before {

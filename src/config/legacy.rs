@@ -1,7 +1,7 @@
-//! The environment variables of the system that hookflow replaces, honoured as caps on today's settings.
+//! Environment variables of the system that hookflow replaces: caps on settings.
 //!
-//! Contract: unset ones do nothing; set ones never raise a limit. Each leaves one [`Note`] that says what it did, or that
-//! the part it steers does not exist yet.
+//! Contract: an unset variable has no effect; a set one never raises a limit. Each set one leaves a [`LegacyNote`] with its effect, or
+//! says that it has none yet.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::complaint::{Complaint, Complaints};
-use super::layers::{Layers, Origin};
-use super::plan::{Plan, Window};
+use super::errors::{ConfigError, ConfigErrors};
+use super::layers::{Layers, ValueSource};
+use super::plan::{Plan, WindowConfig};
 use super::read::{parse_count, parse_switch, show_duration};
 
-/// What one legacy variable did.
+/// The effect of one variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct LegacyNote {
     /// The variable.
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// What follows from it.
+    /// What it does.
     pub effect: String,
 }
 
@@ -30,16 +30,16 @@ const FLUSH_INTERVAL: &str = "WEBHOOK_FLUSH_INTERVAL";
 const RETRIES: &str = "DATABASE_UPDATE_RETRIES";
 const NO_EFFECT: &str = "no effect yet";
 
-/// Applies those that are set, to the plan and to what is shown of it.
+/// Applies the variables that are set, to the plan and to the layers that are shown.
 pub fn apply(
     plan: &mut Plan,
     layers: &mut Layers,
     env: &BTreeMap<String, String>,
-    complaints: &mut Complaints,
-) -> Vec<Note> {
+    errors: &mut ConfigErrors,
+) -> Vec<LegacyNote> {
     let mut legacy = Legacy {
         env,
-        complaints,
+        errors,
         notes: Vec::new(),
     };
     legacy.number(BATCH_SIZE, |rows| cap_rows(plan, layers, rows));
@@ -67,8 +67,8 @@ pub fn apply(
 
 struct Legacy<'a> {
     env: &'a BTreeMap<String, String>,
-    complaints: &'a mut Complaints,
-    notes: Vec<Note>,
+    errors: &'a mut ConfigErrors,
+    notes: Vec<LegacyNote>,
 }
 
 impl Legacy<'_> {
@@ -91,28 +91,28 @@ impl Legacy<'_> {
             return;
         };
         match parse(value.trim()) {
-            Some(parsed) => self.notes.push(Note {
+            Some(parsed) => self.notes.push(LegacyNote {
                 name,
                 value: value.clone(),
                 effect: effect(parsed),
             }),
             None => {
-                let complaint = Complaint::about(name, value, "this cannot be", hint);
-                self.complaints.push(complaint);
+                let error = ConfigError::about(name, value, "this value is not valid", hint);
+                self.errors.push(error);
             }
         }
     }
 }
 
-fn by(name: &str) -> Origin {
-    Origin::Environment(name.to_owned())
+fn by(name: &str) -> ValueSource {
+    ValueSource::Environment(name.to_owned())
 }
 
-fn windows(plan: &mut Plan) -> [(&'static str, &mut Window); 3] {
+fn windows(plan: &mut Plan) -> [(&'static str, &mut WindowConfig); 3] {
     [
         ("state_window", &mut plan.state_window),
         ("log_window", &mut plan.log_window),
-        ("reject_window", &mut plan.reject_window),
+        ("dead_letter_window", &mut plan.dead_letter_window),
     ]
 }
 

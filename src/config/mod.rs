@@ -1,15 +1,15 @@
-//! The configuration: defaults < file < environment < a few options of the command line, made into a checked [`Plan`].
+//! The configuration: defaults < file < environment < options of the command line, parsed into a checked [`Plan`].
 //!
-//! * [`DEFAULTS`] is the reference manual: every setting, its default, a sentence and the variable that overrides it.
-//! * [`Layers`] lays the sources of values over each other and remembers where each value came from.
-//! * [`Plan`] is what the program sees: units in types, limits on everything.
-//! * [`Note`] says what a variable of the replaced system did.
+//! * [`DEFAULTS`] is the reference manual: every setting, its default, its meaning and its variable.
+//! * [`Layers`] merges the sources of values and keeps where each value comes from.
+//! * [`Plan`] is what the program uses: units in types, limits on everything.
+//! * [`LegacyNote`] tells the effect of a variable of the replaced system.
 //!
 //! Contract: [`load`] is pure, and reports *all* mistakes at once. Only [`read_file`] touches a disk, before a job
-//! starts. The room knows the parts that it configures; they do not know it.
+//! starts. This module depends on the modules that it configures, never the other way round.
 
 mod clickhouse;
-mod complaint;
+mod errors;
 mod kafka;
 mod layers;
 mod legacy;
@@ -19,34 +19,37 @@ mod postgres;
 mod print;
 mod read;
 mod recipients;
+mod sources;
 #[cfg(test)]
 mod tests;
 
-pub use complaint::{Complaint, Complaints};
-pub use layers::{DEFAULTS, Layers, Origin, Setting};
-pub use legacy::Note;
+pub use errors::{ConfigError, ConfigErrors};
+pub use layers::{DEFAULTS, Layers, Setting, ValueSource};
+pub use legacy::LegacyNote;
 pub use plan::{
-    Dedup, Format, InFlight, Listen, Live, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
+    Dedup, InFlightLimits, Listen, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind, Sweep,
+    WindowConfig,
 };
 pub use print::render;
 pub use read::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-pub use recipients::{RecipientTables, Recipients};
+pub use recipients::{RecipientTables, RecipientsConfig};
+pub use sources::{LIVE_SOURCES, LiveSource};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Exit, Fatal};
 
-/// A configuration file, read but not understood.
+/// The text of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileText {
-    /// Its name, for complaints.
+    /// Its name, for errors.
     pub name: String,
     /// What it holds.
     pub text: String,
 }
 
-/// What an option of the command line sets.
+/// A setting that an option of the command line overrides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
     /// The option, such as `--workers`.
@@ -59,51 +62,48 @@ pub struct Override {
 
 /// A configuration that can run.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    /// What the program sees.
+pub struct LoadedConfig {
+    /// The parsed configuration.
     pub plan: Plan,
-    /// Where each value came from.
+    /// The source of each value.
     pub layers: Layers,
-    /// What the variables of the replaced system did.
-    pub notes: Vec<Note>,
+    /// The effects of variables of the replaced system.
+    pub notes: Vec<LegacyNote>,
 }
 
-/// Lays all layers over each other and understands them.
+/// Merges all layers and parses them.
 pub fn load(
     file: Option<&FileText>,
     env: &BTreeMap<String, String>,
     overrides: &[Override],
-) -> Result<Loaded, Complaints> {
-    let mut complaints = Complaints::default();
+) -> Result<LoadedConfig, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
     let mut layers = Layers::defaults();
     if let Some(file) = file {
-        layers.lay_file(&file.name, &file.text, &mut complaints);
+        layers.lay_file(&file.name, &file.text, &mut errors);
     }
-    layers.lay_environment(env, &mut complaints);
+    layers.lay_environment(env, &mut errors);
     for one in overrides {
         let value = toml::Value::String(one.value.clone());
-        if !layers.lay_one(one.path, value, Origin::CommandLine(one.flag)) {
-            complaints.push(Complaint::unknown(one.path, "setting", []));
+        if !layers.lay_one(one.path, value, ValueSource::CommandLine(one.flag)) {
+            errors.push(ConfigError::unknown(one.path, "setting", []));
         }
     }
-    let mut plan = Plan::read(&layers, &mut complaints);
-    let notes = legacy::apply(&mut plan, &mut layers, env, &mut complaints);
-    if complaints.0.is_empty() {
-        Ok(Loaded {
+    let mut plan = Plan::read(&layers, &mut errors);
+    let notes = legacy::apply(&mut plan, &mut layers, env, &mut errors);
+    if errors.0.is_empty() {
+        Ok(LoadedConfig {
             plan,
             layers,
             notes,
         })
     } else {
-        Err(complaints)
+        Err(errors)
     }
 }
 
 /// Reads a configuration file.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "read once before a job starts, so no edge of a job"
-)]
+#[allow(clippy::disallowed_methods, reason = "read once before a job starts")]
 pub fn read_file(path: &Path) -> Result<FileText, Fatal> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
@@ -115,8 +115,8 @@ pub fn read_file(path: &Path) -> Result<FileText, Fatal> {
     }
 }
 
-impl From<Complaints> for Fatal {
-    fn from(complaints: Complaints) -> Self {
-        Fatal::new(Exit::Config, complaints.to_string())
+impl From<ConfigErrors> for Fatal {
+    fn from(errors: ConfigErrors) -> Self {
+        Fatal::new(Exit::Config, errors.to_string())
     }
 }

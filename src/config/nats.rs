@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::read::{Reader, parse_count};
+use super::read::{SettingReader as Reader, parse_count};
 use crate::source::nats::assign::Partitions;
 use crate::source::nats::settings::{Acknowledge, Connection, Login, Secret, Settings, Storage};
 

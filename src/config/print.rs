@@ -1,4 +1,4 @@
-//! Printing the configuration in effect: TOML that can be read back, and where each value came from.
+//! Prints the configuration in effect as TOML that can be read back, with the source of each value.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::layers::{Layers, Setting};
 
-/// The settings as TOML; behind each value where it came from. Secrets are hidden.
+/// The settings as TOML, each with its source as a comment. Secrets are hidden.
 pub fn render(layers: &Layers) -> String {
     let mut out = String::new();
     let mut section = "";
@@ -22,7 +22,7 @@ pub fn render(layers: &Layers) -> String {
     out
 }
 
-/// A value as it may be shown: a secret's is hidden, as is the password within an address.
+/// A value for people: secrets, and passwords in addresses, are hidden.
 pub fn shown(setting: &Setting) -> String {
     const SECRETS: [&str; 4] = ["password", "secret", "token", "key_file"];
     let empty = matches!(&setting.value, Value::String(text) if text.is_empty());
@@ -36,7 +36,7 @@ pub fn shown(setting: &Setting) -> String {
     }
 }
 
-/// `scheme://user:password@host` without what stands before the `@`.
+/// `scheme://user:password@host` without user and password.
 fn without_userinfo(text: &str) -> String {
     match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => {
@@ -49,14 +49,14 @@ fn without_userinfo(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
+    use crate::config::ValueSource;
 
     fn setting(key: &str, value: &str) -> Setting {
         Setting {
             section: "nats".into(),
             key: key.into(),
             value: Value::String(value.into()),
-            origin: Origin::Default,
+            origin: ValueSource::Default,
         }
     }
 

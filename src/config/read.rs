@@ -1,29 +1,29 @@
-//! Reading one value: text and numbers into durations, sizes, counts and switches.
+//! Parses single values: durations, sizes, counts and switches.
 //!
-//! Contract: pure and total; what cannot be read is a complaint with a hint, and the caller goes on with the default.
+//! Contract: pure; no input panics. A value that cannot be parsed is an error with a hint, and the caller continues with a default.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use toml::Value;
 
-use super::complaint::{Complaint, Complaints};
+use super::errors::{ConfigError, ConfigErrors};
 use super::layers::{Layers, Setting};
 
-/// Reads settings by path and collects what is wrong with them.
+/// Reads settings by path and collects the mistakes.
 #[derive(Debug)]
-pub struct Reader<'a> {
+pub struct SettingReader<'a> {
     layers: &'a Layers,
-    complaints: &'a mut Complaints,
+    errors: &'a mut ConfigErrors,
 }
 
-impl<'a> Reader<'a> {
-    /// Reads from `layers`, complains to `complaints`.
-    pub fn new(layers: &'a Layers, complaints: &'a mut Complaints) -> Self {
-        Self { layers, complaints }
+impl<'a> SettingReader<'a> {
+    /// Reads from `layers` and adds mistakes to `errors`.
+    pub fn new(layers: &'a Layers, errors: &'a mut ConfigErrors) -> Self {
+        Self { layers, errors }
     }
 
-    /// Reads a value with `parse`; on a mistake complains with `hint` and gives the fallback.
+    /// Reads a value with `parse`; a mistake is reported with `hint`, and the fallback is returned.
     pub fn value<T>(
         &mut self,
         path: &str,
@@ -38,25 +38,29 @@ impl<'a> Reader<'a> {
         match text.as_deref().and_then(|text| parse(text.trim())) {
             Some(value) => value,
             None => {
-                self.complain(setting, hint);
+                self.report(setting, hint);
                 fallback
             }
         }
     }
 
-    fn complain(&mut self, setting: &Setting, hint: &str) {
+    fn report(&mut self, setting: &Setting, hint: &str) {
         let key = match &setting.origin {
-            super::Origin::Environment(name) => name.clone(),
+            super::ValueSource::Environment(name) => name.clone(),
             _ => setting.path(),
         };
         let value = super::print::shown(setting);
-        self.complaints
-            .push(Complaint::about(key, value, "this cannot be", hint));
+        self.errors.push(ConfigError::about(
+            key,
+            value,
+            "this value is not valid",
+            hint,
+        ));
     }
 
-    /// Complains of what is right in each setting and wrong together.
+    /// Reports settings that are valid alone and contradict each other.
     pub fn complain_of(&mut self, path: &str, problem: &str, hint: &str) {
-        self.complaints.push(Complaint {
+        self.errors.push(ConfigError {
             key: path.to_owned(),
             value: None,
             problem: problem.to_owned(),
@@ -78,7 +82,7 @@ impl<'a> Reader<'a> {
         self.value(path, hint, 1, parse_bytes)
     }
 
-    /// A duration within bounds, which the hint names.
+    /// A duration within these bounds.
     pub fn duration(&mut self, path: &str, least: Duration, most: Duration) -> Duration {
         let hint = format!(
             "a duration from \"{}\" to \"{}\", such as \"200ms\", \"5s\" or \"10m\"",
@@ -136,7 +140,7 @@ pub fn parse_count(text: &str) -> Option<NonZeroUsize> {
     text.replace(['_', ','], "").parse().ok()
 }
 
-/// `true`, `false` and what people write for them in an environment.
+/// `true`, `false` and what is usual for them in environment variables.
 pub fn parse_switch(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Some(true),

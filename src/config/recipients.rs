@@ -1,15 +1,15 @@
-//! The section `[recipients]`: whether there is a table of recipients, where, and how it is watched.
+//! The section `[recipients]`: the sender's table of recipients and how it is polled.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::complaint::{Complaint, Complaints};
-use super::read::{Reader, parse_duration};
-use crate::enrich::snapshot::Row;
+use super::errors::{ConfigError, ConfigErrors};
+use super::read::{SettingReader, parse_duration};
+use crate::enrich::snapshot::LoadableRow;
 use crate::enrich::tables::{Given, Overlap, Place, Relation, Server};
-use crate::postgres::Tls;
+use crate::postgres::PostgresTls;
 use crate::recipient::{BatchRow, RecipientRow};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,52 +18,52 @@ const CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// How recipients become known while a job runs.
 #[derive(Clone, Debug)]
-pub struct Recipients {
-    /// The user's own tables, if there are any.
+pub struct RecipientsConfig {
+    /// The sender's own tables, if configured.
     pub tables: Option<RecipientTables>,
-    /// How often new rows are looked for.
+    /// How often new rows are polled.
     pub poll_interval: Duration,
-    /// What was sent longer ago is left out.
+    /// Rows that were sent longer ago are ignored.
     pub age_max: Option<Duration>,
 }
 
-/// The user's own tables.
+/// The sender's own tables.
 #[derive(Clone, Debug)]
 pub struct RecipientTables {
     /// Where they are.
     pub place: Place,
-    /// Recipients.
+    /// RecipientsConfig.
     pub recipients: Given,
     /// Batches.
     pub batches: Option<Given>,
-    /// How far back each look begins.
+    /// How far before the last row each poll starts.
     pub overlap: Overlap,
     /// Rows of a page and of a transaction.
     pub chunk_rows: NonZeroUsize,
-    /// Failed looks in a row before they are trouble.
-    pub trouble_after: NonZeroUsize,
-    /// The first look seals batches.
+    /// Consecutive failed polls before the job is not ready.
+    pub failed_polls_max: NonZeroUsize,
+    /// The first poll seals batches.
     pub complete: bool,
 }
 
 /// Reads the section.
-pub(super) fn read(reader: &mut Reader<'_>) -> Recipients {
+pub(super) fn read(reader: &mut SettingReader<'_>) -> RecipientsConfig {
     let servers = [
         ("none", None),
         ("postgres", Some(Server::Postgres)),
         ("clickhouse", Some(Server::ClickHouse)),
     ];
     let server = reader.choice("recipients.source", None, &servers);
-    // All of it is read, so that mistakes are found before the section is switched on.
+    // All of it is read, so that mistakes are found before the section is in use.
     let tables = read_tables(reader, server.unwrap_or(Server::Postgres));
-    Recipients {
+    RecipientsConfig {
         tables: server.map(|_| tables),
         poll_interval: reader.duration("recipients.poll_interval", SECOND / 10, HOUR),
         age_max: read_age_max(reader),
     }
 }
 
-fn read_tables(reader: &mut Reader<'_>, server: Server) -> RecipientTables {
+fn read_tables(reader: &mut SettingReader<'_>, server: Server) -> RecipientTables {
     let cursor = reader.optional_text("recipients.cursor");
     let recipients = read_given(reader, "recipients.", RecipientRow::COLUMNS.names, cursor);
     let cursor = reader.optional_text("recipients.batches_cursor");
@@ -82,12 +82,12 @@ fn read_tables(reader: &mut Reader<'_>, server: Server) -> RecipientTables {
             number: reader.count("recipients.overlap_number").get() as u64,
         },
         chunk_rows: reader.count("recipients.chunk_rows"),
-        trouble_after: reader.count("recipients.trouble_after"),
+        failed_polls_max: reader.count("recipients.failed_polls_max"),
         complete: reader.switch("recipients.complete"),
     }
 }
 
-fn read_place(reader: &mut Reader<'_>, server: Server) -> Place {
+fn read_place(reader: &mut SettingReader<'_>, server: Server) -> Place {
     let ca_file = reader.optional_text("recipients.tls_ca_file");
     let ca_file = ca_file.map(PathBuf::from);
     let tls = [("off", false), ("require", true)];
@@ -97,9 +97,10 @@ fn read_place(reader: &mut Reader<'_>, server: Server) -> Place {
         url: reader.optional_text("recipients.url").unwrap_or_default(),
         user: reader.optional_text("recipients.user"),
         password: reader.optional_text("recipients.password"),
-        tls: match required {
-            true => Tls::Require { ca_file },
-            false => Tls::Off,
+        tls: if required {
+            PostgresTls::Require { ca_file }
+        } else {
+            PostgresTls::Off
         },
         connect_timeout: reader.duration("recipients.connect_timeout", SECOND / 10, HOUR),
         statement_timeout: reader.duration("recipients.statement_timeout", SECOND, 24 * HOUR),
@@ -107,7 +108,7 @@ fn read_place(reader: &mut Reader<'_>, server: Server) -> Place {
 }
 
 fn read_given(
-    reader: &mut Reader<'_>,
+    reader: &mut SettingReader<'_>,
     prefix: &'static str,
     ours: &[&'static str],
     cursor: Option<String>,
@@ -157,7 +158,7 @@ fn renamed(text: &str, ours: &[&'static str]) -> Option<BTreeMap<String, String>
     pairs.collect()
 }
 
-fn read_age_max(reader: &mut Reader<'_>) -> Option<Duration> {
+fn read_age_max(reader: &mut SettingReader<'_>) -> Option<Duration> {
     let hint = "\"none\" or a duration from \"1h\", such as \"90d\"";
     reader.value("recipients.age_max", hint, None, |text| match text {
         "none" => Some(None),
@@ -167,13 +168,13 @@ fn read_age_max(reader: &mut Reader<'_>) -> Option<Duration> {
     })
 }
 
-impl Recipients {
-    /// What is right in each setting and wrong in their sum.
-    pub(super) fn check(&self, complaints: &mut Complaints) {
+impl RecipientsConfig {
+    /// Reports settings that are valid alone and contradict each other.
+    pub(super) fn check(&self, errors: &mut ConfigErrors) {
         let Some(tables) = &self.tables else { return };
         let mut expect = |holds: bool, key: &str, problem: &str, hint: &str| {
             if !holds {
-                complaints.push(Complaint {
+                errors.push(ConfigError {
                     key: key.to_owned(),
                     value: None,
                     problem: problem.to_owned(),
@@ -210,7 +211,7 @@ impl Recipients {
         );
         let plain = tables.place.server == Server::ClickHouse && !url.starts_with("https://");
         expect(
-            !plain || *tls == Tls::Off,
+            !plain || *tls == PostgresTls::Off,
             "recipients.tls",
             "TLS is required and recipients.url is plain",
             "write https:// in recipients.url",
@@ -223,29 +224,29 @@ mod tests {
     use super::*;
     use crate::config::{FileText, load};
 
-    fn complaints(text: &str) -> String {
+    fn errors(text: &str) -> String {
         let file = FileText {
             name: "f".into(),
             text: format!("[recipients]\n{text}"),
         };
         match load(Some(&file), &BTreeMap::new(), &[]) {
             Ok(_) => String::new(),
-            Err(complaints) => complaints.to_string(),
+            Err(errors) => errors.to_string(),
         }
     }
 
     #[test]
     fn what_is_missing_or_too_much_is_said_at_once() {
-        assert_eq!(complaints(""), "");
-        let nothing = complaints("source = \"postgres\"");
+        assert_eq!(errors(""), "");
+        let nothing = errors("source = \"postgres\"");
         assert!(nothing.contains("recipients.url") && nothing.contains("recipients.table"));
-        let both = complaints(
+        let both = errors(
             "source = \"clickhouse\"\nurl = \"http://h\"\ntls = \"require\"\ntable = \"t\"\nquery = \"SELECT 1\"\ncursor = \"\"",
         );
         for key in ["recipients.table", "recipients.tls", "recipients.cursor"] {
             assert!(both.contains(key), "{both}");
         }
-        assert!(complaints("columns = \"mesage_id = x\"").contains("message_id"));
+        assert!(errors("columns = \"mesage_id = x\"").contains("message_id"));
     }
 
     #[test]

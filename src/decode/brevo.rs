@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part, bytes_without_brackets};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, times, whole_id};
 use crate::event::{BounceClass, Kind, Millis, Reason};
 use crate::json::{Text, Wanted, fields};
 
 /// The key holds the time.
 pub(super) const DECODER: Decoder = Decoder {
     name: "brevo",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::each::<Item<'_>>(body, output, emit),
 };

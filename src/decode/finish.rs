@@ -1,19 +1,21 @@
 //! From a draft to an event: the one place where identities, keys and text that a store can hold are made.
 //!
-//! Contract: an identity that a store cannot hold (NUL, no UTF-8, a lone surrogate) refuses the element; in free text,
-//! such as addresses and links, the bad characters are replaced.
+//! Contract: an identity that a store cannot hold (NUL, no UTF-8, a lone surrogate) refuses the element. In free text,
+//! such as addresses and links, bad characters are replaced; keys are hashed from the bytes as they came.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use compact_str::CompactString;
 
-use super::{Decoder, Time};
+use super::{Decoder, TimeKind};
 use crate::event::{BounceClass, Delivery, Event, Kind, Millis, PayloadIds, Reason, ReasonCode};
 use crate::json::Wanted;
 use crate::key::{AddressKey, Bucket, Identity, JoinKey, Shard};
 
 /// What a provider's file says of one event, borrowed from the body. Empty text is absent.
+#[derive(Clone, Copy)]
 pub(super) struct Draft<'d> {
     pub(super) kind: Kind,
     pub(super) bounce: Option<BounceClass>,
@@ -33,60 +35,91 @@ pub(super) struct Draft<'d> {
 pub(super) enum Part<'d> {
     /// Must be text that a store can hold.
     Id(&'d [u8]),
-    /// Free text: cleaned.
+    /// Free text: stored with bad characters replaced, hashed as it came.
     Free(&'d [u8]),
+    /// The recipient of the draft, as free text.
+    Recipient,
 }
 
-/// Where an event stands.
-pub(super) struct Place<'p> {
+/// What all events of one delivery have in common.
+#[derive(Clone, Copy)]
+pub(super) struct DeliveryContext<'p> {
     pub(super) delivery: &'p Arc<Delivery>,
     pub(super) decoder: Option<&'static Decoder>,
     pub(super) shard: Shard,
-    pub(super) index: u32,
-    pub(super) raw: &'p [u8],
-    pub(super) keep_raw: bool,
 }
 
-/// Makes the event.
-pub(super) fn finish(draft: &Draft<'_>, place: &Place<'_>) -> Result<Event, Reason> {
-    let (provider, user) = (&place.delivery.provider, &place.delivery.user);
-    let message_id = without_brackets(id_text(draft.message_id, "the message id")?);
-    let event_key = join(draft.key)?;
-    let recipient = free_text(address_part(draft.recipient));
-    let recipient = Some(recipient).filter(|address| !address.is_empty());
+/// What the events of one element share: checked, hashed and copied once.
+pub(super) struct SharedValues {
+    message_id: CompactString,
+    join: JoinKey,
+    ids: Option<Arc<PayloadIds>>,
+    raw: Option<Bytes>,
+}
+
+impl SharedValues {
+    /// Takes the message id and the sender's ids from the draft of any event of the element.
+    pub(super) fn new(
+        draft: &Draft<'_>,
+        context: &DeliveryContext<'_>,
+        raw: Option<Bytes>,
+    ) -> Result<Self, Reason> {
+        let delivery = context.delivery;
+        let message_id = without_brackets(id_text(draft.message_id, "the message id")?);
+        let join_id = match context.decoder {
+            Some(decoder) => (decoder.join_id)(message_id),
+            None => message_id,
+        };
+        Ok(Self {
+            join: JoinKey::of(&delivery.user, &delivery.provider, join_id),
+            message_id: message_id.into(),
+            ids: payload_ids(draft.ids)?.map(Arc::new),
+            raw,
+        })
+    }
+
+    /// About how many bytes of memory they hold.
+    pub(super) fn bytes(&self) -> usize {
+        let raw = self.raw.as_ref().map_or(0, Bytes::len);
+        self.ids.as_ref().map_or(0, |ids| ids.bytes()) + raw
+    }
+}
+
+/// Makes the event at place `index` of its delivery.
+pub(super) fn finish(
+    draft: &Draft<'_>,
+    shared: &SharedValues,
+    context: &DeliveryContext<'_>,
+    index: u32,
+) -> Result<Event, Reason> {
+    let (provider, user) = (&context.delivery.provider, &context.delivery.user);
+    let key = join(draft.key, draft.recipient)?;
+    let address = Some(address_part(draft.recipient)).filter(|address| !address.is_empty());
     let occurred_at = draft.time.and_then(Millis::plausible);
-    let raw = place.keep_raw || draft.kind == Kind::Other;
     Ok(Event {
-        identity: Identity::of(provider, user, draft.kind, &event_key),
-        delivery: Arc::clone(place.delivery),
-        index: place.index,
-        shard: place.shard,
+        identity: Identity::of(provider, user, draft.kind, &key),
+        delivery: Arc::clone(context.delivery),
+        index,
+        shard: context.shard,
         kind: draft.kind,
         bounce_class: draft.bounce.filter(|_| draft.kind == Kind::Bounced),
         machine: draft.machine && draft.kind == Kind::Opened,
-        bucket: bucket(place.decoder, occurred_at),
+        bucket: bucket(context.decoder, occurred_at),
         occurred_at,
-        join: JoinKey::of(user, provider, known_id(place.decoder, message_id)),
-        message_id: message_id.into(),
-        event_key,
-        address: recipient.as_deref().map(AddressKey::of),
-        recipient: recipient.map(CompactString::from),
-        ids: payload_ids(draft.ids)?,
-        raw: raw.then(|| place.raw.into()),
+        join: shared.join,
+        message_id: shared.message_id.clone(),
+        event_key: stored_key(key),
+        address: address.map(AddressKey::of),
+        recipient: address.map(|address| free_text(address).into()),
+        ids: shared.ids.clone(),
+        raw: shared.raw.clone(),
     })
 }
 
 fn bucket(decoder: Option<&Decoder>, time: Option<Millis>) -> Bucket {
     match decoder {
-        Some(decoder) if decoder.time == Time::Fixed => Bucket::of(time),
+        Some(decoder) if decoder.time == TimeKind::Fixed => Bucket::of(time),
         _ => Bucket::NONE,
-    }
-}
-
-fn known_id<'a>(decoder: Option<&Decoder>, message_id: &'a str) -> &'a str {
-    match decoder {
-        Some(decoder) => (decoder.join_id)(message_id),
-        None => message_id,
     }
 }
 
@@ -102,27 +135,37 @@ fn payload_ids(wanted: &Wanted<'_>) -> Result<Option<PayloadIds>, Reason> {
     }))
 }
 
-/// Joins the parts of an event key.
-fn join(parts: &[Part<'_>]) -> Result<CompactString, Reason> {
-    let length = parts.iter().map(|part| part.len() + 1).sum();
-    let mut key = CompactString::with_capacity(length);
+/// Joins the parts of an event key, as they came.
+fn join(parts: &[Part<'_>], recipient: &[u8]) -> Result<Vec<u8>, Reason> {
+    let length = parts.iter().map(|part| part.bytes(recipient).len() + 1);
+    let mut key = Vec::with_capacity(length.sum());
     for (place, part) in parts.iter().enumerate() {
         if place > 0 {
-            key.push('|');
+            key.push(b'|');
         }
-        match part {
-            Part::Id(bytes) => key.push_str(id_text(bytes, "a part of the event key")?),
-            Part::Free(bytes) => key.push_str(&free_text(bytes)),
+        if let Part::Id(bytes) = part {
+            id_text(bytes, "a part of the event key")?;
         }
+        key.extend_from_slice(part.bytes(recipient));
     }
     Ok(key)
 }
 
-impl Part<'_> {
-    fn len(&self) -> usize {
+impl<'d> Part<'d> {
+    fn bytes(&self, recipient: &'d [u8]) -> &'d [u8] {
         match self {
-            Part::Id(bytes) | Part::Free(bytes) => bytes.len(),
+            Part::Id(bytes) | Part::Free(bytes) => bytes,
+            Part::Recipient => recipient,
         }
+    }
+}
+
+/// An event key as the stores hold it.
+fn stored_key(key: Vec<u8>) -> CompactString {
+    match String::from_utf8(key) {
+        Ok(text) if !text.contains('\0') => text.into(),
+        Ok(text) => free_text(text.as_bytes()).into(),
+        Err(error) => free_text(error.as_bytes()).into(),
     }
 }
 
@@ -139,7 +182,7 @@ fn id_text<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, Reason> {
     }
 }
 
-/// Text that people read, with what cannot be stored replaced.
+/// Text that people read, with characters that cannot be stored replaced.
 fn free_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if memchr::memchr(0, bytes).is_none() => Cow::Borrowed(text),
@@ -200,7 +243,9 @@ mod tests {
 
     #[test]
     fn an_event_key_joins_its_parts() {
-        let key = join(&[Part::Id(b"a"), Part::Free(b"\0"), Part::Id(b"")]).unwrap();
-        assert_eq!(key, "a|\u{fffd}|");
+        let parts = [Part::Id(b"a"), Part::Free(b"\0"), Part::Recipient];
+        let key = join(&parts, b"r").unwrap();
+        assert_eq!(key, b"a|\0|r");
+        assert_eq!(stored_key(key), "a|\u{fffd}|r");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Options;
+use percent_encoding::percent_decode;
+
+use super::DecodeConfig;
 use crate::event::{Reason, ReasonCode};
 use crate::json::{Text, Wanted};
 
@@ -20,15 +22,15 @@ pub(super) fn pairs(form: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_,
 /// Gives every pair to `field`, within the limits on their number and length.
 pub(super) fn read<'a>(
     form: &'a [u8],
-    options: &Options,
+    config: &DecodeConfig,
     mut field: impl FnMut(&[u8], Text<'a>),
 ) -> Result<(), Reason> {
     for (place, (name, value)) in pairs(form).enumerate() {
-        if place >= options.elements_max {
-            return Err(crate::json::Fault::Elements(options.elements_max).into());
+        if place >= config.elements_max {
+            return Err(crate::json::Fault::Elements(config.elements_max).into());
         }
-        if value.len() > options.string_bytes_max {
-            return Err(crate::json::Fault::Long(options.string_bytes_max).into());
+        if value.len() > config.string_bytes_max {
+            return Err(crate::json::Fault::Long(config.string_bytes_max).into());
         }
         field(&name, Text::new(value));
     }
@@ -50,11 +52,14 @@ pub(super) fn query(url: &str) -> &[u8] {
 }
 
 /// The sender's own ids among the query parameters of the URL that was called.
-pub(super) fn ids_in_query<'a>(url: &'a str, options: &'a Options) -> Result<Wanted<'a>, Reason> {
+pub(super) fn ids_in_query<'a>(
+    url: &'a str,
+    config: &'a DecodeConfig,
+) -> Result<Wanted<'a>, Reason> {
     let mut ids = Wanted::default();
     let query = query(url);
-    let cursor = options.cursor(query);
-    read(query, options, |name, value| ids.put(&cursor, name, value))?;
+    let cursor = config.cursor(query);
+    read(query, config, |name, value| ids.put(&cursor, name, value))?;
     Ok(ids)
 }
 
@@ -74,48 +79,19 @@ pub(super) fn missing_field(name: &str) -> Reason {
 }
 
 /// `+` is a blank and `%XX` a byte; a `%` that no two hex digits follow stays.
+///
+/// `form_urlencoded` would replace bytes that are no UTF-8, which must reach the event keys as they came.
 fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr2(b'%', b'+', text) else {
-        return Cow::Borrowed(text);
-    };
-    let mut bytes = text.to_vec();
-    let mut length = first;
-    let mut rest = &text[first..];
-    for slot in &mut bytes[first..] {
-        let [byte, after @ ..] = rest else { break };
-        rest = after;
-        *slot = match (byte, escaped(after)) {
-            (b'%', Some(decoded)) => {
-                rest = &after[2..];
-                decoded
-            }
-            (b'+', _) => b' ',
-            _ => *byte,
-        };
-        length += 1;
+    if memchr::memchr(b'+', text).is_none() {
+        return percent_decode(text).into();
     }
-    bytes.truncate(length);
-    Cow::Owned(bytes)
-}
-
-#[inline]
-fn escaped(after: &[u8]) -> Option<u8> {
-    let [high, low, ..] = after else { return None };
-    let (high, low) = (HEX[usize::from(*high)], HEX[usize::from(*low)]);
-    (high | low < 16).then_some(high << 4 | low)
-}
-
-/// The value of every hex digit, 255 for what is none.
-const HEX: [u8; 256] = {
-    let mut table = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value] as usize] = value as u8;
-        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
-        value += 1;
+    let blank = |&byte: &u8| if byte == b'+' { b' ' } else { byte };
+    let spaced: Vec<u8> = text.iter().map(blank).collect();
+    match Cow::from(percent_decode(&spaced)) {
+        Cow::Owned(decoded) => Cow::Owned(decoded),
+        Cow::Borrowed(_) => Cow::Owned(spaced),
     }
-    table
-};
+}
 
 #[cfg(test)]
 mod tests {

@@ -6,14 +6,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Cursor, Fault, Read, Text, Wanted, fields};
 
 /// No page promises that a retry bears the same `created_at`, and the key does not hold it.
 pub(super) const DECODER: Decoder = Decoder {
     name: "mailersend",
-    time: Time::Free,
+    time: TimeKind::Free,
     join_id: whole_id,
     decode: |body, output| batch::one::<Item<'_>>(body, output, emit),
 };

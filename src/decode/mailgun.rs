@@ -3,16 +3,16 @@
 //! Source: <https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-payloads>. An event's id is unique
 //! only within a day, so its key holds the UTC date. Legacy webhooks were forms; they are refused.
 
-use super::batch::{self, Element, Output};
+use super::batch::{self, DecodeOutput, Element};
 use super::finish::{Draft, Part, address_part};
-use super::{Decoder, Time, bad_shape, form, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, bad_shape, form, no_identity, status, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Text, Wanted, fields};
 
 /// A retry posts the stored event again.
 pub(super) const DECODER: Decoder = Decoder {
     name: "mailgun",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode,
 };
@@ -36,6 +36,7 @@ fields! {
 fields! {
     Status<'a> {
         code: Text<'a> = b"code",
+        enhanced_code: Text<'a> = b"enhanced-code",
         bounce_type: Text<'a> = b"bounce-type",
     }
 }
@@ -49,7 +50,7 @@ fields! {
     }
 }
 
-fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
+fn decode(body: &[u8], output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
     if form::is_form(body) {
         return Err(bad_shape(
             "a form body: Mailgun's legacy webhooks are not supported, use its JSON webhooks",
@@ -71,10 +72,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Free(recipient),
         Part::Id(item.timestamp.bytes()),
     ];
-    let key = match item.id.is_empty() {
-        false => own_key.as_slice(),
-        true if message_id.is_empty() && recipient.is_empty() => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.id.is_empty() {
+        own_key.as_slice()
+    } else if message_id.is_empty() && recipient.is_empty() {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,
@@ -121,12 +124,14 @@ fn is_suppressed(item: &Item<'_>) -> bool {
         || item.reason.bytes().starts_with(b"suppress-")
 }
 
-/// `bounce-type` decides where present, else the SMTP code.
+/// `bounce-type` decides where present, else the SMTP code or the enhanced one. Without any, Mailgun gave up a message that
+/// was only deferred.
 fn bounce_class(status: &Status<'_>) -> BounceClass {
-    match (status.bounce_type.bytes(), status.code.bytes()) {
-        (b"hard", _) => BounceClass::Hard,
-        (b"soft", _) => BounceClass::Soft,
-        (_, [b'5', _, _]) => BounceClass::Hard,
-        _ => BounceClass::Soft,
+    match status.bounce_type.bytes() {
+        b"hard" => BounceClass::Hard,
+        b"soft" => BounceClass::Soft,
+        _ => status::bounce_class(status.code.bytes())
+            .or_else(|| status::bounce_class(status.enhanced_code.bytes()))
+            .unwrap_or(BounceClass::Soft),
     }
 }

@@ -4,16 +4,16 @@
 //! id, the same for all its events. Sync events (reject and allow lists) have a `type` and no `event`.
 //! Where a trimmed event has no id, the address stands in its place in the key.
 
-use super::batch::{self, Element, Output};
+use super::batch::{self, DecodeOutput, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, form, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, form, no_identity, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Text, Wanted, fields};
 
 /// The key holds the time.
 pub(super) const DECODER: Decoder = Decoder {
     name: "mandrill",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode,
 };
@@ -44,13 +44,14 @@ fields! {
 
 fields! { Entry<'a> { email: Text<'a> = b"email", } }
 
-fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
+fn decode(body: &[u8], output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
     let events = form::pairs(body).find(|(name, _)| name.as_ref() == FIELD.as_bytes());
     let (_, events) = events.ok_or_else(|| form::missing_field(FIELD))?;
     batch::each::<Item<'_>>(&events, output, |item, element| {
-        match item.event.is_empty() && !item.sync.is_empty() {
-            true => emit_sync(item, element),
-            false => emit(item, element),
+        if item.event.is_empty() && !item.sync.is_empty() {
+            emit_sync(item, element)
+        } else {
+            emit(item, element)
         }
     })
 }

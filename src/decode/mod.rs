@@ -18,15 +18,18 @@ mod encoding;
 mod finish;
 mod form;
 pub mod operator;
+mod poison;
 pub mod print;
+mod status;
 mod times;
+mod waiting;
 
 use std::sync::Arc;
 
 use crate::event::{Delivery, Event, Reason, ReasonCode, Reject};
 use crate::json::{Cursor, Limits};
 
-use batch::Output;
+use batch::DecodeOutput;
 
 macro_rules! registry {
     ($($provider:ident),* $(,)?) => {
@@ -43,16 +46,16 @@ struct Decoder {
     /// The name in envelopes and identities.
     name: &'static str,
     /// Whether two copies of one event always bear the same time.
-    time: Time,
+    time: TimeKind,
     /// The message id as the sender knows it.
     join_id: fn(&str) -> &str,
     /// Reads a body (decoded from its content encoding) and emits its events.
-    decode: fn(&[u8], &mut Output<'_>) -> Result<(), Reason>,
+    decode: fn(&[u8], &mut DecodeOutput<'_>) -> Result<(), Reason>,
 }
 
 /// Whether the time of an event may place it: a copy with another time would be another place.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Time {
+enum TimeKind {
     /// A retry is the stored body, or the event key holds the time.
     Fixed,
     /// A copy could bear another time, or there is none.
@@ -61,7 +64,7 @@ enum Time {
 
 /// What bounds and steers decoding.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct DecodeConfig {
     /// Largest body, before and after decompression, in bytes.
     pub body_bytes_max: usize,
     /// Deepest nesting of JSON.
@@ -78,7 +81,7 @@ pub struct Options {
     pub keep_raw: bool,
 }
 
-impl Default for Options {
+impl Default for DecodeConfig {
     fn default() -> Self {
         Self {
             body_bytes_max: 16 << 20,
@@ -92,7 +95,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl DecodeConfig {
     fn cursor<'a>(&'a self, text: &'a [u8]) -> Cursor<'a> {
         let limits = Limits {
             depth: self.depth_max,
@@ -110,11 +113,13 @@ pub struct Decoded {
     pub events: Vec<Event>,
     /// The bad ones, or the whole body.
     pub rejects: Vec<Reject>,
+    /// About how many bytes of memory both hold beside their deliveries; what events share counts once.
+    pub bytes: usize,
 }
 
 /// Decodes one delivery and appends what it held; never panics, whatever it holds.
-pub fn decode(delivery: &Arc<Delivery>, options: &Options, out: &mut Decoded) {
-    let mut output = Output::new(delivery, options, out);
+pub fn decode(delivery: &Arc<Delivery>, config: &DecodeConfig, out: &mut Decoded) {
+    let mut output = DecodeOutput::new(delivery, config, out);
     let done = match find(delivery.provider.as_str()) {
         Some(decoder) => read(decoder, &mut output),
         None => Err(Reason::new(
@@ -127,9 +132,9 @@ pub fn decode(delivery: &Arc<Delivery>, options: &Options, out: &mut Decoded) {
     }
 }
 
-fn read(decoder: &'static Decoder, output: &mut Output<'_>) -> Result<(), Reason> {
-    let (delivery, options) = (output.delivery(), output.options());
-    let body = encoding::decode(delivery, options.body_bytes_max)?;
+fn read(decoder: &'static Decoder, output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
+    let (delivery, config) = (output.delivery(), output.config());
+    let body = encoding::decode(delivery, config.body_bytes_max)?;
     output.set_decoder(decoder);
     (decoder.decode)(&body, output)
 }

@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Text, Wanted, fields};
 
 /// The key holds the time, or the id of a stored bounce record.
 pub(super) const DECODER: Decoder = Decoder {
     name: "postmark",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::each::<Item<'_>>(body, output, emit),
 };

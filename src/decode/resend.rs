@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, status, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{List, Text, Wanted, fields};
 
 /// A retry posts the stored body again; only its headers differ.
 pub(super) const DECODER: Decoder = Decoder {
     name: "resend",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::one::<Item<'_>>(body, output, emit),
 };
@@ -39,15 +39,17 @@ fields! {
         class: Text<'a> = b"type",
         sub_class: Text<'a> = b"subType",
         message: Text<'a> = b"message",
+        diagnostics: List<'a> = b"diagnosticCode",
     }
 }
 
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let (kind, bounce) = kind(item.event.bytes(), &item.data.bounce);
     let svix_id = element.header("svix-id").into_owned();
-    let webhook_id = match svix_id.is_empty() {
-        true => element.header("webhook-id").into_owned(),
-        false => Text::default(),
+    let webhook_id = if svix_id.is_empty() {
+        element.header("webhook-id").into_owned()
+    } else {
+        Text::default()
     };
     let own_key = [Part::Id(svix_id.or(&webhook_id).bytes())];
     let made_key = [
@@ -56,11 +58,14 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.created_at.bytes()),
     ];
     let nameless = item.data.message_id.is_empty() && item.created_at.is_empty();
-    let key = match svix_id.or(&webhook_id).is_empty() {
-        _ if nameless && item.event.is_empty() => return Err(no_identity()),
-        false => own_key.as_slice(),
-        true if nameless => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let has_id = !svix_id.or(&webhook_id).is_empty();
+    if nameless && (!has_id || item.event.is_empty()) {
+        return Err(no_identity());
+    }
+    let key = if has_id {
+        own_key.as_slice()
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,
@@ -107,6 +112,10 @@ fn bounce_class(bounce: &Bounce<'_>) -> BounceClass {
         b"Transient" => BounceClass::Soft,
         b"" if says(bounce, b"hard bounce") => BounceClass::Hard,
         b"" if says(bounce, b"soft bounce") => BounceClass::Soft,
+        b"" => {
+            let answers = bounce.diagnostics.iter().map(Text::bytes);
+            status::first_class(answers.chain([bounce.message.bytes()]))
+        }
         _ => BounceClass::Undetermined,
     }
 }

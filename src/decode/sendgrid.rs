@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times};
+use super::{Decoder, TimeKind, no_identity, status, times};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Text, Wanted, fields};
 
 /// A retry posts the stored events again, `timestamp` and all.
 pub(super) const DECODER: Decoder = Decoder {
     name: "sendgrid",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id,
     decode: |body, output| batch::each::<Item<'_>>(body, output, emit),
 };
@@ -25,6 +25,8 @@ fields! {
         event_id: Text<'a> = b"sg_event_id",
         message_id: Text<'a> = b"sg_message_id",
         bounce_type: Text<'a> = b"type",
+        status: Text<'a> = b"status",
+        reason: Text<'a> = b"reason",
         machine: Text<'a> = b"sg_machine_open",
         unique_args: Wanted<'a> = b"unique_args",
         custom_args: Wanted<'a> = b"custom_args",
@@ -33,7 +35,7 @@ fields! {
 
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let event = item.event.bytes().to_ascii_lowercase();
-    let (kind, bounce) = kind(&event, item.bounce_type.bytes());
+    let (kind, bounce) = kind(&event, item);
     let own_key = [Part::Id(item.event_id.bytes())];
     let made_key = [
         Part::Id(&event),
@@ -42,10 +44,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.message_id.bytes()),
     ];
     let parts = [&item.email, &item.timestamp, &item.message_id];
-    let key = match item.event_id.is_empty() {
-        false => own_key.as_slice(),
-        true if parts.iter().all(|part| part.is_empty()) => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.event_id.is_empty() {
+        own_key.as_slice()
+    } else if parts.iter().all(|part| part.is_empty()) {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,
@@ -65,14 +69,14 @@ fn ids<'i, 'a>(item: &'i Item<'a>) -> &'i Wanted<'a> {
     found.unwrap_or(&item.top_level)
 }
 
-fn kind(event: &[u8], bounce_type: &[u8]) -> (Kind, Option<BounceClass>) {
+fn kind(event: &[u8], item: &Item<'_>) -> (Kind, Option<BounceClass>) {
     let kind = match event {
         b"processed" => Kind::Sent,
         b"deferred" => Kind::Deferred,
         b"delivered" => Kind::Delivered,
         b"open" => Kind::Opened,
         b"click" => Kind::Clicked,
-        b"bounce" => return (Kind::Bounced, Some(bounce_class(bounce_type))),
+        b"bounce" => return (Kind::Bounced, Some(bounce_class(item))),
         b"dropped" => Kind::Dropped,
         b"spamreport" => Kind::Complained,
         b"unsubscribe" | b"group_unsubscribe" => Kind::Unsubscribed,
@@ -81,11 +85,12 @@ fn kind(event: &[u8], bounce_type: &[u8]) -> (Kind, Option<BounceClass>) {
     (kind, None)
 }
 
-fn bounce_class(bounce_type: &[u8]) -> BounceClass {
-    match bounce_type {
+/// `type` decides; bounces without one have a status, or an answer that begins with one.
+fn bounce_class(item: &Item<'_>) -> BounceClass {
+    match item.bounce_type.bytes() {
         b"bounce" => BounceClass::Hard,
         b"blocked" | b"expired" => BounceClass::Soft,
-        _ => BounceClass::Undetermined,
+        _ => status::first_class([item.status.bytes(), item.reason.bytes()]),
     }
 }
 

@@ -7,14 +7,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part, address_part};
-use super::{Decoder, Time, bad_shape, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, bad_shape, no_identity, status, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Cursor, Document, Fault, List, Read, Text, Wanted, fields};
 
 /// SNS retries the stored message.
 pub(super) const DECODER: Decoder = Decoder {
     name: "ses",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::one::<Envelope<'_>>(body, output, emit_envelope),
 };
@@ -52,9 +52,9 @@ fields! {
         complaint_sub_type: Text<'a> = b"complaintSubType",
         feedback: Text<'a> = b"complaintFeedbackType",
         recipients: List<'a> = b"recipients",
-        bounced: Recipients<'a> = b"bouncedRecipients",
-        complained: Recipients<'a> = b"complainedRecipients",
-        delayed: Recipients<'a> = b"delayedRecipients",
+        bounced: SesRecipients<'a> = b"bouncedRecipients",
+        complained: SesRecipients<'a> = b"complainedRecipients",
+        delayed: SesRecipients<'a> = b"delayedRecipients",
         new_topics: Topics<'a> = b"newTopicPreferences",
         old_topics: Topics<'a> = b"oldTopicPreferences",
     }
@@ -74,19 +74,25 @@ fields! {
     }
 }
 
-fields! { Recipient<'a> { address: Text<'a> = b"emailAddress", } }
+fields! {
+    SesRecipient<'a> {
+        address: Text<'a> = b"emailAddress",
+        status: Text<'a> = b"status",
+        diagnostic: Text<'a> = b"diagnosticCode",
+    }
+}
 
 #[derive(Debug, Default)]
-struct Recipients<'a>(List<'a>);
+struct SesRecipients<'a>(Vec<SesRecipient<'a>>);
 
-impl<'a> Read<'a> for Recipients<'a> {
+impl<'a> Read<'a> for SesRecipients<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Result<Self, Fault> {
-        let mut list = List::default();
+        let mut list = Self::default();
         cursor.array(|cursor| {
-            list.push(Recipient::read(cursor)?.address);
+            list.0.push(SesRecipient::read(cursor)?);
             Ok(())
         })?;
-        Ok(Self(list))
+        Ok(list)
     }
 }
 
@@ -130,7 +136,7 @@ fn read_message<'a, 'o: 'a>(
     message: &'a [u8],
     element: &Element<'_, 'o>,
 ) -> Result<Envelope<'a>, Reason> {
-    let mut cursor = element.options().cursor(message);
+    let mut cursor = element.config().cursor(message);
     if cursor.peek() != Some(b'{') {
         return Err(bad_shape("the envelope's Message is no JSON object"));
     }
@@ -151,120 +157,164 @@ fn emit(
         return Ok(());
     }
     let facts = facts(item, event_type, sns_time);
-    let mut recipients = facts
-        .recipients
-        .iter()
-        .map(|text| address_part(text.bytes()));
-    let only = item.mail.destination.only();
-    let first = match facts.each {
-        true => recipients.next(),
-        false => only.map(|text| address_part(text.bytes())),
-    };
-    let message = Named { event_type, sns_id };
-    emit_one(item, &facts, &message, first.unwrap_or_default(), element)?;
-    match facts.each {
-        true => recipients.try_for_each(|to| emit_one(item, &facts, &message, to, element)),
-        false => Ok(()),
-    }
-}
-
-/// What names the message within SNS and SES.
-struct Named<'i> {
-    event_type: &'i [u8],
-    sns_id: &'i [u8],
-}
-
-fn emit_one(
-    item: &Envelope<'_>,
-    facts: &Facts<'_>,
-    named: &Named<'_>,
-    recipient: &[u8],
-    element: &mut Element<'_, '_>,
-) -> Result<(), Reason> {
     let message_id = item.mail.message_id.bytes();
-    let own_key = [Part::Id(named.sns_id), Part::Free(recipient)];
+    if message_id.is_empty() && (sns_id.is_empty() || event_type.is_empty()) {
+        return Err(no_identity());
+    }
+    let own_key = [Part::Id(sns_id), Part::Recipient];
     let made_key = [
-        Part::Id(named.event_type),
+        Part::Id(event_type),
         Part::Id(message_id),
-        Part::Free(recipient),
+        Part::Recipient,
         Part::Id(facts.time),
     ];
-    let key = match named.sns_id.is_empty() {
-        _ if message_id.is_empty() && named.event_type.is_empty() => return Err(no_identity()),
-        false => own_key.as_slice(),
-        true if message_id.is_empty() => return Err(no_identity()),
-        true => made_key.as_slice(),
-    };
-    element.emit(&Draft {
+    let draft = Draft {
         kind: facts.kind,
-        bounce: facts.bounce,
+        bounce: None,
         machine: false,
         time: times::parse(facts.time),
         message_id,
-        key,
-        recipient,
+        key: if sns_id.is_empty() {
+            &made_key
+        } else {
+            &own_key
+        },
+        recipient: b"",
         ids: &item.mail.ids,
+    };
+    emit_each(&draft, &facts.addressees(item), element)
+}
+
+/// Emits the draft for each addressee, or once without.
+fn emit_each(
+    draft: &Draft<'_>,
+    addressees: &[Addressee<'_>],
+    element: &mut Element<'_, '_>,
+) -> Result<(), Reason> {
+    let shared = element.shared_values(draft)?;
+    let nobody = [Addressee::default()];
+    let addressees = if addressees.is_empty() {
+        &nobody
+    } else {
+        addressees
+    };
+    addressees.iter().try_for_each(|to| {
+        let draft = Draft {
+            recipient: to.address,
+            bounce: to.bounce,
+            ..*draft
+        };
+        element.emit_sharing(&shared, &draft)
     })
+}
+
+/// Whom an event concerns.
+#[derive(Clone, Copy, Default)]
+struct Addressee<'i> {
+    address: &'i [u8],
+    bounce: Option<BounceClass>,
 }
 
 /// What the type of an event decides.
 struct Facts<'i> {
     kind: Kind,
-    bounce: Option<BounceClass>,
     time: &'i [u8],
-    /// Whether it happened to each of `recipients`; else it is known only if the message had one.
-    each: bool,
-    recipients: &'i List<'i>,
+    to: Concerned<'i>,
 }
 
-fn facts<'i>(item: &'i Envelope<'_>, event_type: &[u8], sns_time: &'i [u8]) -> Facts<'i> {
-    let to_all = |kind| Facts {
-        kind,
-        bounce: None,
-        time: item.mail.timestamp.bytes(),
-        each: true,
-        recipients: &item.mail.destination,
-    };
-    let detail = &item.detail;
-    let time = detail.timestamp.bytes();
-    let to_each = |kind, recipients| Facts {
-        time,
-        recipients,
-        ..to_all(kind)
-    };
-    let unnamed = |kind, time| Facts {
-        time,
-        each: false,
-        ..to_all(kind)
-    };
-    match event_type {
-        b"Send" => to_all(Kind::Sent),
-        b"Reject" | b"Rendering Failure" => to_all(Kind::Failed),
-        b"Delivery" => to_each(Kind::Delivered, &detail.recipients),
-        b"DeliveryDelay" => to_each(Kind::Deferred, &detail.delayed.0),
-        b"Complaint" => to_each(complaint(detail), &detail.complained.0),
-        b"Bounce" => {
-            let (kind, bounce) = bounce(detail);
-            Facts {
-                bounce,
-                ..to_each(kind, &detail.bounced.0)
+/// Which recipients an event concerns.
+enum Concerned<'i> {
+    /// All that the message went to.
+    All,
+    /// Nobody by name: it is known only if the message had one recipient.
+    Unnamed,
+    /// Those of a list of addresses.
+    Listed(&'i List<'i>),
+    /// Those of a list with details; of bounces, with the class that SES gives to all of them.
+    Detailed(&'i SesRecipients<'i>, Option<BounceClass>),
+}
+
+impl<'i> Facts<'i> {
+    fn addressees(&self, item: &'i Envelope<'_>) -> Vec<Addressee<'i>> {
+        let destination = &item.mail.destination;
+        match &self.to {
+            Concerned::All => destination.iter().map(Addressee::of).collect(),
+            Concerned::Unnamed => destination.only().map(Addressee::of).into_iter().collect(),
+            Concerned::Listed(list) => list.iter().map(Addressee::of).collect(),
+            Concerned::Detailed(list, class) => {
+                let named = list.0.iter().filter(|one| !one.address.is_empty());
+                let mut all: Vec<_> = named.map(|one| one.addressee(*class)).collect();
+                if all.is_empty() {
+                    all.push(Addressee {
+                        bounce: class.or(Some(BounceClass::Undetermined)),
+                        ..Addressee::default()
+                    });
+                }
+                all
             }
         }
-        b"Open" => unnamed(Kind::Opened, time),
-        b"Click" => unnamed(Kind::Clicked, time),
-        b"Subscription" => unnamed(subscription(detail), time),
-        _ => unnamed(Kind::Other, sns_time),
     }
 }
 
+impl<'i> Addressee<'i> {
+    fn of(address: &'i Text<'_>) -> Self {
+        Self {
+            address: address_part(address.bytes()),
+            bounce: None,
+        }
+    }
+}
+
+impl SesRecipient<'_> {
+    /// Without a class of SES's, what the receiving server answered decides.
+    fn addressee(&self, class: Option<BounceClass>) -> Addressee<'_> {
+        let answered = || status::first_class([self.status.bytes(), self.diagnostic.bytes()]);
+        Addressee {
+            bounce: Some(class.unwrap_or_else(answered)),
+            ..Addressee::of(&self.address)
+        }
+    }
+}
+
+fn facts<'i>(item: &'i Envelope<'_>, event_type: &[u8], sns_time: &'i [u8]) -> Facts<'i> {
+    let detail = &item.detail;
+    let (mail_time, time) = (item.mail.timestamp.bytes(), detail.timestamp.bytes());
+    let facts = |kind, time, to| Facts { kind, time, to };
+    match event_type {
+        b"Send" => facts(Kind::Sent, mail_time, Concerned::All),
+        b"Reject" | b"Rendering Failure" => facts(Kind::Failed, mail_time, Concerned::All),
+        b"Delivery" => facts(Kind::Delivered, time, Concerned::Listed(&detail.recipients)),
+        b"DeliveryDelay" => {
+            let to = Concerned::Detailed(&detail.delayed, None);
+            facts(Kind::Deferred, time, to)
+        }
+        b"Complaint" => {
+            let to = Concerned::Detailed(&detail.complained, None);
+            facts(complaint(detail), time, to)
+        }
+        b"Bounce" => {
+            let (kind, class) = bounce(detail);
+            facts(kind, time, Concerned::Detailed(&detail.bounced, class))
+        }
+        b"Open" => facts(Kind::Opened, time, Concerned::Unnamed),
+        b"Click" => facts(Kind::Clicked, time, Concerned::Unnamed),
+        b"Subscription" => facts(subscription(detail), time, Concerned::Unnamed),
+        _ => facts(Kind::Other, sns_time, Concerned::Unnamed),
+    }
+}
+
+/// What a bounce is, and the class that SES gives it. Without one, each recipient's status decides.
 fn bounce(bounce: &Detail<'_>) -> (Kind, Option<BounceClass>) {
+    if is_suppressed(bounce.bounce_sub_type.bytes()) {
+        return (Kind::Dropped, None);
+    }
     let class = match bounce.bounce_type.bytes() {
-        _ if is_suppressed(bounce.bounce_sub_type.bytes()) => return (Kind::Dropped, None),
-        b"Permanent" => BounceClass::Hard,
-        b"Transient" => BounceClass::Soft,
-        _ => BounceClass::Undetermined,
+        b"Permanent" => Some(BounceClass::Hard),
+        b"Transient" => Some(BounceClass::Soft),
+        b"Undetermined" => Some(BounceClass::Undetermined),
+        _ => None,
     };
-    (Kind::Bounced, Some(class))
+    (Kind::Bounced, class)
 }
 
 /// SES did not try.
@@ -302,8 +352,9 @@ fn subscription(change: &Detail<'_>) -> Kind {
         .0
         .iter()
         .any(|topic| topic.status.bytes() == b"OptOut" && was_in(topic.name.bytes()));
-    match change.new_topics.none.is_true() || left_topic {
-        true => Kind::Unsubscribed,
-        false => Kind::Other,
+    if change.new_topics.none.is_true() || left_topic {
+        Kind::Unsubscribed
+    } else {
+        Kind::Other
     }
 }

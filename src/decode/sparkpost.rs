@@ -5,14 +5,14 @@
 
 use super::batch::{self, Element};
 use super::finish::{Draft, Part};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, status, times, whole_id};
 use crate::event::{BounceClass, Kind, Reason};
 use crate::json::{Cursor, Fault, Read, Text, Wanted, fields};
 
 /// A retry posts the stored batch again.
 pub(super) const DECODER: Decoder = Decoder {
     name: "sparkpost",
-    time: Time::Fixed,
+    time: TimeKind::Fixed,
     join_id: whole_id,
     decode: |body, output| batch::each::<Envelope<'_>>(body, output, emit_envelope),
 };
@@ -50,22 +50,24 @@ fields! {
         raw_recipient: Text<'a> = b"raw_rcpt_to",
         recipient: Text<'a> = b"rcpt_to",
         bounce_class: Text<'a> = b"bounce_class",
+        error_code: Text<'a> = b"error_code",
+        raw_reason: Text<'a> = b"raw_reason",
         ids: Wanted<'a> = b"rcpt_meta",
     }
 }
 
 fn emit_envelope(envelope: &Envelope<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     match &envelope.system {
-        System { present: false, .. } => Err(no_identity()),
-        System { item: None, .. } => Ok(()),
         System {
             item: Some(item), ..
         } => emit(item, element),
+        System { present: true, .. } => Ok(()),
+        System { present: false, .. } => Err(no_identity()),
     }
 }
 
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
-    let (kind, bounce) = kind(item.event.bytes(), item.bounce_class.bytes());
+    let (kind, bounce) = kind(item);
     let recipient = item.raw_recipient.or(&item.recipient).bytes();
     let own_key = [Part::Id(item.event_id.bytes())];
     let made_key = [
@@ -75,10 +77,12 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
         Part::Id(item.timestamp.bytes()),
     ];
     let nameless = item.message_id.or(&item.transmission_id).is_empty() && recipient.is_empty();
-    let key = match item.event_id.is_empty() {
-        false => own_key.as_slice(),
-        true if nameless => return Err(no_identity()),
-        true => made_key.as_slice(),
+    let key = if !item.event_id.is_empty() {
+        own_key.as_slice()
+    } else if nameless {
+        return Err(no_identity());
+    } else {
+        made_key.as_slice()
     };
     element.emit(&Draft {
         kind,
@@ -92,14 +96,14 @@ fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     })
 }
 
-fn kind(event: &[u8], class: &[u8]) -> (Kind, Option<BounceClass>) {
-    let kind = match event {
+fn kind(item: &Item<'_>) -> (Kind, Option<BounceClass>) {
+    let kind = match item.event.bytes() {
         b"injection" => Kind::Sent,
         b"delay" => Kind::Deferred,
         b"delivery" => Kind::Delivered,
         b"open" | b"amp_open" => Kind::Opened,
         b"click" | b"amp_click" => Kind::Clicked,
-        b"bounce" | b"out_of_band" => return bounce(class),
+        b"bounce" | b"out_of_band" => return bounce(item),
         b"policy_rejection" | b"generation_rejection" => Kind::Dropped,
         b"spam_complaint" => Kind::Complained,
         b"list_unsubscribe" | b"link_unsubscribe" => Kind::Unsubscribed,
@@ -110,10 +114,11 @@ fn kind(event: &[u8], class: &[u8]) -> (Kind, Option<BounceClass>) {
 }
 
 /// Classes: <https://support.sparkpost.com/docs/deliverability/bounce-classification-codes>.
-fn bounce(class: &[u8]) -> (Kind, Option<BounceClass>) {
-    let class = match class {
+fn bounce(item: &Item<'_>) -> (Kind, Option<BounceClass>) {
+    let class = match item.bounce_class.bytes() {
         b"10" | b"25" | b"30" => BounceClass::Hard,
-        b"" | b"1" => BounceClass::Undetermined,
+        b"" => status::first_class([item.error_code.bytes(), item.raw_reason.bytes()]),
+        b"1" => BounceClass::Undetermined,
         b"90" => return (Kind::Unsubscribed, None),
         // Replies by machines, subscriptions, challenges.
         b"60" | b"80" | b"100" => return (Kind::Other, None),

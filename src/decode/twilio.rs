@@ -4,17 +4,17 @@
 //! `To` may name a channel (`whatsapp:+…`) and is kept as it is. There are no ids of the sender's in the body; they
 //! travel in the query of the callback URL.
 
-use super::batch::Output;
+use super::batch::DecodeOutput;
 use super::finish::{Draft, Part};
 use super::form::{self, first};
-use super::{Decoder, Time, no_identity, whole_id};
+use super::{Decoder, TimeKind, no_identity, whole_id};
 use crate::event::{Kind, Reason};
 use crate::json::Text;
 
 /// A callback bears no time: `RawDlrDoneDate` is the carrier's, in local minutes.
 pub(super) const DECODER: Decoder = Decoder {
     name: "twilio",
-    time: Time::Free,
+    time: TimeKind::Free,
     join_id: whole_id,
     decode,
 };
@@ -28,7 +28,7 @@ struct Item<'a> {
     to: Text<'a>,
 }
 
-fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
+fn decode(body: &[u8], output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
     let item = read(body, output)?;
     let (id, status) = (
         item.message_sid.or(&item.sms_sid).bytes(),
@@ -38,7 +38,7 @@ fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
         return Err(no_identity());
     }
     let status = status.to_ascii_lowercase();
-    let ids = form::ids_in_query(&output.delivery().url, output.options())?;
+    let ids = form::ids_in_query(&output.delivery().url, output.config())?;
     output.whole(body).emit(&Draft {
         kind: kind(&status),
         bounce: None,
@@ -51,9 +51,9 @@ fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
     })
 }
 
-fn read<'a>(body: &'a [u8], output: &Output<'_>) -> Result<Item<'a>, Reason> {
+fn read<'a>(body: &'a [u8], output: &DecodeOutput<'_>) -> Result<Item<'a>, Reason> {
     let mut item = Item::default();
-    form::read(body, output.options(), |name, value| match name {
+    form::read(body, output.config(), |name, value| match name {
         b"MessageSid" => first(&mut item.message_sid, value),
         b"MessageStatus" => first(&mut item.message_status, value),
         b"SmsSid" => first(&mut item.sms_sid, value),

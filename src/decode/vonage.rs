@@ -4,17 +4,17 @@
 //! <https://developer.vonage.com/en/api/messages>. In a receipt `msisdn` is the recipient and `to` the *sender*; all values
 //! are text. `scts` is the carrier's local time and never read. Ids of the sender's travel in the callback URL's query.
 
-use super::batch::{self, Element, Output};
+use super::batch::{self, DecodeOutput, Element};
 use super::finish::{Draft, Part};
 use super::form::{self, first};
-use super::{Decoder, Time, no_identity, times, whole_id};
+use super::{Decoder, TimeKind, no_identity, times, whole_id};
 use crate::event::{Kind, Reason};
 use crate::json::{Cursor, Fault, Read, Text, fields};
 
 /// The key holds no time, and no page says that a repeated receipt bears the same.
 pub(super) const DECODER: Decoder = Decoder {
     name: "vonage",
-    time: Time::Free,
+    time: TimeKind::Free,
     join_id: whole_id,
     decode,
 };
@@ -53,7 +53,7 @@ impl<'a> Read<'a> for Number<'a> {
     }
 }
 
-fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
+fn decode(body: &[u8], output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
     match body.trim_ascii_start().first() {
         Some(b'{' | b'[') => batch::one::<Item<'_>>(body, output, emit),
         Some(_) => decode_form(body, output),
@@ -61,9 +61,9 @@ fn decode(body: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
     }
 }
 
-fn decode_form(text: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
+fn decode_form(text: &[u8], output: &mut DecodeOutput<'_>) -> Result<(), Reason> {
     let mut item = Item::default();
-    form::read(text, output.options(), |name, value| match name {
+    form::read(text, output.config(), |name, value| match name {
         b"messageId" => first(&mut item.message_id, value),
         b"msisdn" => first(&mut item.recipient, value),
         b"err-code" => first(&mut item.error, value),
@@ -76,9 +76,10 @@ fn decode_form(text: &[u8], output: &mut Output<'_>) -> Result<(), Reason> {
 
 fn emit(item: &Item<'_>, element: &mut Element<'_, '_>) -> Result<(), Reason> {
     let is_receipt = item.uuid.is_empty();
-    let (id, to, time) = match is_receipt {
-        true => (&item.message_id, &item.recipient, &item.message_time),
-        false => (&item.uuid, &item.to.0, &item.time),
+    let (id, to, time) = if is_receipt {
+        (&item.message_id, &item.recipient, &item.message_time)
+    } else {
+        (&item.uuid, &item.to.0, &item.time)
     };
     if id.is_empty() {
         return Err(no_identity());

@@ -172,9 +172,11 @@ pub(crate) mod tests {
             message_id: message.into(),
             event_key: key.into(),
             recipient: address.map(Into::into),
-            ids: ids.map(|(batch, recipient)| PayloadIds {
-                batch_id: batch.into(),
-                recipient_id: recipient.into(),
+            ids: ids.map(|(batch, recipient)| {
+                Arc::new(PayloadIds {
+                    batch_id: batch.into(),
+                    recipient_id: recipient.into(),
+                })
             }),
             address: address.map(AddressKey::of),
             raw: None,

@@ -13,7 +13,6 @@ pub mod arrangement;
 pub mod directory;
 pub mod lookup;
 pub mod snapshot;
-mod table;
 pub mod tables;
 
 pub use crate::recipient::{Mapping, RowId};

@@ -98,15 +98,15 @@ fn truncate(hash: blake3::Hash) -> u128 {
 }
 
 impl Identity {
-    /// The identity of an event.
-    pub fn of(provider: &Provider, user: &User, kind: Kind, event_key: &str) -> Self {
+    /// The identity of an event; `event_key` is the bytes as the provider sent them, text or not.
+    pub fn of(provider: &Provider, user: &User, kind: Kind, event_key: impl AsRef<[u8]>) -> Self {
         Self(digest(
             b'e',
             &[
                 provider.as_str().as_bytes(),
                 user.as_str().as_bytes(),
                 kind.name().as_bytes(),
-                event_key.as_bytes(),
+                event_key.as_ref(),
             ],
         ))
     }
@@ -127,14 +127,15 @@ impl JoinKey {
 }
 
 impl AddressKey {
-    /// The key of an address, compared without regard to ASCII case.
-    pub fn of(address: &str) -> Self {
+    /// The key of an address, compared without regard to ASCII case; its bytes may be no text.
+    pub fn of(address: impl AsRef<[u8]>) -> Self {
+        let address = address.as_ref();
         if address.len() > 320 {
-            return Self(digest(b'a', &[address.to_ascii_lowercase().as_bytes()]));
+            return Self(digest(b'a', &[&address.to_ascii_lowercase()]));
         }
         let mut lower = [0u8; 320];
         let lower = &mut lower[..address.len()];
-        lower.copy_from_slice(address.as_bytes());
+        lower.copy_from_slice(address);
         lower.make_ascii_lowercase();
         Self(digest(b'a', &[lower]))
     }

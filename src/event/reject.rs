@@ -124,3 +124,10 @@ pub struct Reject {
     /// When the delivery was received.
     pub received_at: Millis,
 }
+
+impl Reject {
+    /// About how many bytes of memory it holds; its headers are those of the delivery.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.reason.text.len() + self.raw.len()
+    }
+}

@@ -6,6 +6,7 @@
 //! | `HOOKFLOW_POINTS` | a file to which the name of each point is appended at its first pass |
 //! | `HOOKFLOW_WRONG` | the name of one wrong design to run with, see [`Wrong`] |
 //! | `HOOKFLOW_POISON` | a text: decoding a delivery whose body (as it came) holds it aborts the process |
+//! | `HOOKFLOW_SLOW` | a text: decoding a delivery whose body holds it takes half a second; poison kills while one of these is decoded beside it |
 #![allow(
     clippy::disallowed_methods,
     reason = "this is the room through which the forbidden calls go"
@@ -15,6 +16,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::{Failpoint, Moment};
 
@@ -33,17 +35,20 @@ pub enum Wrong {
     AcknowledgeMaximum,
     /// What is durable in the state store is acknowledged, whether it is in the log or not.
     AcknowledgeBeforeLog,
+    /// Every record that was being decoded in three crashes is taken for poison, and none is decoded alone.
+    BlameByPresence,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 6] = [
+    pub const ALL: [Wrong; 7] = [
         Wrong::MarkBeforeWrite,
         Wrong::LastWriteWins,
         Wrong::CountEveryEvent,
         Wrong::SkipLogForDuplicates,
         Wrong::AcknowledgeMaximum,
         Wrong::AcknowledgeBeforeLog,
+        Wrong::BlameByPresence,
     ];
 
     /// The name that selects it.
@@ -55,6 +60,7 @@ impl Wrong {
             Wrong::SkipLogForDuplicates => "skip-the-log-for-duplicates",
             Wrong::AcknowledgeMaximum => "acknowledge-the-maximum",
             Wrong::AcknowledgeBeforeLog => "acknowledge-before-the-log",
+            Wrong::BlameByPresence => "blame-by-presence",
         }
     }
 }
@@ -90,14 +96,38 @@ static POISON: LazyLock<Option<Vec<u8>>> = LazyLock::new(|| {
     (!text.is_empty()).then(|| text.into_bytes())
 });
 
-/// A body is about to be decoded; dies if it is poison.
+static SLOW: LazyLock<Option<Vec<u8>>> = LazyLock::new(|| {
+    let text = std::env::var("HOOKFLOW_SLOW").ok()?;
+    (!text.is_empty()).then(|| text.into_bytes())
+});
+
+/// How many slow bodies are being decoded.
+static SLOW_NOW: AtomicU64 = AtomicU64::new(0);
+/// How long a slow body takes, and how long poison waits at most for a slow body beside it.
+const SLOW_TAKES: Duration = Duration::from_millis(500);
+const POISON_WAITS: Duration = Duration::from_secs(1);
+
+/// A body is about to be decoded: one that is slow takes its time, one that is poison kills the process.
 pub fn decoding(body: &[u8]) {
-    let Some(poison) = POISON.as_ref() else {
-        return;
-    };
-    if body.windows(poison.len()).any(|part| part == poison) {
+    if holds(body, SLOW.as_ref()) {
+        SLOW_NOW.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(SLOW_TAKES);
+        SLOW_NOW.fetch_sub(1, Ordering::SeqCst);
+    }
+    if holds(body, POISON.as_ref()) {
+        let started = Instant::now();
+        while SLOW.is_some()
+            && SLOW_NOW.load(Ordering::SeqCst) == 0
+            && started.elapsed() < POISON_WAITS
+        {
+            std::thread::yield_now();
+        }
         std::process::abort();
     }
+}
+
+fn holds(body: &[u8], text: Option<&Vec<u8>>) -> bool {
+    text.is_some_and(|text| body.windows(text.len()).any(|part| part == text))
 }
 
 static PASSED: Mutex<BTreeSet<Failpoint>> = Mutex::new(BTreeSet::new());

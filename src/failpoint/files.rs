@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::{Failpoint, run};
@@ -44,24 +44,22 @@ pub fn write_all(point: Failpoint, file: &mut File, bytes: &[u8]) -> io::Result<
     run(point, || file.write_all(bytes))
 }
 
-/// Writes bytes over the start of a file that only its owner can read (0600), making it where it is missing, and makes them
-/// durable. Where it is there it needs no more room.
-pub fn overwrite(point: Failpoint, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Opens a file that only its owner can read (0600) for reading and writing, making it where it is missing.
+pub fn open_shared(point: Failpoint, path: &Path) -> io::Result<File> {
     run(point, || {
-        let is_new = !path.exists();
-        let mut file = OpenOptions::new()
+        OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        match path.parent().filter(|_| is_new) {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+            .open(path)
     })
+}
+
+/// Writes all bytes at a place of a file.
+pub fn write_at(point: Failpoint, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    run(point, || file.write_all_at(bytes, offset))
 }
 
 /// Makes a file's bytes and size durable.

@@ -56,8 +56,12 @@ points! {
     StoreLoadEnd = "store.load.end",
     /// Positions commit.
     StoreCheckpoint = "store.checkpoint",
-    /// What is kept against messages that end the process commits.
-    StoreAttempts = "store.attempts",
+    /// The breadcrumb file and the suspects of the poison quarantine are opened.
+    QuarantineOpen = "quarantine.open",
+    /// A slot of the breadcrumb file is written.
+    QuarantineSlot = "quarantine.slot",
+    /// The suspects of the poison quarantine are written.
+    QuarantineStore = "quarantine.store",
     /// Deadlines are judged.
     StoreDeadline = "store.deadline",
     /// The completion outbox is marked.

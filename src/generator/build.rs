@@ -1,21 +1,21 @@
-//! Plans a world from its settings: batch after batch until there are enough deliveries.
+//! Plans a world from its config: batch after batch until there are enough deliveries.
 
-use super::dice::Dice;
+use super::config::GeneratorConfig;
 use super::format::{self, FORMATS};
-use super::settings::Settings;
-use super::world::{Batch, Known, Message, Person, Shared, World};
+use super::rng::GeneratorRng;
+use super::world::{KnownSince, Person, PlannedBatch, PlannedMessage, SecondAddress, World};
 
 const HOUR: i64 = 3_600_000;
 /// Numbers of recipients of transactional mail begin here; those of batches stay below.
 const TRANSACTIONAL: u64 = 9_000_000_000;
 
-/// Things drawn by weight.
-struct Urn<T> {
+/// Items drawn at random by weight.
+struct WeightedChoice<T> {
     items: Vec<(u64, T)>,
     total: u64,
 }
 
-impl<T: std::marker::Copy> Urn<T> {
+impl<T: Copy> WeightedChoice<T> {
     fn new(weighted: impl IntoIterator<Item = (u64, T)>) -> Self {
         let mut total = 0;
         let items = weighted.into_iter().map(|(weight, item)| {
@@ -26,29 +26,29 @@ impl<T: std::marker::Copy> Urn<T> {
         Self { items, total }
     }
 
-    fn draw(&self, dice: &mut Dice) -> Option<T> {
-        let at = dice.below(self.total);
+    fn draw(&self, rng: &mut GeneratorRng) -> Option<T> {
+        let at = rng.below(self.total);
         let place = self.items.partition_point(|(upto, _)| *upto <= at);
         self.items.get(place).map(|(_, item)| *item)
     }
 }
 
-/// A world in the making.
+/// Plans a world step by step.
 pub(super) struct Builder {
     pub(super) world: World,
-    pub(super) dice: Dice,
-    users: Urn<u32>,
-    providers: Urn<u8>,
+    pub(super) rng: GeneratorRng,
+    users: WeightedChoice<u32>,
+    providers: WeightedChoice<u8>,
     pub(super) keys: Vec<i64>,
     batch_number: u32,
     transactional: u64,
     call: u32,
 }
 
-/// Plans the world of these settings.
-pub fn build(settings: Settings) -> World {
-    let target = usize::try_from(settings.deliveries).unwrap_or(usize::MAX);
-    let mut builder = Builder::new(settings);
+/// Plans the world of these config.
+pub fn build(config: GeneratorConfig) -> World {
+    let target = usize::try_from(config.deliveries).unwrap_or(usize::MAX);
+    let mut builder = Builder::new(config);
     while builder.world.copies.len() < target {
         builder.batch();
     }
@@ -56,33 +56,35 @@ pub fn build(settings: Settings) -> World {
 }
 
 impl Builder {
-    fn new(settings: Settings) -> Self {
-        let users = 0..settings.users.max(1);
+    fn new(config: GeneratorConfig) -> Self {
+        let users = 0..config.users.max(1);
         let weights = |name: &str| {
-            let named = settings.providers.iter().filter(|(own, _)| own == name);
+            let named = config.providers.iter().filter(|(own, _)| own == name);
             named.map(|(_, weight)| u64::from(*weight)).sum::<u64>()
         };
         let weighted = (0u8..).zip(FORMATS);
         Self {
-            dice: Dice::new(settings.seed),
-            users: Urn::new(
+            rng: GeneratorRng::new(config.seed),
+            users: WeightedChoice::new(
                 users
                     .clone()
                     .map(|n| (1_000_000_000 / (u64::from(n) + 1), n)),
             ),
-            providers: Urn::new(weighted.map(|(at, format)| (weights(format.name()), at))),
+            providers: WeightedChoice::new(
+                weighted.map(|(at, format)| (weights(format.name()), at)),
+            ),
             keys: Vec::new(),
             batch_number: 0,
-            transactional: TRANSACTIONAL + u64::from(settings.batches_before) * 1_024,
+            transactional: TRANSACTIONAL + u64::from(config.batches_before) * 1_024,
             call: 0,
             world: World {
                 users: users.map(|n| format!("u-{n:04}")).collect(),
-                settings,
+                config,
                 batches: Vec::new(),
                 people: Vec::new(),
                 messages: Vec::new(),
-                happenings: Vec::new(),
-                shipments: Vec::new(),
+                events: Vec::new(),
+                plans: Vec::new(),
                 copies: Vec::new(),
                 order: Vec::new(),
             },
@@ -90,7 +92,7 @@ impl Builder {
     }
 
     fn provider(&mut self) -> u8 {
-        self.providers.draw(&mut self.dice).unwrap_or(0)
+        self.providers.draw(&mut self.rng).unwrap_or(0)
     }
 
     fn batch(&mut self) {
@@ -105,25 +107,25 @@ impl Builder {
             batch.people = first_person..self.world.people.len() as u32;
             batch.messages = first_message..self.world.messages.len() as u32;
         }
-        self.give();
-        self.happenings(first_message);
+        self.give_total();
+        self.plan_events(first_message);
     }
 
     fn open_batch(&mut self) {
-        let settings = &self.world.settings;
-        let transactional = self.dice.chance(settings.transactional);
-        let starts = settings.start_ms + self.dice.between(0, settings.span_ms);
-        let deadline = self.dice.chance(settings.deadlines);
-        let given = self.dice.chance(settings.sealed_batches) && !transactional;
-        let user = match self.first_round() {
-            true => self.batch_number,
-            false => self.users.draw(&mut self.dice).unwrap_or(0),
+        let config = &self.world.config;
+        let transactional = self.rng.chance(config.transactional);
+        let starts = config.start_ms + self.rng.between(0, config.span_ms);
+        let deadline = self.rng.chance(config.deadlines);
+        let given = self.rng.chance(config.sealed_batches) && !transactional;
+        let user = if self.first_round() {
+            self.batch_number
+        } else {
+            self.users.draw(&mut self.rng).unwrap_or(0)
         };
         self.batch_number += 1;
-        self.world.batches.push(Batch {
+        self.world.batches.push(PlannedBatch {
             user,
-            number: (!transactional)
-                .then(|| settings.batches_before.wrapping_add(self.batch_number)),
+            number: (!transactional).then(|| config.batches_before.wrapping_add(self.batch_number)),
             given: given.then(|| deadline.then_some(starts + 12 * HOUR)),
             people: 0..0,
             messages: 0..0,
@@ -132,12 +134,12 @@ impl Builder {
     }
 
     /// Only a row in `batches` can tell the size of a batch whose recipients are not all known at first.
-    fn give(&mut self) {
+    fn give_total(&mut self) {
         let Some(batch) = self.world.batches.last_mut() else {
             return;
         };
         let people = &self.world.people[batch.people.start as usize..];
-        let late = people.iter().any(|person| person.known == Known::Late);
+        let late = people.iter().any(|person| person.known == KnownSince::Late);
         if late && batch.number.is_some() {
             batch.given.get_or_insert(None);
         }
@@ -148,19 +150,19 @@ impl Builder {
         (self.batch_number as usize) < self.world.users.len()
     }
 
-    /// Histogram evenly over powers of two, and never much more than is still wanted.
+    /// Spread evenly over powers of two, and never much more than is still wanted.
     fn batch_size(&mut self) -> u64 {
-        let settings = &self.world.settings;
-        let low = u64::from(settings.batch_recipients_min.max(1));
-        let high = u64::from(settings.batch_recipients_max).max(low);
-        let wanted =
-            settings.deliveries - (self.world.copies.len() as u64).min(settings.deliveries);
-        let steps = match self.first_round() {
-            true => 0,
-            false => u64::from((high / low).ilog2()),
+        let config = &self.world.config;
+        let low = u64::from(config.batch_recipients_min.max(1));
+        let high = u64::from(config.batch_recipients_max).max(low);
+        let wanted = config.deliveries - (self.world.copies.len() as u64).min(config.deliveries);
+        let steps = if self.first_round() {
+            0
+        } else {
+            u64::from((high / low).ilog2())
         };
-        let scale = low << self.dice.below(steps + 1);
-        (scale + self.dice.below(scale))
+        let scale = low << self.rng.below(steps + 1);
+        (scale + self.rng.below(scale))
             .min(high)
             .min(wanted / 3 + 1)
     }
@@ -171,8 +173,8 @@ impl Builder {
             Some(batch) => (u64::from(batch.user), batch.number),
             None => return,
         };
-        let pool = u64::from(self.world.settings.batch_recipients_max) * 4 + size;
-        let offset = self.dice.below(pool);
+        let pool = u64::from(self.world.config.batch_recipients_max) * 4 + size;
+        let offset = self.rng.below(pool);
         for at in 0..size {
             let number = match number {
                 Some(_) => user * pool + (offset + at) % pool,
@@ -185,15 +187,15 @@ impl Builder {
     }
 
     fn person(&mut self, number: u64, batch: u32, provider: u8) -> Person {
-        let settings = &self.world.settings;
-        let known = if self.dice.chance(settings.unknown_recipients) {
-            Known::Never
-        } else if self.dice.chance(settings.late_recipients) {
-            Known::Late
+        let config = &self.world.config;
+        let known = if self.rng.chance(config.unknown_recipients) {
+            KnownSince::Never
+        } else if self.rng.chance(config.late_recipients) {
+            KnownSince::Late
         } else {
-            Known::Early
+            KnownSince::Early
         };
-        let wants_ids = self.dice.chance(settings.payload_ids.min(0.5));
+        let wants_ids = self.rng.chance(config.payload_ids.min(0.5));
         let in_batch = number < TRANSACTIONAL;
         Person {
             number,
@@ -210,7 +212,7 @@ impl Builder {
         for person in first_person..last {
             if left_in_call == 0 {
                 let most = format::of(provider).recipients_a_call();
-                left_in_call = 1 + self.dice.below(most);
+                left_in_call = 1 + self.rng.below(most);
                 self.call += 1;
                 part = 0;
             }
@@ -223,7 +225,7 @@ impl Builder {
 
     fn second_messages(&mut self, people: std::ops::Range<u32>) {
         for person in people.clone() {
-            if self.dice.chance(self.world.settings.second_messages) {
+            if self.rng.chance(self.world.config.second_messages) {
                 let provider = self.provider();
                 self.call += 1;
                 self.message(provider, person, people.end - people.start, 0);
@@ -236,14 +238,15 @@ impl Builder {
             return;
         };
         let (starts, transactional) = (batch.starts, batch.number.is_none());
-        let shared = self.shared(provider, person, transactional);
-        let later = match transactional {
-            true => self.dice.between(0, self.world.settings.span_ms),
-            false => i64::from(place) * 20 + self.dice.between(0, 1_000),
+        let second_address = self.second_address(provider, person, transactional);
+        let later = if transactional {
+            self.rng.between(0, self.world.config.span_ms)
+        } else {
+            i64::from(place) * 20 + self.rng.between(0, 1_000)
         };
-        self.world.messages.push(Message {
+        self.world.messages.push(PlannedMessage {
             person,
-            shared,
+            second_address,
             provider,
             call: self.call,
             part,
@@ -251,19 +254,20 @@ impl Builder {
         });
     }
 
-    fn shared(&mut self, provider: u8, person: u32, transactional: bool) -> Shared {
-        let share = self.world.settings.shared_messages;
+    fn second_address(&mut self, provider: u8, person: u32, transactional: bool) -> SecondAddress {
+        let share = self.world.config.shared_messages;
         let ses = format::of(provider).name() == "ses" && !transactional;
-        if !ses || !self.dice.chance(share) {
-            return Shared::No;
+        if !ses || !self.rng.chance(share) {
+            return SecondAddress::No;
         }
         let early = |at: u32| {
             let person = self.world.people.get(at as usize);
-            person.is_some_and(|person| person.known == Known::Early)
+            person.is_some_and(|person| person.known == KnownSince::Early)
         };
-        match early(person) && early(person + 1) && self.dice.below(2) == 0 {
-            true => Shared::With(person + 1),
-            false => Shared::Archive,
+        if early(person) && early(person + 1) && self.rng.below(2) == 0 {
+            SecondAddress::With(person + 1)
+        } else {
+            SecondAddress::Archive
         }
     }
 

@@ -17,18 +17,18 @@ use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::format::{self, Target, targets};
+use super::format::{self, EventTarget, targets};
 use super::names::{BatchId, RecipientId};
-use super::render::{self, Request};
+use super::render::{self, RenderedRequest};
 use super::rows::row_counts;
-use super::text::{Piece, put};
+use super::text::{WriteText, put};
 use super::time::Iso;
-use super::world::{Act, Content, Known, Shipment, View, World};
+use super::world::{Action, DeliveryContent, DeliveryPlan, EventView, KnownSince, World};
 use crate::event::{Kind, ReasonCode, Stage};
 
 /// What the last line says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct JournalTotals {
     /// Lines, copies included.
     pub deliveries: u64,
     /// Logical events.
@@ -44,22 +44,15 @@ pub struct Totals {
 }
 
 /// Writes the whole journal.
-pub fn write(world: &World, file: &mut impl Write) -> io::Result<Totals> {
-    let mut totals = Totals {
+pub fn write(world: &World, file: &mut impl Write) -> io::Result<JournalTotals> {
+    let mut totals = JournalTotals {
         deliveries: world.copies.len() as u64,
-        ..Totals::default()
+        ..JournalTotals::default()
     };
     let mut text = Vec::with_capacity(1 << 16);
-    let mut request = Request::default();
-    for (number, shipment) in (0..).zip(&world.shipments) {
-        shipment_lines(
-            world,
-            shipment,
-            number,
-            &mut request,
-            &mut totals,
-            &mut text,
-        );
+    let mut request = RenderedRequest::default();
+    for (number, plan) in (0..).zip(&world.plans) {
+        plan_lines(world, plan, number, &mut request, &mut totals, &mut text);
         if text.len() > 1 << 15 {
             file.write_all(&text)?;
             text.clear();
@@ -72,50 +65,50 @@ pub fn write(world: &World, file: &mut impl Write) -> io::Result<Totals> {
     Ok(totals)
 }
 
-fn shipment_lines(
+fn plan_lines(
     world: &World,
-    shipment: &Shipment,
+    plan: &DeliveryPlan,
     number: u32,
-    request: &mut Request,
-    totals: &mut Totals,
+    request: &mut RenderedRequest,
+    totals: &mut JournalTotals,
     out: &mut Vec<u8>,
 ) {
-    for view in world.views(shipment) {
+    for view in world.views(plan) {
         for target in targets(&view).into_iter().flatten() {
-            event(world, shipment, &view, target, out);
+            event(world, plan, &view, target, out);
             totals.events += 1;
         }
     }
-    match shipment.content {
-        Content::Control => totals.control += u64::from(shipment.copy_count),
-        Content::Events { bad: None, .. } => {}
+    match plan.content {
+        DeliveryContent::Control => totals.control += u64::from(plan.copy_count),
+        DeliveryContent::Events { bad: None, .. } => {}
         _ => {
-            reject(world, shipment, number, request, out);
+            reject(world, plan, number, request, out);
             totals.rejects += 1;
         }
     }
 }
 
-const fn kind(act: Act) -> Kind {
-    match act {
-        Act::Sent => Kind::Sent,
-        Act::Deferred => Kind::Deferred,
-        Act::Delivered => Kind::Delivered,
-        Act::Opened | Act::MachineOpened => Kind::Opened,
-        Act::Clicked => Kind::Clicked,
-        Act::BouncedHard | Act::BouncedSoft => Kind::Bounced,
-        Act::Dropped => Kind::Dropped,
-        Act::Complained => Kind::Complained,
-        Act::Unsubscribed => Kind::Unsubscribed,
-        Act::Failed => Kind::Failed,
-        Act::Other => Kind::Other,
+const fn kind(action: Action) -> Kind {
+    match action {
+        Action::Sent => Kind::Sent,
+        Action::Deferred => Kind::Deferred,
+        Action::Delivered => Kind::Delivered,
+        Action::Opened | Action::MachineOpened => Kind::Opened,
+        Action::Clicked => Kind::Clicked,
+        Action::BouncedHard | Action::BouncedSoft => Kind::Bounced,
+        Action::Dropped => Kind::Dropped,
+        Action::Complained => Kind::Complained,
+        Action::Unsubscribed => Kind::Unsubscribed,
+        Action::Failed => Kind::Failed,
+        Action::Other => Kind::Other,
     }
 }
 
-const fn bounce_class(act: Act) -> &'static str {
-    match act {
-        Act::BouncedHard => "\"hard\"",
-        Act::BouncedSoft => "\"soft\"",
+const fn bounce_class(action: Action) -> &'static str {
+    match action {
+        Action::BouncedHard => "\"hard\"",
+        Action::BouncedSoft => "\"soft\"",
         _ => "null",
     }
 }
@@ -124,19 +117,26 @@ const fn boolean(value: bool) -> &'static str {
     if value { "true" } else { "false" }
 }
 
-fn event(world: &World, shipment: &Shipment, v: &View<'_>, target: Target<'_>, out: &mut Vec<u8>) {
-    let format = format::of(shipment.provider);
+fn event(
+    world: &World,
+    plan: &DeliveryPlan,
+    v: &EventView<'_>,
+    target: EventTarget<'_>,
+    out: &mut Vec<u8>,
+) {
+    let format = format::of(plan.provider);
     let mut address = Vec::with_capacity(48);
     target.address(format.sms(), &mut address);
     put!(out; "{\"type\":\"event\",\"provider\":\"", format.name(), "\",\"user\":\"", v.user,
-        "\",\"kind\":\"", kind(v.act).name(), "\",\"bounce_class\":", bounce_class(v.act),
-        ",\"machine\":", boolean(v.act == Act::MachineOpened), ",\"message_id\":\"");
+        "\",\"kind\":\"", kind(v.action).name(), "\",\"bounce_class\":", bounce_class(v.action),
+        ",\"machine\":", boolean(v.action == Action::MachineOpened), ",\"message_id\":\"");
     format.message_id(v, out);
     put!(out; "\",\"event_key\":\"");
     format.key(v, &address, out);
-    match address.is_empty() {
-        true => put!(out; "\",\"recipient\":null"),
-        false => put!(out; "\",\"recipient\":\"", address.as_slice(), "\""),
+    if address.is_empty() {
+        put!(out; "\",\"recipient\":null")
+    } else {
+        put!(out; "\",\"recipient\":\"", address.as_slice(), "\"")
     }
     match format.occurred_at(v) {
         Some(at) => put!(out; ",\"occurred_at\":\"", Iso(at), "\""),
@@ -150,15 +150,15 @@ fn event(world: &World, shipment: &Shipment, v: &View<'_>, target: Target<'_>, o
         }
         None => put!(out; ",\"row\":null"),
     }
-    let late = row.is_some_and(|person| person.known == Known::Late);
+    let late = row.is_some_and(|person| person.known == KnownSince::Late);
     put!(out; ",\"late\":", boolean(late));
-    copies(world, shipment, out);
+    copies(world, plan, out);
 }
 
 /// The copies, and the end of the line.
-fn copies(world: &World, shipment: &Shipment, out: &mut Vec<u8>) {
+fn copies(world: &World, plan: &DeliveryPlan, out: &mut Vec<u8>) {
     put!(out; ",\"copies\":[");
-    for (at, copy) in world.copies_of(shipment).iter().enumerate() {
+    for (at, copy) in world.copies_of(plan).iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };
         put!(out; comma, "\"", Iso(copy.received_at), "\"");
     }
@@ -167,27 +167,28 @@ fn copies(world: &World, shipment: &Shipment, out: &mut Vec<u8>) {
 
 fn reject(
     world: &World,
-    shipment: &Shipment,
+    plan: &DeliveryPlan,
     number: u32,
-    request: &mut Request,
+    request: &mut RenderedRequest,
     out: &mut Vec<u8>,
 ) {
-    let (stage, index, code) = expected(shipment, number);
+    let (stage, index, code) = expected(plan, number);
     let mut line = Vec::new();
     let known = stage == Stage::Decode;
     let hash = if known {
-        render::request(world, shipment, number, 0, request);
+        render::request(world, plan, number, 0, request);
         Sha256::digest(&request.body)
     } else {
-        render::bad_line(world, shipment, number, &mut line);
+        render::bad_line(world, plan, number, &mut line);
         Sha256::digest(&line)
     };
-    let (provider, user) = match known {
-        true => (
-            format::of(shipment.provider).name(),
-            render::user_of(world, shipment),
-        ),
-        false => ("", ""),
+    let (provider, user) = if known {
+        (
+            format::of(plan.provider).name(),
+            render::user_of(world, plan),
+        )
+    } else {
+        ("", "")
     };
     put!(out; "{\"type\":\"reject\",\"provider\":\"", provider, "\",\"user\":\"", user, "\",\"stage\":\"", stage.name(),
         "\",\"index\":", index, ",\"reason\":\"", code.name(), "\",\"sha256\":\"");
@@ -196,38 +197,38 @@ fn reject(
         out.push(b"0123456789abcdef"[usize::from(byte & 15)]);
     }
     put!(out; "\"");
-    copies(world, shipment, out);
+    copies(world, plan, out);
 }
 
-fn expected(shipment: &Shipment, number: u32) -> (Stage, u64, ReasonCode) {
-    match shipment.content {
-        Content::Events { bad, .. } => (
+fn expected(plan: &DeliveryPlan, number: u32) -> (Stage, u64, ReasonCode) {
+    match plan.content {
+        DeliveryContent::Events { bad, .. } => (
             Stage::Decode,
             u64::from(bad.unwrap_or(0)),
             ReasonCode::BadShape,
         ),
-        Content::BadLine if render::unknown_provider(number) => {
+        DeliveryContent::BadLine if render::unknown_provider(number) => {
             (Stage::Source, 0, ReasonCode::UnknownProvider)
         }
-        Content::BadLine => (Stage::Source, 0, ReasonCode::BadDelivery),
+        DeliveryContent::BadLine => (Stage::Source, 0, ReasonCode::BadDelivery),
         _ if render::cut_off(number) => (Stage::Decode, 0, ReasonCode::BadSyntax),
         _ => (Stage::Decode, 0, ReasonCode::BadShape),
     }
 }
 
-fn rows(world: &World, totals: &mut Totals, out: &mut Vec<u8>) {
+fn rows(world: &World, totals: &mut JournalTotals, out: &mut Vec<u8>) {
     for person in &world.people {
-        if person.known == Known::Never {
+        if person.known == KnownSince::Never {
             continue;
         }
         let batch = &world.batches[person.batch as usize];
         let user = world.users[batch.user as usize].as_str();
-        put!(out; "{\"type\":\"row\",\"user\":\"", user, "\",\"batch_id\":\"", BatchId(batch), "\",\"recipient_id\":\"", RecipientId(person), "\",\"late\":", boolean(person.known == Known::Late), "}\n");
+        put!(out; "{\"type\":\"row\",\"user\":\"", user, "\",\"batch_id\":\"", BatchId(batch), "\",\"recipient_id\":\"", RecipientId(person), "\",\"late\":", boolean(person.known == KnownSince::Late), "}\n");
         totals.rows += 1;
     }
 }
 
-fn batches(world: &World, totals: &mut Totals, out: &mut Vec<u8>) {
+fn batches(world: &World, totals: &mut JournalTotals, out: &mut Vec<u8>) {
     for batch in world.batches.iter().filter(|batch| batch.number.is_some()) {
         let (early, late) = row_counts(world, batch);
         let user = world.users[batch.user as usize].as_str();
@@ -244,7 +245,7 @@ fn batches(world: &World, totals: &mut Totals, out: &mut Vec<u8>) {
     }
 }
 
-fn last_line(totals: &Totals, out: &mut Vec<u8>) {
+fn last_line(totals: &JournalTotals, out: &mut Vec<u8>) {
     put!(out; "{\"type\":\"totals\",\"deliveries\":", totals.deliveries, ",\"events\":", totals.events, ",\"rejects\":", totals.rejects,
         ",\"control\":", totals.control, ",\"rows\":", totals.rows, ",\"batches\":", totals.batches, "}\n");
 }

@@ -1,25 +1,25 @@
-//! A world of mail: deliveries in the real formats of all providers, the recipients they belong to, and the truth.
+//! A generated world of mail: deliveries in the real formats of all providers, their recipients, and a journal of the truth.
 //!
-//! A seed and [`Settings`] determine every byte, on every machine. Users are skewed like 1/n; a batch goes through one
+//! A seed and [`GeneratorConfig`] determine every byte, on every machine. Users are skewed like 1/n; a batch goes through one
 //! provider; each message lives from sent to delivered or bounced, opened, clicked; deliveries come twice, late, out of
 //! order and now and then broken. Most recipients are known to the first snapshot, some only to the second, a few to
 //! none; at least half of them can only be found by joining their message ids.
 //!
 //! * [`Generator`]: all deliveries in their order of arrival, one after the other;
-//! * [`Ahead`]: the same rendered ahead of need, for one world or without end;
+//! * [`GeneratorStream`]: the same rendered ahead of need, for one world or without end;
 //! * [`write_to`]: the same as files, with snapshots, batches and a [`journal`] of what is true.
 
-mod ahead;
 mod build;
-mod dice;
+mod config;
+mod delivery_plan;
 mod format;
 pub mod journal;
-mod life;
+mod lifecycle;
 mod names;
 mod render;
+mod rng;
 mod rows;
-mod settings;
-mod ship;
+mod stream;
 mod text;
 mod time;
 mod world;
@@ -29,13 +29,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::ahead::{Ahead, Piece, Prepared, Supply};
-use self::render::Request;
-pub use self::rows::{SnapshotRow, Tables};
-pub use self::settings::{Rates, Settings};
-use self::world::Known;
+pub use self::config::{GeneratorConfig, Rates};
+use self::render::RenderedRequest;
+pub use self::rows::{SenderTables, SnapshotRow};
+pub use self::stream::{GeneratorOutput, GeneratorStream, PreparedRecord, Supply};
+use self::world::KnownSince;
 pub use self::world::World;
-pub use self::write::{COMPLETE, SnapshotFormat, Totals, Written, is_complete, write_to};
+pub use self::write::{
+    COMPLETE, JournalTotals, SnapshotFormat, WrittenWorld, is_complete, write_to,
+};
 use crate::event::Delivery;
 
 /// What comes next.
@@ -55,7 +57,7 @@ pub struct Generator {
     world: World,
     next: usize,
     late_sent: bool,
-    request: Request,
+    request: RenderedRequest,
 }
 
 /// After how many deliveries the second snapshot comes.
@@ -64,13 +66,13 @@ const fn late_place(deliveries: usize) -> usize {
 }
 
 impl Generator {
-    /// Plans the world of these settings; rendering happens as items are taken.
-    pub fn new(settings: Settings) -> Self {
+    /// Plans the world of these config; rendering happens as items are taken.
+    pub fn new(config: GeneratorConfig) -> Self {
         Self {
-            world: build::build(settings),
+            world: build::build(config),
             next: 0,
             late_sent: false,
-            request: Request::default(),
+            request: RenderedRequest::default(),
         }
     }
 
@@ -78,30 +80,6 @@ impl Generator {
     pub const fn world(&self) -> &World {
         &self.world
     }
-
-    /// The sender's tables.
-    pub fn plan(&self) -> Plan {
-        let mut batches = Vec::new();
-        for batch in &self.world.batches {
-            rows::write_batch(&self.world, batch, &mut batches);
-        }
-        Plan {
-            snapshot: rows::rows(&self.world, Known::Early),
-            late: rows::rows(&self.world, Known::Late),
-            batches_jsonl: batches.into(),
-        }
-    }
-}
-
-/// The sender's tables.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The first snapshot.
-    pub snapshot: Vec<SnapshotRow>,
-    /// What only the second holds.
-    pub late: Vec<SnapshotRow>,
-    /// The `batches` rows, as JSON lines.
-    pub batches_jsonl: Bytes,
 }
 
 impl Iterator for Generator {
@@ -110,7 +88,7 @@ impl Iterator for Generator {
     fn next(&mut self) -> Option<Item> {
         if !self.late_sent && self.next >= late_place(self.world.order.len()) {
             self.late_sent = true;
-            return Some(Item::Late(rows::rows(&self.world, Known::Late)));
+            return Some(Item::Late(rows::rows(&self.world, KnownSince::Late)));
         }
         let copy = *self.world.order.get(self.next)?;
         let place = self.next as u64;

@@ -1,7 +1,7 @@
 //! The names of people and batches: addresses, phone numbers and ids, made of numbers.
 
-use super::text::{Padded, Piece};
-use super::world::{Batch, Person};
+use super::text::{Padded, WriteText};
+use super::world::{Person, PlannedBatch};
 
 const FIRST: [&str; 16] = [
     "ada", "ben", "cleo", "dora", "emil", "fay", "gus", "hana", "ines", "jon", "kim", "lea", "max",
@@ -26,7 +26,7 @@ pub enum Style {
 /// Somebody's mail address.
 pub struct Mail<'a>(pub &'a Person, pub Style);
 
-impl Piece for Mail<'_> {
+impl WriteText for Mail<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let number = self.0.number;
         let start = out.len();
@@ -44,7 +44,7 @@ impl Piece for Mail<'_> {
 /// The domain of somebody's mail address.
 pub struct Host<'a>(pub &'a Person);
 
-impl Piece for Host<'_> {
+impl WriteText for Host<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         HOSTS[(self.0.number / 16) as usize % HOSTS.len()].put(out);
     }
@@ -53,7 +53,7 @@ impl Piece for Host<'_> {
 /// Somebody's phone number, without the plus sign.
 pub struct Phone<'a>(pub &'a Person);
 
-impl Piece for Phone<'_> {
+impl WriteText for Phone<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"44770");
         Padded(self.0.number % 1_000_000_000, 9).put(out);
@@ -64,9 +64,9 @@ impl Piece for Phone<'_> {
 pub const ARCHIVE: &str = "archive@sender.example.com";
 
 /// A batch's id; empty for transactional mail.
-pub struct BatchId<'a>(pub &'a Batch);
+pub struct BatchId<'a>(pub &'a PlannedBatch);
 
-impl Piece for BatchId<'_> {
+impl WriteText for BatchId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         if let Some(number) = self.0.number {
             out.extend_from_slice(b"b-");
@@ -78,7 +78,7 @@ impl Piece for BatchId<'_> {
 /// A recipient's id.
 pub struct RecipientId<'a>(pub &'a Person);
 
-impl Piece for RecipientId<'_> {
+impl WriteText for RecipientId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"r-");
         self.0.number.put(out);

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::format::{self, Carrier};
+use super::format::{self, BodyFormat};
 use super::names::{BatchId, RecipientId};
 use super::text::{Escaped, FormEncoded, put};
 use super::time::Iso;
-use super::world::{Content, Shipment, World};
+use super::world::{DeliveryContent, DeliveryPlan, World};
 use crate::event::{Delivery, Headers, Millis, Origin, Provider, User};
 
 /// The element that makes an array's one bad element.
@@ -14,7 +14,7 @@ pub const BAD_ELEMENT: &str = "17";
 
 /// The parts of one request; the buffers are used again and again.
 #[derive(Debug, Default)]
-pub struct Request {
+pub struct RenderedRequest {
     /// The URL that was called.
     pub url: Vec<u8>,
     /// The headers, a JSON object.
@@ -24,56 +24,56 @@ pub struct Request {
     array: Vec<u8>,
 }
 
-/// Renders the request of a shipment as it is for the copy received then; not for lines that are no delivery.
+/// Renders the request of a plan as it is for the copy received then; not for lines that are no delivery.
 pub fn request(
     world: &World,
-    shipment: &Shipment,
+    plan: &DeliveryPlan,
     number: u32,
     received_at: i64,
-    out: &mut Request,
+    out: &mut RenderedRequest,
 ) {
     out.url.clear();
     out.headers.clear();
     out.body.clear();
-    let format = format::of(shipment.provider);
+    let format = format::of(plan.provider);
     put!(&mut out.url; "https://hooks.example.com/in/", format.name());
-    match shipment.content {
-        Content::Events { bad, .. } => events(world, shipment, bad, received_at, out),
-        Content::Control => control(shipment, number, out),
-        Content::BadBody | Content::BadLine => bad_body(number, out),
+    match plan.content {
+        DeliveryContent::Events { bad, .. } => events(world, plan, bad, received_at, out),
+        DeliveryContent::Control => control(plan, number, out),
+        DeliveryContent::BadBody | DeliveryContent::BadLine => bad_body(number, out),
     }
 }
 
 fn events(
     world: &World,
-    shipment: &Shipment,
+    plan: &DeliveryPlan,
     bad: Option<u16>,
     received_at: i64,
-    out: &mut Request,
+    out: &mut RenderedRequest,
 ) {
-    let format = format::of(shipment.provider);
-    let mut views = world.views(shipment);
+    let format = format::of(plan.provider);
+    let mut views = world.views(plan);
     let Some(first) = views.next() else { return };
     format.headers(&first, received_at, &mut out.headers);
     if format.sms() && first.ids() {
         put!(&mut out.url; "?recipient_id=", RecipientId(first.person), "&batch_id=", BatchId(first.batch));
     }
-    match format.carrier() {
-        Carrier::Single | Carrier::Form => format.event(&first, &mut out.body),
-        Carrier::Array => array(world, shipment, bad, &mut out.body),
-        Carrier::FormArray => {
+    match format.body_format() {
+        BodyFormat::Single | BodyFormat::Form => format.event(&first, &mut out.body),
+        BodyFormat::Array => array(world, plan, bad, &mut out.body),
+        BodyFormat::FormArray => {
             out.array.clear();
-            array(world, shipment, bad, &mut out.array);
+            array(world, plan, bad, &mut out.array);
             put!(&mut out.body; "mandrill_events=", FormEncoded(&out.array));
         }
     }
 }
 
-fn array(world: &World, shipment: &Shipment, bad: Option<u16>, out: &mut Vec<u8>) {
-    let format = format::of(shipment.provider);
+fn array(world: &World, plan: &DeliveryPlan, bad: Option<u16>, out: &mut Vec<u8>) {
+    let format = format::of(plan.provider);
     let mut place = 0;
     out.push(b'[');
-    for view in world.views(shipment) {
+    for view in world.views(plan) {
         if bad == Some(place) {
             put!(out; BAD_ELEMENT, ",");
         }
@@ -89,10 +89,10 @@ fn array(world: &World, shipment: &Shipment, bad: Option<u16>, out: &mut Vec<u8>
 }
 
 /// A confirmation or ping.
-fn control(shipment: &Shipment, number: u32, out: &mut Request) {
-    let format = format::of(shipment.provider);
+fn control(plan: &DeliveryPlan, number: u32, out: &mut RenderedRequest) {
+    let format = format::of(plan.provider);
     format.control(u64::from(number), &mut out.body);
-    let form = format.carrier() == Carrier::FormArray;
+    let form = format.body_format() == BodyFormat::FormArray;
     let content_type = if form {
         "application/x-www-form-urlencoded"
     } else {
@@ -102,11 +102,12 @@ fn control(shipment: &Shipment, number: u32, out: &mut Request) {
 }
 
 /// Cut off in the middle, or whole but of no provider's shape.
-fn bad_body(number: u32, out: &mut Request) {
+fn bad_body(number: u32, out: &mut RenderedRequest) {
     put!(&mut out.headers; "{\"content-type\":\"application/json\"}");
-    match cut_off(number) {
-        true => put!(&mut out.body; "{\"cut\":\"", u64::from(number), "\",\"off\":\"in the mid"),
-        false => put!(&mut out.body; u64::from(number)),
+    if cut_off(number) {
+        put!(&mut out.body; "{\"cut\":\"", u64::from(number), "\",\"off\":\"in the mid");
+    } else {
+        put!(&mut out.body; u64::from(number));
     }
 }
 
@@ -121,8 +122,8 @@ pub const fn unknown_provider(number: u32) -> bool {
 }
 
 /// A line that is no delivery: cut off, without a provider, or with one that nobody knows.
-pub fn bad_line(world: &World, shipment: &Shipment, number: u32, out: &mut Vec<u8>) {
-    let user = user_of(world, shipment);
+pub fn bad_line(world: &World, plan: &DeliveryPlan, number: u32, out: &mut Vec<u8>) {
+    let user = user_of(world, plan);
     match number % 3 {
         0 => {
             put!(out; "{\"provider\":\"ses\",\"user\":\"", user, "\",\"body\":\"cut off ", u64::from(number))
@@ -136,31 +137,25 @@ pub fn bad_line(world: &World, shipment: &Shipment, number: u32, out: &mut Vec<u
     }
 }
 
-/// The tenant of a shipment.
-pub fn user_of<'a>(world: &'a World, shipment: &Shipment) -> &'a str {
-    let batch = &world.batches[shipment.batch as usize];
+/// The tenant of a plan.
+pub fn user_of<'a>(world: &'a World, plan: &DeliveryPlan) -> &'a str {
+    let batch = &world.batches[plan.batch as usize];
     &world.users[batch.user as usize]
 }
 
 /// The line of JSON that describes a copy, with its line end.
-pub fn line(world: &World, copy: u32, request_buffer: &mut Request, out: &mut Vec<u8>) {
+pub fn line(world: &World, copy: u32, request_buffer: &mut RenderedRequest, out: &mut Vec<u8>) {
     let copy = world.copies[copy as usize];
-    let shipment = &world.shipments[copy.shipment as usize];
-    if shipment.content == Content::BadLine {
-        bad_line(world, shipment, copy.shipment, out);
+    let plan = &world.plans[copy.plan as usize];
+    if plan.content == DeliveryContent::BadLine {
+        bad_line(world, plan, copy.plan, out);
         out.push(b'\n');
         return;
     }
-    request(
-        world,
-        shipment,
-        copy.shipment,
-        copy.received_at,
-        request_buffer,
-    );
+    request(world, plan, copy.plan, copy.received_at, request_buffer);
     put!(out;
-        "{\"provider\":\"", format::of(shipment.provider).name(),
-        "\",\"user\":\"", user_of(world, shipment),
+        "{\"provider\":\"", format::of(plan.provider).name(),
+        "\",\"user\":\"", user_of(world, plan),
         "\",\"method\":\"POST\",\"url\":\"", request_buffer.url.as_slice(),
         "\",\"received_at\":\"", Iso(copy.received_at),
         "\",\"headers\":", request_buffer.headers.as_slice(),
@@ -168,20 +163,25 @@ pub fn line(world: &World, copy: u32, request_buffer: &mut Request, out: &mut Ve
 }
 
 /// The same as a delivery; none for a line that is no delivery.
-pub fn delivery(world: &World, copy: u32, place: u64, buffer: &mut Request) -> Option<Delivery> {
+pub fn delivery(
+    world: &World,
+    copy: u32,
+    place: u64,
+    buffer: &mut RenderedRequest,
+) -> Option<Delivery> {
     let copy = world.copies[copy as usize];
-    let shipment = &world.shipments[copy.shipment as usize];
-    if shipment.content == Content::BadLine {
+    let plan = &world.plans[copy.plan as usize];
+    if plan.content == DeliveryContent::BadLine {
         return None;
     }
-    request(world, shipment, copy.shipment, copy.received_at, buffer);
+    request(world, plan, copy.plan, copy.received_at, buffer);
     Some(Delivery {
         origin: Origin {
             partition: 0,
             offset: place,
         },
-        provider: Provider::new(format::of(shipment.provider).name()),
-        user: User::new(user_of(world, shipment)),
+        provider: Provider::new(format::of(plan.provider).name()),
+        user: User::new(user_of(world, plan)),
         method: "POST".into(),
         url: String::from_utf8_lossy(&buffer.url).into(),
         headers: Headers::from_json(Bytes::copy_from_slice(&buffer.headers)),

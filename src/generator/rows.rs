@@ -5,9 +5,9 @@
 
 use super::format;
 use super::names::{BatchId, Mail, Phone, RecipientId, Style};
-use super::text::{Piece, put};
+use super::text::{WriteText, put};
 use super::time::Iso;
-use super::world::{Batch, Known, Person, View, World};
+use super::world::{EventView, KnownSince, Person, PlannedBatch, World};
 use crate::event::{Millis, User};
 use crate::recipient::BatchRow;
 
@@ -32,7 +32,7 @@ pub struct SnapshotRow {
 
 /// What the sender knows at one moment.
 #[derive(Clone, Debug)]
-pub struct Tables {
+pub struct SenderTables {
     /// Recipients.
     pub recipients: Vec<SnapshotRow>,
     /// The `batches` rows.
@@ -41,11 +41,11 @@ pub struct Tables {
     pub is_whole: bool,
 }
 
-impl Tables {
+impl SenderTables {
     /// The first snapshot of a world, and its batches.
     pub fn whole(world: &World) -> Self {
         Self {
-            recipients: rows(world, Known::Early),
+            recipients: rows(world, KnownSince::Early),
             batches: world
                 .batches
                 .iter()
@@ -56,7 +56,7 @@ impl Tables {
     }
 
     /// The rows of one snapshot.
-    pub fn part(world: &World, known: Known) -> Self {
+    pub fn part(world: &World, known: KnownSince) -> Self {
         Self {
             recipients: rows(world, known),
             batches: Vec::new(),
@@ -66,7 +66,7 @@ impl Tables {
 }
 
 /// Calls back for every row of one snapshot: a message, and one of its recipients.
-pub fn each_row(world: &World, known: Known, mut row: impl FnMut(&View<'_>, &Person)) {
+pub fn each_row(world: &World, known: KnownSince, mut row: impl FnMut(&EventView<'_>, &Person)) {
     for number in 0..world.messages.len() as u32 {
         let view = world.message_view(number);
         for person in [Some(view.person), view.second].into_iter().flatten() {
@@ -83,15 +83,16 @@ fn text(piece: impl FnOnce(&mut Vec<u8>)) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn address(v: &View<'_>, person: &Person, out: &mut Vec<u8>) {
-    match format::of(v.message.provider).sms() {
-        true => put!(out; "+", Phone(person)),
-        false => Mail(person, Style::Sender).put(out),
+fn address(v: &EventView<'_>, person: &Person, out: &mut Vec<u8>) {
+    if format::of(v.message.provider).sms() {
+        put!(out; "+", Phone(person));
+    } else {
+        Mail(person, Style::Sender).put(out);
     }
 }
 
 /// The rows of one snapshot.
-pub fn rows(world: &World, known: Known) -> Vec<SnapshotRow> {
+pub fn rows(world: &World, known: KnownSince) -> Vec<SnapshotRow> {
     let mut rows = Vec::new();
     each_row(world, known, |v, person| {
         let format = format::of(v.message.provider);
@@ -131,7 +132,7 @@ pub const CSV_HEADER: &str =
     "provider,message_id,recipient,user_id,batch_id,recipient_id,sent_at\n";
 
 /// Writes one row.
-pub fn write_row(v: &View<'_>, person: &Person, layout: &Layout, out: &mut Vec<u8>) {
+pub fn write_row(v: &EventView<'_>, person: &Person, layout: &Layout, out: &mut Vec<u8>) {
     let Layout([a, b, c, d, e, f, g, h]) = *layout;
     let format = format::of(v.message.provider);
     put!(out; a, format.name(), b);
@@ -142,14 +143,14 @@ pub fn write_row(v: &View<'_>, person: &Person, layout: &Layout, out: &mut Vec<u
 }
 
 /// How many state rows a batch has in the first snapshot, and how many more in the second.
-pub fn row_counts(world: &World, batch: &Batch) -> (u64, u64) {
+pub fn row_counts(world: &World, batch: &PlannedBatch) -> (u64, u64) {
     let people = &world.people[batch.people.start as usize..batch.people.end as usize];
     let count = |known| people.iter().filter(|person| person.known == known).count() as u64;
-    (count(Known::Early), count(Known::Late))
+    (count(KnownSince::Early), count(KnownSince::Late))
 }
 
 /// The row of `batches`, if the batch has one: its total counts both snapshots.
-fn batch_row(world: &World, batch: &Batch) -> Option<BatchRow> {
+fn batch_row(world: &World, batch: &PlannedBatch) -> Option<BatchRow> {
     let deadline = batch.given?;
     let (early, late) = row_counts(world, batch);
     Some(BatchRow {
@@ -165,7 +166,7 @@ fn batch_row(world: &World, batch: &Batch) -> Option<BatchRow> {
 const SEALED_AFTER: i64 = 60_000;
 
 /// Writes a row of `batches`, if the batch has one: its total counts both snapshots.
-pub fn write_batch(world: &World, batch: &Batch, out: &mut Vec<u8>) {
+pub fn write_batch(world: &World, batch: &PlannedBatch, out: &mut Vec<u8>) {
     let Some(deadline) = batch.given else { return };
     let (early, late) = row_counts(world, batch);
     let user = world.users[batch.user as usize].as_str();

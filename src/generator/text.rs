@@ -3,7 +3,7 @@
 //! Everything here is a pure function of its input, so that a seed gives the same bytes on every machine.
 
 /// Something that writes itself to the end of a buffer.
-pub trait Piece {
+pub trait WriteText {
     /// Appends it.
     fn put(&self, out: &mut Vec<u8>);
 }
@@ -12,24 +12,24 @@ pub trait Piece {
 macro_rules! put {
     ($out:expr; $($piece:expr),* $(,)?) => {{
         let out: &mut Vec<u8> = $out;
-        $($crate::generator::text::Piece::put(&$piece, out);)*
+        $($crate::generator::text::WriteText::put(&$piece, out);)*
     }};
 }
 pub(super) use put;
 
-impl Piece for &str {
+impl WriteText for &str {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.as_bytes());
     }
 }
 
-impl Piece for &[u8] {
+impl WriteText for &[u8] {
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
     }
 }
 
-impl Piece for u64 {
+impl WriteText for u64 {
     fn put(&self, out: &mut Vec<u8>) {
         let mut digits = [0u8; 20];
         let mut at = digits.len();
@@ -46,7 +46,7 @@ impl Piece for u64 {
     }
 }
 
-impl Piece for i64 {
+impl WriteText for i64 {
     fn put(&self, out: &mut Vec<u8>) {
         if *self < 0 {
             out.push(b'-');
@@ -58,7 +58,7 @@ impl Piece for i64 {
 /// A number with leading zeros.
 pub struct Padded(pub u64, pub usize);
 
-impl Piece for Padded {
+impl WriteText for Padded {
     fn put(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.resize(start + self.1, b'0');
@@ -80,7 +80,7 @@ fn hex(value: u128, count: usize, alphabet: &[u8; 16], out: &mut Vec<u8>) {
 /// So many lower-case hexadecimal digits.
 pub struct Hex(pub u128, pub usize);
 
-impl Piece for Hex {
+impl WriteText for Hex {
     fn put(&self, out: &mut Vec<u8>) {
         hex(self.0, self.1, b"0123456789abcdef", out);
     }
@@ -89,7 +89,7 @@ impl Piece for Hex {
 /// So many upper-case hexadecimal digits.
 pub struct UpperHex(pub u128, pub usize);
 
-impl Piece for UpperHex {
+impl WriteText for UpperHex {
     fn put(&self, out: &mut Vec<u8>) {
         hex(self.0, self.1, b"0123456789ABCDEF", out);
     }
@@ -98,7 +98,7 @@ impl Piece for UpperHex {
 /// So many letters and digits, `-` and `_`; up to 21 differ.
 pub struct Base64(pub u128, pub usize);
 
-impl Piece for Base64 {
+impl WriteText for Base64 {
     fn put(&self, out: &mut Vec<u8>) {
         const ALPHABET: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -111,7 +111,7 @@ impl Piece for Base64 {
 /// A UUID of random bits, with its dashes.
 pub struct Uuid(pub u128);
 
-impl Piece for Uuid {
+impl WriteText for Uuid {
     fn put(&self, out: &mut Vec<u8>) {
         for (shift, count) in [(0, 8), (32, 4), (48, 4), (64, 4), (80, 12)] {
             if shift > 0 {
@@ -125,7 +125,7 @@ impl Piece for Uuid {
 /// Text inside a JSON string.
 pub struct Escaped<'a>(pub &'a [u8]);
 
-impl Piece for Escaped<'_> {
+impl WriteText for Escaped<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let mut from = 0;
         for (at, byte) in self.0.iter().enumerate() {
@@ -157,7 +157,7 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
 /// Text as the value of a form field.
 pub struct FormEncoded<'a>(pub &'a [u8]);
 
-impl Piece for FormEncoded<'_> {
+impl WriteText for FormEncoded<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         for byte in self.0 {
             match byte {

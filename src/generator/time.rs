@@ -1,6 +1,6 @@
 //! Points in time as the providers write them. The input is always milliseconds since 1970, UTC.
 
-use super::text::{Padded, Piece};
+use super::text::{Padded, WriteText};
 
 /// The parts of a point in time.
 struct Civil {
@@ -59,7 +59,7 @@ impl Civil {
 /// `2026-03-02T14:00:00.012Z`
 pub struct Iso(pub i64);
 
-impl Piece for Iso {
+impl WriteText for Iso {
     fn put(&self, out: &mut Vec<u8>) {
         IsoFine(self.0, 0, 0).put(out);
         out.push(b'Z');
@@ -69,7 +69,7 @@ impl Piece for Iso {
 /// `2026-03-02T14:00:00.012` and so many (second number) digits more of the third; no zone.
 pub struct IsoFine(pub i64, pub usize, pub u64);
 
-impl Piece for IsoFine {
+impl WriteText for IsoFine {
     fn put(&self, out: &mut Vec<u8>) {
         let civil = civil(self.0);
         civil.date(out);
@@ -84,7 +84,7 @@ impl Piece for IsoFine {
 /// `2026-03-02T14:00:07Z`
 pub struct IsoSeconds(pub i64);
 
-impl Piece for IsoSeconds {
+impl WriteText for IsoSeconds {
     fn put(&self, out: &mut Vec<u8>) {
         let civil = civil(self.0);
         civil.date(out);
@@ -97,7 +97,7 @@ impl Piece for IsoSeconds {
 /// `2026-03-02 14:00:05`
 pub struct Sql(pub i64);
 
-impl Piece for Sql {
+impl WriteText for Sql {
     fn put(&self, out: &mut Vec<u8>) {
         let civil = civil(self.0);
         civil.date(out);
@@ -107,9 +107,9 @@ impl Piece for Sql {
 }
 
 /// `2026-03-02`
-pub struct Day(pub i64);
+pub struct IsoDate(pub i64);
 
-impl Piece for Day {
+impl WriteText for IsoDate {
     fn put(&self, out: &mut Vec<u8>) {
         civil(self.0).date(out);
     }
@@ -118,7 +118,7 @@ impl Piece for Day {
 /// `2603021400`: two-digit year, month, day, hour, minute.
 pub struct Minute(pub i64);
 
-impl Piece for Minute {
+impl WriteText for Minute {
     fn put(&self, out: &mut Vec<u8>) {
         let civil = civil(self.0);
         for part in [
@@ -134,9 +134,9 @@ impl Piece for Minute {
 }
 
 /// `20260302140000`
-pub struct Stamp(pub i64);
+pub struct CompactTime(pub i64);
 
-impl Piece for Stamp {
+impl WriteText for CompactTime {
     fn put(&self, out: &mut Vec<u8>) {
         let civil = civil(self.0);
         Padded(civil.year, 4).put(out);
@@ -155,7 +155,7 @@ impl Piece for Stamp {
 /// Whole seconds since 1970.
 pub struct Seconds(pub i64);
 
-impl Piece for Seconds {
+impl WriteText for Seconds {
     fn put(&self, out: &mut Vec<u8>) {
         self.0.div_euclid(1_000).put(out);
     }

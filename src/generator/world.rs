@@ -1,16 +1,16 @@
-//! The truth: who gets which message, what happens to it, and which deliveries tell of it.
+//! The planned world: recipients, messages, their events, and the deliveries that carry them.
 //!
 //! A world is planned whole and in a fixed order from its seed, as small numbers; bodies, snapshot rows and the journal
 //! are rendered from it by pure functions. Memory: about 60 bytes a delivery.
 
 use std::ops::Range;
 
-use super::settings::Settings;
+use super::config::GeneratorConfig;
 use super::text::{mix, mix_wide};
 
 /// Whether and when a recipient is in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownSince {
     /// In the first snapshot.
     Early,
     /// Only in the second.
@@ -27,14 +27,14 @@ pub struct Person {
     /// Its batch.
     pub batch: u32,
     /// Its snapshot.
-    pub known: Known,
+    pub known: KnownSince,
     /// Its payloads carry recipient and batch id.
     pub ids: bool,
 }
 
 /// One batch, or the transactional mail of one user through one provider.
 #[derive(Clone, Debug)]
-pub struct Batch {
+pub struct PlannedBatch {
     /// The tenant.
     pub user: u32,
     /// The number in its id; none for transactional mail.
@@ -51,7 +51,7 @@ pub struct Batch {
 
 /// A second address in a message's destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shared {
+pub enum SecondAddress {
     /// Nobody else.
     No,
     /// An archive that no snapshot knows: the message still has one recipient.
@@ -62,11 +62,11 @@ pub enum Shared {
 
 /// One message.
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub struct PlannedMessage {
     /// To whom.
     pub person: u32,
     /// And to whom else.
-    pub shared: Shared,
+    pub second_address: SecondAddress,
     /// Through which provider: an index into the formats.
     pub provider: u8,
     /// The API call that sent it; some providers name messages by it.
@@ -77,9 +77,9 @@ pub struct Message {
     pub sent_at: i64,
 }
 
-/// What can happen to a message, in no provider's words.
+/// What can happen to a message, independent of any provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Act {
+pub enum Action {
     /// Taken by the provider.
     Sent,
     /// Asked to try later.
@@ -108,23 +108,23 @@ pub enum Act {
     Other,
 }
 
-/// Something that happened to a message.
+/// One event of a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Happening {
+pub struct PlannedEvent {
     /// The message.
     pub message: u32,
     /// What.
-    pub act: Act,
+    pub action: Action,
     /// When.
     pub at: i64,
 }
 
 /// What one request holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// So many happenings from that one on; and, in an array, a bad element at that place.
+pub enum DeliveryContent {
+    /// So many events from that one on; and, in an array, a bad element at that place.
     Events {
-        /// The first happening.
+        /// The first event.
         first: u32,
         /// How many.
         count: u16,
@@ -139,11 +139,11 @@ pub enum Content {
     Control,
 }
 
-/// One request as its provider made it, and all its copies.
+/// One delivery as its provider made it, and all its copies.
 #[derive(Clone, Copy, Debug)]
-pub struct Shipment {
+pub struct DeliveryPlan {
     /// What it holds.
-    pub content: Content,
+    pub content: DeliveryContent,
     /// The batch it belongs to.
     pub batch: u32,
     /// The provider: an index into the formats.
@@ -154,11 +154,11 @@ pub struct Shipment {
     pub copy_count: u8,
 }
 
-/// One copy of a shipment as it arrives.
+/// One copy of a delivery as it arrives.
 #[derive(Clone, Copy, Debug)]
-pub struct Copy {
-    /// The shipment.
-    pub shipment: u32,
+pub struct DeliveryCopy {
+    /// The plan.
+    pub plan: u32,
     /// When the edge received it.
     pub received_at: i64,
 }
@@ -167,101 +167,101 @@ pub struct Copy {
 #[derive(Debug)]
 pub struct World {
     /// What it was made from.
-    pub settings: Settings,
+    pub config: GeneratorConfig,
     /// The tenants' names.
     pub users: Vec<String>,
     /// All batches.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<PlannedBatch>,
     /// All recipients, batch by batch.
     pub people: Vec<Person>,
     /// All messages, batch by batch.
-    pub messages: Vec<Message>,
-    /// All happenings, shipment by shipment.
-    pub happenings: Vec<Happening>,
+    pub messages: Vec<PlannedMessage>,
+    /// All events, plan by plan.
+    pub events: Vec<PlannedEvent>,
     /// All requests.
-    pub shipments: Vec<Shipment>,
-    /// All copies, shipment by shipment.
-    pub copies: Vec<Copy>,
+    pub plans: Vec<DeliveryPlan>,
+    /// All copies, plan by plan.
+    pub copies: Vec<DeliveryCopy>,
     /// The order in which copies arrive.
     pub order: Vec<u32>,
 }
 
 impl World {
-    /// The happenings of a shipment with their numbers; none for what holds no events.
-    pub fn views(&self, shipment: &Shipment) -> impl Iterator<Item = View<'_>> {
-        let (first, count) = match shipment.content {
-            Content::Events { first, count, .. } => (first, count),
+    /// The events of a plan with their numbers; none for what holds no events.
+    pub fn views(&self, plan: &DeliveryPlan) -> impl Iterator<Item = EventView<'_>> {
+        let (first, count) = match plan.content {
+            DeliveryContent::Events { first, count, .. } => (first, count),
             _ => (0, 0),
         };
         (first..first + u32::from(count)).map(|number| self.view(number))
     }
 
-    /// A happening with all that belongs to it.
-    pub fn view(&self, number: u32) -> View<'_> {
-        let happening = self.happenings[number as usize];
-        let mut view = self.message_view(happening.message);
-        view.act = happening.act;
-        view.at = happening.at;
+    /// A event with all that belongs to it.
+    pub fn view(&self, number: u32) -> EventView<'_> {
+        let event = self.events[number as usize];
+        let mut view = self.message_view(event.message);
+        view.action = event.action;
+        view.at = event.at;
         view.number = number;
         view
     }
 
     /// A message as a view in which nothing happened yet.
-    pub fn message_view(&self, number: u32) -> View<'_> {
+    pub fn message_view(&self, number: u32) -> EventView<'_> {
         let message = &self.messages[number as usize];
         let person = &self.people[message.person as usize];
         let batch = &self.batches[person.batch as usize];
-        View {
-            seed: self.settings.seed,
+        EventView {
+            seed: self.config.seed,
             user: &self.users[batch.user as usize],
             batch,
             person,
             message,
             message_number: number,
-            second: match message.shared {
-                Shared::With(other) => Some(&self.people[other as usize]),
+            second: match message.second_address {
+                SecondAddress::With(other) => Some(&self.people[other as usize]),
                 _ => None,
             },
-            act: Act::Sent,
+            action: Action::Sent,
             at: message.sent_at,
             number: 0,
         }
     }
 
-    /// The copies of a shipment.
-    pub fn copies_of(&self, shipment: &Shipment) -> &[Copy] {
-        let first = shipment.copies as usize;
-        &self.copies[first..first + usize::from(shipment.copy_count)]
+    /// The copies of a plan.
+    pub fn copies_of(&self, plan: &DeliveryPlan) -> &[DeliveryCopy] {
+        let first = plan.copies as usize;
+        &self.copies[first..first + usize::from(plan.copy_count)]
     }
 }
 
-/// A happening and everything that a renderer needs of it.
+/// A event and everything that a renderer needs of it.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub struct EventView<'a> {
     /// The seed of the world.
     pub seed: u64,
     /// The tenant's name.
     pub user: &'a str,
     /// The batch.
-    pub batch: &'a Batch,
+    pub batch: &'a PlannedBatch,
     /// The recipient.
     pub person: &'a Person,
     /// The other recipient, if the message has two.
     pub second: Option<&'a Person>,
     /// The message.
-    pub message: &'a Message,
+    pub message: &'a PlannedMessage,
     /// The message's number.
     pub message_number: u32,
     /// What happened.
-    pub act: Act,
+    pub action: Action,
     /// When.
     pub at: i64,
-    /// The happening's number.
+    /// The event's number.
     pub number: u32,
 }
 
-impl View<'_> {
-    /// Random bits of this happening, for that purpose.
+impl EventView<'_> {
+    /// Random bits of this event, for that purpose.
     pub fn draw(&self, purpose: u64) -> u128 {
         mix_wide(self.seed ^ purpose << 48, u64::from(self.number) | 1 << 40)
     }
@@ -280,7 +280,7 @@ impl View<'_> {
 
     /// Whether the payload carries both ids of the state row.
     pub fn ids(&self) -> bool {
-        self.person.ids && self.message.shared == Shared::No
+        self.person.ids && self.message.second_address == SecondAddress::No
     }
 
     /// True for one message in `many`.

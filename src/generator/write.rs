@@ -8,14 +8,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::build::build;
+use super::config::GeneratorConfig;
 use super::journal;
-use super::render::{self, Request};
+use super::render::{self, RenderedRequest};
 use super::rows::{self, CSV, CSV_HEADER, JSONL};
-use super::settings::Settings;
-use super::world::{Known, World};
+use super::world::{KnownSince, World};
 use crate::failpoint;
 
-pub use super::journal::Totals;
+pub use super::journal::JournalTotals;
 
 /// How snapshots are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum SnapshotFormat {
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenWorld {
     /// Rows of the first snapshot.
     pub snapshot_rows: u64,
     /// Rows of the second.
@@ -37,7 +37,7 @@ pub struct Written {
     /// Rows of `batches.jsonl`.
     pub batch_rows: u64,
     /// What the journal counts.
-    pub totals: Totals,
+    pub totals: JournalTotals,
 }
 
 /// The name of the file that is written last.
@@ -48,16 +48,16 @@ pub fn is_complete(dir: &Path) -> bool {
     dir.join(COMPLETE).is_file()
 }
 
-/// Writes the world of these settings; `progress` is told now and then how many deliveries are written.
+/// Writes the world of these config; `progress` is told now and then how many deliveries are written.
 pub fn write_to(
     dir: &Path,
-    settings: Settings,
+    config: GeneratorConfig,
     snapshot: SnapshotFormat,
     progress: impl FnMut(u64),
-) -> io::Result<Written> {
+) -> io::Result<WrittenWorld> {
     failpoint::create_dir_all(dir)?;
     failpoint::remove_output(&dir.join(COMPLETE))?;
-    let world = build(settings);
+    let world = build(config);
     let written = std::thread::scope(|scope| {
         let tables = scope.spawn(|| tables(&world, dir, snapshot));
         deliveries(&world, &dir.join("deliveries.jsonl"), progress)?;
@@ -69,13 +69,13 @@ pub fn write_to(
 }
 
 /// Everything but the deliveries, which a thread of its own writes meanwhile.
-fn tables(world: &World, dir: &Path, snapshot: SnapshotFormat) -> io::Result<Written> {
+fn tables(world: &World, dir: &Path, snapshot: SnapshotFormat) -> io::Result<WrittenWorld> {
     let mut file = create(&dir.join("journal.jsonl"))?;
     let totals = journal::write(world, &mut file)?;
     file.flush()?;
-    Ok(Written {
-        snapshot_rows: snapshot_file(world, dir, "snapshot", Known::Early, snapshot)?,
-        late_rows: snapshot_file(world, dir, "snapshot-late", Known::Late, snapshot)?,
+    Ok(WrittenWorld {
+        snapshot_rows: snapshot_file(world, dir, "snapshot", KnownSince::Early, snapshot)?,
+        late_rows: snapshot_file(world, dir, "snapshot-late", KnownSince::Late, snapshot)?,
         batch_rows: batches(world, &dir.join("batches.jsonl"))?,
         totals,
     })
@@ -91,7 +91,7 @@ fn create(path: &Path) -> io::Result<BufWriter<File>> {
 fn deliveries(world: &World, path: &Path, mut progress: impl FnMut(u64)) -> io::Result<()> {
     const TOLD_EVERY: usize = 4_096;
     let mut file = create(path)?;
-    let mut request = Request::default();
+    let mut request = RenderedRequest::default();
     let mut text = Vec::with_capacity(1 << 16);
     for (done, copy) in world.order.iter().enumerate() {
         text.clear();
@@ -109,7 +109,7 @@ fn snapshot_file(
     world: &World,
     dir: &Path,
     name: &str,
-    known: Known,
+    known: KnownSince,
     format: SnapshotFormat,
 ) -> io::Result<u64> {
     let (ending, layout, header) = match format {
@@ -150,7 +150,7 @@ fn batches(world: &World, path: &Path) -> io::Result<u64> {
 
 fn complete(world: &World, dir: &Path) -> io::Result<()> {
     let mut file = create(&dir.join(COMPLETE))?;
-    let Settings { seed, .. } = world.settings;
+    let GeneratorConfig { seed, .. } = world.config;
     writeln!(file, "seed {seed}, {} deliveries", world.order.len())?;
     file.flush()
 }

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Stderr, Write};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Format, Logs};
+use crate::config::{LogFormat, Logs};
 use crate::error::{Exit, Fatal};
 
 /// Starts logging; `rust_log` is the value of `RUST_LOG`, which wins over the configured level where it is set.
@@ -36,11 +36,11 @@ fn over_the_bar() -> Stderr {
     stderr
 }
 
-const fn is_human(format: Format, terminal: bool) -> bool {
+const fn is_human(format: LogFormat, terminal: bool) -> bool {
     match format {
-        Format::Auto => terminal,
-        Format::Human => true,
-        Format::Json => false,
+        LogFormat::Auto => terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn auto_follows_the_terminal() {
-        assert!(is_human(Format::Auto, true) && !is_human(Format::Auto, false));
-        assert!(is_human(Format::Human, false) && !is_human(Format::Json, true));
+        assert!(is_human(LogFormat::Auto, true) && !is_human(LogFormat::Auto, false));
+        assert!(is_human(LogFormat::Human, false) && !is_human(LogFormat::Json, true));
     }
 }

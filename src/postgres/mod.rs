@@ -1,6 +1,8 @@
-//! Postgres as a server: how it is reached and what its errors mean. Which tables there are is the business of the rooms below.
+//! Postgres as a server: how to connect to it and what its errors mean. Tables are the business of the modules that use it.
 
 pub mod class;
 mod connect;
+mod error;
 
-pub use connect::{Refused, Tls, connect};
+pub use connect::{PostgresTarget, PostgresTls, connect};
+pub use error::{PostgresError, too_slow};

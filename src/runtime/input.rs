@@ -1,7 +1,5 @@
-//! The source of a job, on a thread of its own, and what its kind decides.
+//! The source of a job, on a thread of its own.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,65 +7,113 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::request::{Input, JobRequest, Rate, Sample};
-use crate::decode;
 use crate::error::{Exit, Fatal};
-use crate::event::Provider;
-use crate::generator::{Settings, Supply, Tables};
-use crate::metrics::Metrics;
-use crate::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use crate::source::file::witness::Proofs;
-use crate::source::file::{FileOptions, FileSource, Resume};
-use crate::source::generator::{GeneratorSource, NewRows, Pace, Spent};
-use crate::source::guard::AttemptStore;
-use crate::source::kafka::KafkaSource;
-use crate::source::kafka::replay::KafkaReplay;
-use crate::source::nats::NatsSource;
-use crate::source::nats::replay::NatsReplay;
+use crate::generator::{GeneratorConfig, Supply};
+use crate::source::connector::{Connector, Source, SourceError};
+use crate::source::context::SourceContext;
+use crate::source::file::connector::FileConnector;
+use crate::source::file::inputs::{self, FileInput};
+use crate::source::generator::GeneratorConnector;
+use crate::source::pace::Pace;
+use crate::source::replay::ReplayRange;
 use crate::source::{EnvelopeDefaults, RecordSender};
-use crate::state::Checkpoint;
 
 /// Deliveries of each world of a generator that has no end.
 const WORLD: u64 = 100_000;
 
-/// A source that is ready to run.
-pub enum Source {
-    /// Files, folders, standard input.
-    Files(FileSource),
-    /// A generated world.
-    Generator(Box<GeneratorSource>, Option<f64>),
-    /// A broker's stream.
-    Broker(Box<dyn BrokerSource>),
+/// What a request reads.
+pub fn connector(request: &JobRequest) -> Box<dyn Connector> {
+    match &request.input {
+        Input::Live { .. } | Input::Replay(_) => request.plan.connector(),
+        Input::Generator(sample) => Box::new(generator(sample)),
+        Input::Files { paths, .. } => {
+            let body_bytes_max = request.plan.decode_options().body_bytes_max;
+            let defaults = envelope_defaults(request);
+            Box::new(FileConnector::new(paths, defaults, body_bytes_max))
+        }
+        // Resolved to files before a job starts.
+        Input::Demo => Box::new(FileConnector::new(&[""; 0], envelope_defaults(request), 0)),
+    }
 }
 
-/// What a source is started with.
-pub struct Start {
-    /// Where parcels go.
-    pub feed: RecordSender,
-    /// Disconnected when nothing more is to be read.
-    pub stop: Receiver<()>,
-    /// Raised when nothing more is to be read.
-    pub stopping: Arc<AtomicBool>,
-    /// Where rows go that become known while the job runs.
-    pub rows: Sender<NewRows>,
-    /// What became durable.
-    pub settled: Receiver<Vec<Commit>>,
-    /// How the source is.
-    pub condition: SourceHealth,
-    /// The job's counts.
-    pub metrics: Arc<Metrics>,
-    /// Where it is kept which messages were in work.
-    pub attempts: Box<dyn AttemptStore>,
+/// The source of a request. It connects to nothing before it runs.
+pub fn source(request: &JobRequest) -> Result<Box<dyn Source>, SourceError> {
+    let connector = connector(request);
+    match &request.input {
+        Input::Live { .. } | Input::Generator(_) => connector.live(),
+        Input::Replay(range) => connector.replay(*range),
+        Input::Files { .. } | Input::Demo => connector.replay(ReplayRange::default()),
+    }
+}
+
+/// What envelopes leave out, as the request says.
+pub fn envelope_defaults(request: &JobRequest) -> EnvelopeDefaults {
+    let provider = match &request.input {
+        Input::Files { provider, .. } | Input::Live { provider } => provider.clone(),
+        Input::Demo | Input::Replay(_) | Input::Generator(_) => None,
+    };
+    request.plan.envelope_defaults(provider)
+}
+
+fn generator(sample: &Sample) -> GeneratorConnector {
+    let pace = Pace::from(sample.rate);
+    let supply = match (sample.deliveries, pace.per_second) {
+        (None, _) => Supply::Endless,
+        (Some(_), None) => Supply::Beforehand,
+        (Some(_), Some(_)) => Supply::Meanwhile,
+    };
+    GeneratorConnector {
+        settings: GeneratorConfig {
+            seed: sample.seed,
+            deliveries: sample.deliveries.unwrap_or(WORLD),
+            users: sample.users,
+            ..GeneratorConfig::default()
+        },
+        supply,
+        pace,
+    }
+}
+
+impl From<Rate> for Pace {
+    fn from(rate: Rate) -> Self {
+        let per_second = match rate {
+            Rate::Max => None,
+            Rate::PerSecond(rate) => Some(rate),
+        };
+        Self { per_second }
+    }
 }
 
 /// A source that runs.
-pub struct Reading {
+pub struct RunningSource {
     /// Disconnected when its thread has ended; none for sources that have nothing left to do once they are read.
     ended: Option<Receiver<()>>,
 }
 
-impl Reading {
-    /// Waits for a source that acknowledges; false if it has not ended by then.
-    pub fn ended_within(&self, wait: Duration) -> bool {
+impl RunningSource {
+    /// Starts a source on a thread of its own.
+    pub fn start(source: Box<dyn Source>, context: SourceContext) -> Result<Self, Fatal> {
+        let (running, ended) = crossbeam_channel::bounded(0);
+        let ended = source.commits_offsets().then_some(ended);
+        let health = context.health.clone();
+        // The workers end when nobody can send records any more: not before a failure is recorded.
+        let records = ended.is_none().then(|| context.records.clone());
+        let run = move || {
+            if let Err(fatal) = source.run(context) {
+                health.fail(fatal);
+            }
+            drop::<(Option<RecordSender>, Sender<()>)>((records, running));
+        };
+        // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
+        let thread = std::thread::Builder::new().name("source".into()).spawn(run);
+        thread.map_err(|error| {
+            Fatal::new(Exit::Watchdog, format!("no thread for the source: {error}"))
+        })?;
+        Ok(Self { ended })
+    }
+
+    /// Waits for a source that commits; false if it has not ended by then.
+    pub fn has_ended_within(&self, wait: Duration) -> bool {
         let Some(ended) = &self.ended else {
             return true;
         };
@@ -75,205 +121,71 @@ impl Reading {
     }
 }
 
-/// Asks a running source to stop.
-pub struct Brake {
-    flag: Arc<AtomicBool>,
-    sender: Option<Sender<()>>,
-}
+/// Asks a running source to stop. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
 
-impl Brake {
-    /// Raised once it is pulled.
-    pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.flag)
-    }
-
+impl StopHandle {
     /// Nothing more is to be read.
-    pub fn pull(&mut self) {
-        self.flag.store(true, Ordering::Relaxed);
-        self.sender = None;
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Raised once nothing more is to be read.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 }
 
-/// What envelopes leave out, as the request says.
-pub fn defaults(request: &JobRequest) -> EnvelopeDefaults {
-    let provider: Option<Provider> = match &request.input {
-        Input::Files { provider, .. } | Input::StandardInput { provider } => provider.clone(),
-        _ => None,
+/// The files of a request whose progress is stored in checkpoints, by name.
+pub fn resumable_files(request: &JobRequest) -> Vec<String> {
+    let Input::Files { paths, provider } = &request.input else {
+        return Vec::new();
     };
-    EnvelopeDefaults {
-        user: request.plan.default_user.clone(),
-        provider,
-        known: decode::providers().map(Provider::new).collect(),
-    }
+    let paths = paths.iter().map(|path| path.display().to_string());
+    let inputs = inputs::expand(&paths.collect::<Vec<_>>(), provider.is_some());
+    let resumable = inputs.iter().filter(|input| input.is_resumable());
+    resumable.map(FileInput::name).collect()
 }
 
-impl Source {
-    /// Prepares the source of a request; `resume` holds what an unfinished run of the job settled.
-    pub fn prepare(
-        request: &JobRequest,
-        resume: Vec<Checkpoint>,
-        brake: &Brake,
-    ) -> Result<Self, Fatal> {
-        match &request.input {
-            Input::Generator(sample) => Self::generator(sample),
-            Input::Files { paths, .. } => Ok(Self::files(request, paths, resume, brake)),
-            Input::Nats => {
-                let source = NatsSource::new(request.plan.nats.clone());
-                Ok(Self::Broker(Box::new(source)))
-            }
-            Input::NatsPast { since, until } => {
-                let source = NatsReplay::new(request.plan.nats.clone(), *since, *until);
-                Ok(Self::Broker(Box::new(source)))
-            }
-            Input::Kafka => {
-                let source = KafkaSource::new(request.plan.kafka.clone());
-                Ok(Self::Broker(Box::new(source)))
-            }
-            Input::KafkaPast { since, until } => {
-                let source = KafkaReplay::new(request.plan.kafka.clone(), *since, *until);
-                Ok(Self::Broker(Box::new(source)))
-            }
-            Input::StandardInput { .. } | Input::Demo => {
-                let standard_input = [PathBuf::from("-")];
-                Ok(Self::files(request, &standard_input, resume, brake))
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    /// Drops its context, and fails once it is told to.
+    struct Failing {
+        dropped: Sender<()>,
+        fail: Receiver<()>,
+    }
+
+    impl Source for Failing {
+        fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+            drop(context);
+            self.dropped.send(()).unwrap();
+            self.fail.recv().unwrap();
+            Err(Fatal::new(Exit::Input, "it failed"))
         }
     }
 
-    fn generator(sample: &Sample) -> Result<Self, Fatal> {
-        let settings = Settings {
-            seed: sample.seed,
-            deliveries: sample.deliveries.unwrap_or(WORLD),
-            users: sample.users,
-            ..Settings::default()
-        };
-        let rate = match sample.rate {
-            Rate::Max => None,
-            Rate::PerSecond(rate) => Some(rate as f64),
-        };
-        let supply = match (sample.deliveries, rate) {
-            (None, _) => Supply::Endless,
-            (Some(_), None) => Supply::Beforehand,
-            (Some(_), Some(_)) => Supply::Meanwhile,
-        };
-        let source = GeneratorSource::prepare(settings, supply).map_err(|error| {
-            Fatal::new(
-                Exit::Watchdog,
-                format!("no thread for the generator: {error}"),
-            )
-        })?;
-        Ok(Self::Generator(Box::new(source), rate))
+    #[test]
+    fn a_failure_is_recorded_before_the_workers_see_the_end() {
+        let (dropped, has_dropped) = crossbeam_channel::bounded(1);
+        let (fail, failing) = crossbeam_channel::bounded(1);
+        let source = Box::new(Failing {
+            dropped,
+            fail: failing,
+        });
+        let (records, receivers) = RecordSender::channels(1, 1);
+        let metrics = Metrics::new([]);
+        let context = SourceContext::new(records, crossbeam_channel::never(), metrics);
+        let health = context.health.clone();
+        let running = RunningSource::start(source, context).unwrap();
+        has_dropped.recv().unwrap();
+        assert!(receivers.workers[0].try_recv().unwrap_err().is_empty());
+        fail.send(()).unwrap();
+        assert!(receivers.workers[0].recv().is_err());
+        assert!(health.take_failure().is_some());
+        assert!(running.has_ended_within(Duration::ZERO));
     }
-
-    fn files(
-        request: &JobRequest,
-        paths: &[PathBuf],
-        resume: Vec<Checkpoint>,
-        brake: &Brake,
-    ) -> Self {
-        let specs: Vec<String> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let resume: HashMap<String, Resume> = resume
-            .into_iter()
-            .map(|partition| {
-                (
-                    partition.partition,
-                    Resume {
-                        offset: partition.offset,
-                        proof: partition.proof,
-                    },
-                )
-            })
-            .collect();
-        let options = FileOptions {
-            defaults: defaults(request),
-            body_bytes_max: request.plan.decode_options().body_bytes_max,
-            stop: Arc::clone(&brake.flag),
-        };
-        Self::Files(FileSource::new(&specs, resume, options))
-    }
-
-    /// Where the proofs of settled positions come from; none for sources that do not resume.
-    pub fn proofs(&self) -> Option<Proofs> {
-        match self {
-            Source::Files(source) => Some(source.proofs()),
-            Source::Generator(..) | Source::Broker(_) => None,
-        }
-    }
-
-    /// The recipients and batches that the source itself knows.
-    pub fn tables(&self) -> Option<&Tables> {
-        match self {
-            Source::Files(_) | Source::Broker(_) => None,
-            Source::Generator(source, _) => Some(source.tables()),
-        }
-    }
-
-    /// What making the deliveries costs beside the job; nothing for sources that take what is there.
-    pub fn spent(&self) -> Spent {
-        match self {
-            Source::Files(_) | Source::Broker(_) => Spent::default(),
-            Source::Generator(source, _) => source.spent(),
-        }
-    }
-
-    /// Whether settled positions are told to the source, which acknowledges them.
-    pub const fn acknowledges(&self) -> bool {
-        matches!(self, Source::Broker(_))
-    }
-
-    /// Starts it on a thread of its own.
-    pub fn start(self, start: Start) -> Result<Reading, Fatal> {
-        let (running, ended) = crossbeam_channel::bounded(0);
-        let ended = self.acknowledges().then_some(ended);
-        let run = move || {
-            self.run(start);
-            drop::<Sender<()>>(running);
-        };
-        let thread = std::thread::Builder::new().name("source".into()).spawn(run);
-        // The thread is not joined: a read that blocks on standard input cannot be interrupted, and need not be.
-        match thread {
-            Ok(_) => Ok(Reading { ended }),
-            Err(error) => Err(Fatal::new(
-                Exit::Watchdog,
-                format!("no thread for the source: {error}"),
-            )),
-        }
-    }
-
-    fn run(self, start: Start) {
-        let ended = match self {
-            Source::Files(source) => source.run(start.feed),
-            Source::Generator(source, rate) => {
-                let (stop, rows) = (start.stop, Some(start.rows));
-                source.run(start.feed, &Pace { rate, stop, rows })
-            }
-            Source::Broker(source) => {
-                source.run(SourceContext {
-                    feed: start.feed,
-                    settled: start.settled,
-                    stop: start.stopping,
-                    condition: start.condition,
-                    metrics: start.metrics,
-                    attempts: start.attempts,
-                });
-                Ok(())
-            }
-        };
-        if ended.is_err() {
-            tracing::debug!("the source was stopped before its end");
-        }
-    }
-}
-
-/// A brake and the end of it that a paced source listens to.
-pub fn brake() -> (Brake, Receiver<()>) {
-    let (sender, receiver) = crossbeam_channel::bounded(1);
-    let brake = Brake {
-        flag: Arc::default(),
-        sender: Some(sender),
-    };
-    (brake, receiver)
 }

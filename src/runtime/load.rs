@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::loader::{Horizon, Loader, Report};
+use super::sample;
 use super::sinks::Writers;
 use super::store::{OpenStores, open_state};
 use super::tables::TableLoader;
@@ -35,6 +36,7 @@ pub struct LoadRequest {
 /// Loads; answers what came of it.
 pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
     let plan = &request.plan;
+    sample::expect_other_data(&plan.store_dir)?;
     let store = OpenStores::without_reads(open_state(plan)?, Box::new(NullLog));
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(plan.tick));
     let writers = Writers::start(plan, store, &clock, &Metrics::new([]))?;

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::reads::StateReads;
 use crate::enrich::arrangement::Feeder;
-use crate::enrich::snapshot::{self, BadRow, Chunk, GivenRow, Options};
+use crate::enrich::snapshot::{self, BadRow, GivenRow, RowChunk, SnapshotOptions};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
-use crate::generator::{SnapshotRow, Tables};
+use crate::generator::{SenderTables, SnapshotRow};
 use crate::sink::writer::StateHandle;
 use crate::state::{
-    BatchRow, LoadId, LoadKind, LoadSummary, Loaded, Mapping, MappingCursor, RecipientRow,
+    BatchRow, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping, MappingCursor, RecipientRow,
 };
 
 /// Rows of one transaction.
@@ -173,15 +173,15 @@ impl Loader {
         batches: Option<&PathBuf>,
         mut progress: impl FnMut(u64),
     ) -> Result<Report, Fatal> {
-        let options = Options {
+        let options = SnapshotOptions {
             default_user: self.default_user.clone(),
-            ..Options::default()
+            ..SnapshotOptions::default()
         };
         let load = self.begin(kind)?;
         let mut report = Report::default();
         for path in recipients {
             for chunk in snapshot::recipients(path, &options)? {
-                let Chunk { rows, bad } = chunk?;
+                let RowChunk { rows, bad } = chunk?;
                 report.tell(&bad);
                 load.recipients(rows, &mut report)?;
                 progress(report.accepted + report.known);
@@ -189,7 +189,7 @@ impl Loader {
         }
         if let Some(path) = batches {
             for chunk in snapshot::batches(path, &options)? {
-                let Chunk { rows, bad } = chunk?;
+                let RowChunk { rows, bad } = chunk?;
                 report.tell(&bad);
                 load.batches(rows)?;
             }
@@ -199,7 +199,7 @@ impl Loader {
     }
 
     /// Loads what a generator knows.
-    pub fn generated(&self, kind: LoadKind, tables: &Tables) -> Result<Report, Fatal> {
+    pub fn generated(&self, kind: LoadKind, tables: &SenderTables) -> Result<Report, Fatal> {
         let load = self.begin(kind)?;
         let mut report = Report::default();
         for chunk in tables.recipients.chunks(CHUNK_ROWS) {
@@ -255,9 +255,9 @@ impl Load<'_> {
             .call_until_done(move |store| store.load_recipients(load, &rows))?;
         for one in &loaded {
             match one {
-                Loaded::Accepted(_) => report.accepted += 1,
-                Loaded::Known(_) => report.known += 1,
-                Loaded::Contradiction => report.contradictions += 1,
+                LoadOutcome::Accepted(_) => report.accepted += 1,
+                LoadOutcome::Known(_) => report.known += 1,
+                LoadOutcome::Contradiction => report.contradictions += 1,
             }
         }
         Ok(())

@@ -10,7 +10,6 @@
 //! Contract: [`run`] returns when everything that was read is settled and what is done at drain is done, or with the
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
-mod attempts;
 mod completion_file;
 mod completions;
 mod housekeeping;
@@ -34,11 +33,11 @@ mod sweep_schedule;
 mod sweeper;
 mod tables;
 mod watch;
-mod word;
 mod workers;
 
 pub use job::run;
 pub use load::{LoadRequest, load};
 pub use loader::Report as LoadReport;
 pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
-pub use word::{Word, leave as leave_word};
+pub use sample::holds_only_sample;
+pub use store::store_contents;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::input::connector;
 use super::request::{Input, JobRequest, Sinks};
+use super::settlement::SourceReport;
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
-use crate::settle::Partitions;
 use crate::state::view::{BatchView, Export, diff};
 
 /// Said when a finished job is run again.
@@ -25,17 +26,10 @@ pub fn name(request: &JobRequest) -> String {
     if let Some(name) = &request.name {
         return name.clone();
     }
-    let source = match &request.input {
-        Input::Files { paths, provider } => format!("{paths:?} {provider:?}"),
-        Input::NatsPast { since, until } => {
-            format!("{} {since:?} {until:?}", request.plan.nats.stream)
-        }
-        Input::Kafka => format!("kafka {}", request.plan.kafka.group),
-        Input::KafkaPast { since, until } => {
-            format!("{:?} {since:?} {until:?}", request.plan.kafka.topics)
-        }
-        other => other.name().to_owned(),
-    };
+    let mut source = connector(request).identity();
+    if let Input::Replay(range) = &request.input {
+        source.push_str(&format!(" {range:?}"));
+    }
     let store = match request.plan.state_store {
         StateKind::Sqlite => request.plan.store_dir.display().to_string(),
         StateKind::Postgres => format!("postgres {}", request.plan.postgres.schema),
@@ -48,11 +42,7 @@ pub fn name(request: &JobRequest) -> String {
 
 /// What tells the members of a job apart, where settings do.
 pub fn part(request: &JobRequest, job: &str) -> String {
-    let plan = &request.plan;
-    match &request.input {
-        Input::Nats => format!("{job} {} {:?}", plan.nats.stream, plan.nats.partitions),
-        _ => format!("{job} {:?} {:?}", plan.kafka.member, plan.kafka.partitions),
-    }
+    format!("{job} {}", connector(request).member())
 }
 
 /// The drain took too long.
@@ -65,9 +55,9 @@ pub fn not_drained(deadline: Duration) -> Fatal {
 }
 
 /// What happened to the partitions.
-pub fn partitions(summary: &mut Summary, partitions: &Partitions, stopped: bool) {
-    summary.notes.extend(partitions.restarts().iter().cloned());
-    summary.unreadable = partitions.failures().to_vec();
+pub fn partitions(summary: &mut Summary, source: SourceReport, stopped: bool) {
+    summary.notes.extend(source.restarts);
+    summary.unreadable = source.failures;
     if stopped {
         summary.notes.push(
             "the job was asked to stop: everything it read is settled, run it again for the rest"

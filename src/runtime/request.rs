@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::Plan;
 use crate::event::{Millis, Provider};
-use crate::source::nats::replay::Since;
+use crate::source::replay::ReplayRange;
 
 /// A job as the command line resolved it.
 #[derive(Clone, Debug)]
@@ -60,29 +60,13 @@ pub enum Input {
         /// The provider of deliveries that name none; needed for folders of bodies.
         provider: Option<Provider>,
     },
-    /// Lines of deliveries from standard input; never resumes.
-    StandardInput {
+    /// What `source.live` names: a broker, or lines of deliveries from standard input. Does not end.
+    Live {
         /// The provider of deliveries that name none.
         provider: Option<Provider>,
     },
-    /// A broker's stream, as the settings describe it.
-    Nats,
-    /// The past of that stream, which ends.
-    NatsPast {
-        /// From where.
-        since: Since,
-        /// Without what the stream took at this time or later.
-        until: Option<Millis>,
-    },
-    /// Topics of Kafka, as the settings describe them.
-    Kafka,
-    /// The past of those topics, which ends.
-    KafkaPast {
-        /// From what they took at this time on.
-        since: Option<Millis>,
-        /// Without what they took at this time or later.
-        until: Option<Millis>,
-    },
+    /// The past of the broker that `source.live` names, which ends.
+    Replay(ReplayRange),
     /// A generator, for ever or for a number of deliveries.
     Generator(Sample),
 }
@@ -91,26 +75,9 @@ impl Input {
     /// Whether it ends by itself.
     pub const fn is_finite(&self) -> bool {
         match self {
-            Input::Demo
-            | Input::Files { .. }
-            | Input::NatsPast { .. }
-            | Input::KafkaPast { .. } => true,
+            Input::Demo | Input::Files { .. } | Input::Replay(_) => true,
             Input::Generator(sample) => sample.deliveries.is_some(),
-            Input::StandardInput { .. } | Input::Nats | Input::Kafka => false,
-        }
-    }
-
-    /// What it is called.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Input::Demo => "demo",
-            Input::Files { .. } => "files",
-            Input::StandardInput { .. } => "standard input",
-            Input::Nats => "nats",
-            Input::NatsPast { .. } => "nats, the past",
-            Input::Kafka => "kafka",
-            Input::KafkaPast { .. } => "kafka, the past",
-            Input::Generator(_) => "generator",
+            Input::Live { .. } => false,
         }
     }
 }

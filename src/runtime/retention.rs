@@ -104,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = SqliteStore::open(folder.path()).unwrap();
         let rejects: Vec<Reject> = (0..1_205).map(reject).collect();
-        store.bury(&rejects).unwrap();
+        store.write_dead_letters(&rejects).unwrap();
         let conn = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
         let target = StateTarget::new(Box::new(store), Metrics::new([]));
         let clock = Arc::new(MonotonicClock::start(Duration::from_millis(1)));

@@ -1,7 +1,8 @@
-//! The settlement thread: what the workers settled becomes what a later run resumes from.
+//! The settlement thread: what the workers settled becomes what is committed.
 //!
-//! It owns the [`Partitions`]; others look at them through [`Settlement::look`]. Positions are stored at most once an interval,
-//! and once more at the end. A store that is out of order delays them, which costs a later run work and nothing else.
+//! It owns the [`CommitTracker`]. A source that commits by itself gets its commits at once; those of other sources are stored as
+//! checkpoints, at most once an interval and once more at the end. A store that is out of order delays checkpoints, which
+//! costs a later run work and nothing else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,37 +13,68 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use crate::error::{Exit, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::{Counter, Metrics};
-use crate::settle::{Floor, Partitions};
 use crate::sink::writer::StateHandle;
-use crate::source::PartitionEvent;
-use crate::source::broker::Commit;
-use crate::source::file::witness::Proofs;
-use crate::source::in_flight::Position;
+use crate::source::commit_tracker::{CommitTracker, PartitionCommit, SourceProgress};
+use crate::source::file::fingerprint::FileFingerprints;
+use crate::source::in_flight::OffsetRange;
+use crate::source::{Commit, PartitionEvent};
 use crate::state::Checkpoint;
 
 /// What the settlement thread needs.
-pub struct Parts {
-    /// Positions that the workers settled; closed when the last worker has ended.
-    pub settled: Receiver<Vec<Position>>,
-    /// What the source tells of its partitions; closed when it has ended.
+pub struct SettlementParts {
+    /// What the workers settled; closed when the last worker has ended.
+    pub settled: Receiver<Vec<OffsetRange>>,
+    /// What happens to the source's partitions; closed when it has ended.
     pub partition_events: Receiver<PartitionEvent>,
     /// The job's name.
     pub job: String,
-    /// What proves that a partition is still the same; none for sources that do not resume.
-    pub proofs: Option<Proofs>,
-    /// Where a source that acknowledges is told of floors; its positions are remembered by the broker, not in the store.
-    pub acknowledge: Option<Sender<Vec<Commit>>>,
-    /// Where positions are stored; none if nothing is.
+    /// Tell whether a partition is still the same.
+    pub fingerprints: FileFingerprints,
+    /// Where a source that commits by itself gets its commits; its offsets are kept by the broker, not in the store.
+    pub commits: Option<Sender<Vec<Commit>>>,
+    /// Where checkpoints are stored; none if nothing is.
     pub store: Option<StateHandle>,
     /// How often.
     pub interval: Duration,
-    /// The job's counts.
+    /// The job's metrics.
     pub metrics: Arc<Metrics>,
+}
+
+/// What is to be said of a source at the end of a job, a sentence each.
+#[derive(Clone, Debug, Default)]
+pub struct SourceReport {
+    /// Partitions that were read from their start although part of them was settled.
+    pub restarts: Vec<String>,
+    /// Partitions that could not be read.
+    pub failures: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Tracked {
+    tracker: CommitTracker,
+    report: SourceReport,
+}
+
+impl Tracked {
+    fn partition_event(&mut self, event: PartitionEvent) {
+        match event {
+            PartitionEvent::Begins {
+                partition,
+                name,
+                offset,
+                length,
+            } => self.tracker.begin(partition, name, offset, length),
+            PartitionEvent::Ended { partition, offset } => self.tracker.end(partition, offset),
+            PartitionEvent::Revoked { partition } => self.tracker.revoke(partition),
+            PartitionEvent::Restarted { reason, .. } => self.report.restarts.push(reason),
+            PartitionEvent::Failed { reason, .. } => self.report.failures.push(reason),
+        }
+    }
 }
 
 /// The settlement of a running job.
 pub struct Settlement {
-    partitions: Arc<Mutex<Partitions>>,
+    tracked: Arc<Mutex<Tracked>>,
     thread: JoinHandle<Result<(), SinkError>>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
@@ -50,9 +82,9 @@ pub struct Settlement {
 
 impl Settlement {
     /// Starts the thread.
-    pub fn start(parts: Parts) -> Result<Self, Fatal> {
-        let partitions: Arc<Mutex<Partitions>> = Arc::default();
-        let shared = Arc::clone(&partitions);
+    pub fn start(parts: SettlementParts) -> Result<Self, Fatal> {
+        let tracked: Arc<Mutex<Tracked>> = Arc::default();
+        let shared = Arc::clone(&tracked);
         let (running, ended) = crossbeam_channel::bounded(0);
         let run = move || {
             let result = run(&parts, &shared);
@@ -66,7 +98,7 @@ impl Settlement {
                 Fatal::new(Exit::Watchdog, format!("no thread for settlement: {error}"))
             })?;
         Ok(Self {
-            partitions,
+            tracked,
             thread,
             ended,
         })
@@ -80,34 +112,33 @@ impl Settlement {
         )
     }
 
-    /// The partitions as they are now.
-    pub fn look(&self) -> MutexGuard<'_, Partitions> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// How far the source is settled.
+    pub fn progress(&self) -> SourceProgress {
+        lock(&self.tracked).tracker.progress()
     }
 
-    /// Waits for the end and hands the partitions over. To be called when the workers have ended.
-    pub fn end(self) -> Result<Partitions, SinkError> {
+    /// The first partition that could not be read, if any, as a sentence.
+    pub fn first_failure(&self) -> Option<String> {
+        lock(&self.tracked).report.failures.first().cloned()
+    }
+
+    /// Waits for the end. To be called when the workers have ended.
+    pub fn end(self) -> Result<SourceReport, SinkError> {
         let ended = self.thread.join();
-        let partitions = std::mem::take(
-            &mut *self
-                .partitions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let report = lock(&self.tracked).report.clone();
         ended.unwrap_or(Ok(()))?;
-        Ok(partitions)
+        Ok(report)
     }
 }
 
-fn run(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError> {
+fn run(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
     let mut stored = Instant::now();
     loop {
-        let open = step(parts, partitions);
-        acknowledge(parts, partitions);
-        if !open || stored.elapsed() >= parts.interval {
-            store(parts, partitions)?;
+        let open = receive(parts, tracked);
+        if let Some(source) = &parts.commits {
+            send_commits(source, tracked);
+        } else if !open || stored.elapsed() >= parts.interval {
+            store_checkpoints(parts, tracked)?;
             stored = Instant::now();
         }
         if !open {
@@ -116,13 +147,13 @@ fn run(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError> {
     }
 }
 
-/// Takes what there is; whether more may come. Notices are taken first: a partition begins before anything of it settles.
-fn step(parts: &Parts, partitions: &Mutex<Partitions>) -> bool {
-    let positions = select! {
-        recv(parts.settled) -> positions => positions,
-        recv(parts.partition_events) -> notice => {
-            if let Ok(notice) = notice {
-                lock(partitions).told(notice);
+/// Takes what there is; whether more may come. Events are taken first: a partition begins before anything of it settles.
+fn receive(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> bool {
+    let ranges = select! {
+        recv(parts.settled) -> ranges => ranges,
+        recv(parts.partition_events) -> event => {
+            if let Ok(event) = event {
+                lock(tracked).partition_event(event);
                 return true;
             }
             match parts.settled.recv_timeout(parts.interval) {
@@ -132,71 +163,56 @@ fn step(parts: &Parts, partitions: &Mutex<Partitions>) -> bool {
         },
         default(parts.interval) => return true,
     };
-    let mut partitions = lock(partitions);
-    for notice in parts.partition_events.try_iter() {
-        partitions.told(notice);
+    let mut tracked = lock(tracked);
+    for event in parts.partition_events.try_iter() {
+        tracked.partition_event(event);
     }
-    match positions {
-        Ok(positions) => partitions.settle(&positions),
-        Err(_) => return false,
-    }
+    let Ok(ranges) = ranges else { return false };
+    tracked.tracker.settle(&ranges);
     true
 }
 
-fn lock(partitions: &Mutex<Partitions>) -> MutexGuard<'_, Partitions> {
-    partitions.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(tracked: &Mutex<Tracked>) -> MutexGuard<'_, Tracked> {
+    tracked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells a source that acknowledges how far its partitions are durable, as soon as that is known.
-fn acknowledge(parts: &Parts, partitions: &Mutex<Partitions>) {
-    let Some(source) = &parts.acknowledge else {
-        return;
-    };
-    let floors = lock(partitions).floor_changes();
-    if floors.is_empty() {
+/// Sends a source that commits by itself what may be committed.
+fn send_commits(source: &Sender<Vec<Commit>>, tracked: &Mutex<Tracked>) {
+    let commits = lock(tracked).tracker.take_commits();
+    if commits.is_empty() {
         return;
     }
-    let settled = floors.iter().map(|floor| Commit {
-        partition: floor.partition,
-        upto: floor.offset,
-    });
-    let told = failpoint::run(Failpoint::SourceSettle, || source.send(settled.collect()));
-    if told.is_err() {
-        tracing::debug!("positions settled after the source had ended");
+    let commits = commits.iter().map(|one| one.commit);
+    let sent = failpoint::run(Failpoint::SourceSettle, || source.send(commits.collect()));
+    if sent.is_err() {
+        tracing::debug!("records settled after the source had ended");
     }
 }
 
-fn store(parts: &Parts, partitions: &Mutex<Partitions>) -> Result<(), SinkError> {
-    if parts.acknowledge.is_some() {
-        return Ok(());
-    }
-    let floors = lock(partitions).floor_changes();
-    let Some(store) = parts.store.as_ref().filter(|_| !floors.is_empty()) else {
+fn store_checkpoints(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Result<(), SinkError> {
+    let commits = lock(tracked).tracker.take_commits();
+    let Some(store) = parts.store.as_ref().filter(|_| !commits.is_empty()) else {
         return Ok(());
     };
-    let partitions: Vec<Checkpoint> = floors
-        .iter()
-        .filter_map(|floor| checkpoint(parts, floor))
+    let commits = commits.into_iter();
+    let checkpoints: Vec<Checkpoint> = commits
+        .filter_map(|commit| checkpoint(parts, commit))
         .collect();
-    parts
-        .metrics
-        .count(Counter::Checkpoints, partitions.len() as u64);
+    let count = checkpoints.len() as u64;
+    parts.metrics.count(Counter::Checkpoints, count);
     failpoint::run(Failpoint::SourceSettle, || {
-        store.call_until_done(move |store| store.checkpoint(&partitions))
+        store.call_until_done(move |store| store.checkpoint(&checkpoints))
     })
 }
 
 /// What is stored of a partition; nothing of one that cannot be proven to be the same later.
-fn checkpoint(parts: &Parts, floor: &Floor) -> Option<Checkpoint> {
-    let proof = parts
-        .proofs
-        .as_ref()?
-        .at_floor(floor.partition, floor.offset)?;
+fn checkpoint(parts: &SettlementParts, commit: PartitionCommit) -> Option<Checkpoint> {
+    let Commit { partition, offset } = commit.commit;
     Some(Checkpoint {
+        proof: parts.fingerprints.at_offset(partition, offset)?,
         job: parts.job.clone(),
-        partition: floor.name.clone(),
-        offset: floor.offset,
-        proof,
-        finished: floor.finished,
+        partition: commit.name,
+        offset,
+        finished: commit.is_finished,
     })
 }

@@ -98,7 +98,7 @@ impl OpenStores {
     pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
         match request.sinks {
             Sinks::Null => Ok(Self::without_reads(
-                Box::new(NullStore::default()),
+                Box::new(NullStore::new()?),
                 Box::new(NullLog),
             )),
             Sinks::Durable => Self::durable(&request.plan, request.fresh),
@@ -161,19 +161,26 @@ fn open_log(plan: &Plan) -> Result<Box<dyn EventLog>, Fatal> {
     })
 }
 
-/// Removes what an embedded store holds, and only that.
-fn remove(dir: &Path) -> Result<(), Fatal> {
-    for name in [
+/// What an embedded store holds now: the files and folders that `--fresh` deletes.
+pub fn store_contents(dir: &Path) -> Vec<PathBuf> {
+    let names = [
         "log",
         "state.db",
         "state.db-wal",
         "state.db-shm",
         "completions.jsonl",
-    ] {
-        let path = dir.join(name);
-        let removed = match path.is_dir() {
-            true => std::fs::remove_dir_all(&path),
-            false => failpoint::remove(failpoint::Failpoint::StoreOpen, &path),
+    ];
+    let paths = names.iter().map(|name| dir.join(name));
+    paths.filter(|path| path.exists()).collect()
+}
+
+/// Deletes what an embedded store holds, and only that.
+fn remove(dir: &Path) -> Result<(), Fatal> {
+    for path in store_contents(dir) {
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            failpoint::remove(failpoint::Failpoint::StoreOpen, &path)
         };
         removed.map_err(|error| unusable(&path, &error))?;
     }

@@ -7,9 +7,10 @@
 
 use super::loader::{Horizon, Load, Loader, Report};
 use crate::config::RecipientTables;
-use crate::enrich::snapshot::{Options, Row};
+use crate::enrich::snapshot::{LoadableRow, SnapshotOptions};
 use crate::enrich::tables::{
-    self, Chunks, Cursor, Given, Limits, Look, Overlap, Place, Recent, Seen, Tables, Trouble,
+    self, Cursor, Given, Look, Overlap, Place, Recent, Seen, TableChunks, TableLimits, Tables,
+    Trouble,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
@@ -26,7 +27,7 @@ const RECENT_MAX: usize = 200_000;
 pub struct TableLoader {
     tables: Box<dyn Tables>,
     loader: Loader,
-    limits: Limits,
+    limits: TableLimits,
     horizon: Horizon,
     overlap: Overlap,
     /// The first look seals.
@@ -57,8 +58,8 @@ impl TableLoader {
         horizon: Horizon,
         durable: bool,
     ) -> Result<Self, Fatal> {
-        let limits = Limits {
-            options: Options {
+        let limits = TableLimits {
+            options: SnapshotOptions {
                 default_user: loader.default_user.clone(),
                 chunk_rows: plan.chunk_rows.get(),
             },
@@ -141,7 +142,7 @@ impl TableLoader {
                 told,
             )?),
         };
-        let limits = Limits {
+        let limits = TableLimits {
             sent_since: self.horizon.since(),
             ..self.limits.clone()
         };
@@ -224,7 +225,11 @@ impl Watched {
         self.reached.map(|reached| reached.less(overlap))
     }
 
-    const fn look<T: Row>(&self, from: Option<Cursor>, sent_since: Option<Millis>) -> Look<'_> {
+    const fn look<T: LoadableRow>(
+        &self,
+        from: Option<Cursor>,
+        sent_since: Option<Millis>,
+    ) -> Look<'_> {
         Look {
             given: &self.given,
             columns: T::COLUMNS,
@@ -234,17 +239,17 @@ impl Watched {
     }
 
     /// Reads it to its end and hands over what nobody judged yet.
-    fn read<T: Row>(
+    fn read<T: LoadableRow>(
         &self,
         tables: &mut dyn Tables,
         overlap: Overlap,
-        limits: &Limits,
+        limits: &TableLimits,
         mut take: impl FnMut(Vec<T>, &mut Into<'_>) -> Result<(), SinkError>,
         into: &mut Into<'_>,
         told: &mut dyn FnMut(u64),
     ) -> Result<Seen, Trouble> {
         tables.open(&self.look::<T>(self.from(overlap), limits.sent_since))?;
-        let mut chunks = Chunks::<T>::new(tables, &self.recent, limits, self.given.setting);
+        let mut chunks = TableChunks::<T>::new(tables, &self.recent, limits, self.given.setting);
         while let Some(chunk) = chunks.next_chunk()? {
             into.report.tell(&chunk.bad);
             if !chunk.rows.is_empty() {

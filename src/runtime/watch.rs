@@ -31,11 +31,9 @@ pub struct Watch {
 impl Watch {
     /// Looks once; an error is a reason to end the process.
     pub fn look(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
-        let partitions = running.settlement.look();
-        let progress = partitions.progress();
-        let unreadable = partitions.failures().first().cloned();
-        drop(partitions);
-        let trouble = unreadable.or_else(|| running.condition.problems().into_iter().next());
+        let progress = running.settlement.progress();
+        let unreadable = running.settlement.first_failure();
+        let trouble = unreadable.or_else(|| running.source_health.problems().into_iter().next());
         self.board.post(match trouble {
             Some(why) => Component::troubled("source", why),
             None => Component::ready("source"),

@@ -15,17 +15,18 @@ use timely::{CommunicationConfig, Config, WorkerConfig};
 use super::sinks::Sinks;
 use crate::config::Plan;
 use crate::dataflows::{self, Parts};
+use crate::decode::operator::DecodeContext;
 use crate::enrich::arrangement::{Recipients, Told};
 use crate::epoch::{Clock, Epoch};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::metrics::{Gauge, LocalMetrics, Metrics, Step, WorkerMetrics};
+use crate::quarantine::{Quarantine, WorkerQuarantine};
 use crate::select::Range;
-use crate::settle::closed;
 use crate::source::bridge::Bridge;
-use crate::source::in_flight::{InFlight, InFlightLimit, Position};
-use crate::source::{EnvelopeDefaults, Records};
-use crate::{decode, dedup, window};
+use crate::source::in_flight::{InFlight, InFlightLimit, OffsetRange};
+use crate::source::{EnvelopeDefaults, PartitionIds, Records};
+use crate::{dedup, window};
 
 /// How long a worker sleeps when it has nothing to do; also how late it may notice what an I/O thread left for it.
 const PARK: Duration = Duration::from_millis(2);
@@ -67,14 +68,18 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The writers.
     pub sinks: Sinks,
-    /// One channel of parcels a worker; each worker takes one.
-    pub parcels: Mutex<Vec<Receiver<Records>>>,
+    /// One channel of records a worker; each worker takes one.
+    pub records: Mutex<Vec<Receiver<Records>>>,
     /// One channel of recipients a worker; each worker takes one.
     pub told: Mutex<Vec<Receiver<Told>>>,
     /// Raised when nothing more is to be taken from the source.
     pub draining: Arc<AtomicBool>,
-    /// Where settled positions go. Closed when the last worker has ended.
-    pub settled: Sender<Vec<Position>>,
+    /// Where settled offsets go. Closed when the last worker has ended.
+    pub settled: Sender<Vec<OffsetRange>>,
+    /// Finds records that kill the process.
+    pub quarantine: Quarantine,
+    /// The partitions that have begun.
+    pub partition_ids: PartitionIds,
 }
 
 /// Threads that run until their inputs have ended and everything is settled.
@@ -96,11 +101,11 @@ pub fn start(shared: Shared) -> Result<Workers, Fatal> {
 }
 
 fn run(worker: &mut Worker, shared: &Shared) {
-    let (Some(parcels), Some(told)) = (take(&shared.parcels), take(&shared.told)) else {
+    let (Some(records), Some(told)) = (take(&shared.records), take(&shared.told)) else {
         tracing::error!("a worker found no channel of its own");
         return;
     };
-    let ledger = Rc::new(RefCell::new(InFlight::default()));
+    let in_flight = Rc::new(RefCell::new(InFlight::default()));
     let counts: WorkerMetrics =
         Rc::new(RefCell::new(LocalMetrics::new(Arc::clone(&shared.metrics))));
     let ended = Rc::new(Cell::new(false));
@@ -108,13 +113,26 @@ fn run(worker: &mut Worker, shared: &Shared) {
         told,
         ended: Rc::clone(&ended),
     };
-    let parts = parts(shared, parcels, recipients, &ledger, &counts);
+    let quarantine = WorkerQuarantine::new(
+        &shared.quarantine,
+        worker.index(),
+        shared.partition_ids.clone(),
+    );
+    let quarantine = Rc::new(RefCell::new(quarantine));
+    let parts = parts(
+        shared,
+        records,
+        recipients,
+        &in_flight,
+        &counts,
+        &quarantine,
+    );
     let name = format!("{:?}", shared.program);
     let probe =
         worker.dataflow_named::<Epoch, _, _>(&name, |scope| shared.program.build(scope, parts));
     let settler = Settler {
         shared,
-        ledger,
+        in_flight,
         counts,
         probe,
     };
@@ -135,30 +153,31 @@ fn take<T>(channels: &Mutex<Vec<T>>) -> Option<T> {
 /// Tells what a worker's frontier settled.
 struct Settler<'a> {
     shared: &'a Shared,
-    ledger: Rc<RefCell<InFlight>>,
+    in_flight: Rc<RefCell<InFlight>>,
     counts: WorkerMetrics,
     probe: ProbeHandle<Epoch>,
 }
 
 impl Settler<'_> {
     fn settle(&self) {
-        let mut ledger = self.ledger.borrow_mut();
+        let mut in_flight = self.in_flight.borrow_mut();
         let mut counts = self.counts.borrow_mut();
         let frontier = self
             .probe
             .with_frontier(|frontier| frontier.first().copied());
-        if let Some(closed) = closed(&mut ledger, frontier, self.shared.clock.elapsed()) {
+        let closed = in_flight.close_before(frontier, self.shared.clock.elapsed());
+        if !closed.ranges.is_empty() {
             for (open, deliveries) in &closed.ages {
                 counts.took(Step::Settle, *open, *deliveries);
             }
             count_end_to_end(&closed.taken, &mut counts);
-            if self.shared.settled.send(closed.positions).is_err() {
-                tracing::debug!("positions settled after the job had ended");
+            if self.shared.settled.send(closed.ranges).is_err() {
+                tracing::debug!("records settled after the job had ended");
             }
         }
-        counts.level(Gauge::OpenEvents, ledger.events() as u64);
-        counts.level(Gauge::OpenBytes, ledger.bytes() as u64);
-        counts.level(Gauge::OpenEpochs, ledger.epochs() as u64);
+        counts.level(Gauge::OpenEvents, in_flight.events() as u64);
+        counts.level(Gauge::OpenBytes, in_flight.bytes() as u64);
+        counts.level(Gauge::OpenEpochs, in_flight.epochs() as u64);
         counts.flush();
     }
 }
@@ -177,10 +196,11 @@ fn count_end_to_end(taken: &[(Millis, u64)], counts: &mut LocalMetrics) {
 
 fn parts(
     shared: &Shared,
-    parcels: Receiver<Records>,
+    records: Receiver<Records>,
     recipients: Recipients,
-    ledger: &Rc<RefCell<InFlight>>,
+    in_flight: &Rc<RefCell<InFlight>>,
     counts: &WorkerMetrics,
+    quarantine: &Rc<RefCell<WorkerQuarantine>>,
 ) -> Parts {
     let plan = &shared.plan;
     let pressed = Arc::new(AtomicBool::new(false));
@@ -189,24 +209,29 @@ fn parts(
     let outlet = shared
         .sinks
         .outlet(&shared.clock, &pressed, &forgotten, counts);
+    let limit = InFlightLimit {
+        events_max: plan.in_flight.events_max.get().div_ceil(shares),
+        bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
+    };
     Parts {
         bridge: Bridge {
-            parcels,
-            ledger: Rc::clone(ledger),
-            limit: InFlightLimit {
-                events_max: plan.in_flight.events_max.get().div_ceil(shares),
-                bytes_max: plan.in_flight.bytes_max.div_ceil(shares),
-            },
+            records,
+            in_flight: Rc::clone(in_flight),
+            limit,
             clock: Arc::clone(&shared.clock),
             tick: plan.tick,
             draining: Arc::clone(&shared.draining),
             pressed,
+            quarantine: Rc::clone(quarantine),
+            before_writers: ProbeHandle::new(),
         },
-        decode: decode::operator::Settings {
-            options: Arc::new(plan.decode_options()),
+        decode: DecodeContext {
+            config: Arc::new(plan.decode_options()),
             defaults: Arc::new(shared.defaults.clone()),
             counts: Rc::clone(counts),
-            ledger: Rc::clone(ledger),
+            in_flight: Rc::clone(in_flight),
+            limit,
+            quarantine: Rc::clone(quarantine),
         },
         dedup: dedup::Settings {
             ttl: plan.dedup.ttl,
@@ -221,11 +246,11 @@ fn parts(
         counts: Rc::clone(counts),
         state: outlet.state(limits(&plan.state_window)),
         log: outlet.log(limits(&plan.log_window)),
-        rejects: outlet.rejects(limits(&plan.reject_window)),
+        rejects: outlet.rejects(limits(&plan.dead_letter_window)),
     }
 }
 
-const fn limits(window: &crate::config::Window) -> window::Limits {
+const fn limits(window: &crate::config::WindowConfig) -> window::Limits {
     window::Limits {
         rows_max: window.rows_max.get(),
         bytes_max: window.bytes_max,

@@ -138,8 +138,7 @@ impl Outlet {
         let submit = move |rejects: Vec<Reject>, answer: Answer<RejectAnswer>| {
             state.bury(rejects, move || answer.durable(()));
         };
-        let weigh = |reject: &Reject| reject.raw.len() + 256;
-        self.settings("WriteRejects", limits, weigh, submit, |()| {})
+        self.settings("WriteRejects", limits, Reject::weight, submit, |()| {})
     }
 
     fn settings<T, A>(

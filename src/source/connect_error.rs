@@ -1,6 +1,5 @@
 //! Why something that needs a broker did not succeed.
 
-use super::Stopped;
 use crate::error::{Exit, Fatal};
 
 /// A failure, and whether trying again may help.
@@ -15,38 +14,11 @@ pub enum ConnectError {
 }
 
 impl From<ConnectError> for Fatal {
-    fn from(trouble: ConnectError) -> Self {
-        let exit = match trouble {
+    fn from(error: ConnectError) -> Self {
+        let exit = match error {
             ConnectError::Permanent(_) => Exit::Config,
             ConnectError::Transient(_) => Exit::Unfinished,
         };
-        Fatal::new(exit, trouble.to_string())
-    }
-}
-
-/// Why reading a broker's past ended before its end.
-#[derive(Debug)]
-pub enum End {
-    /// The job wants no more.
-    Stopped,
-    /// It cannot be read.
-    Failed(Fatal),
-}
-
-impl From<Stopped> for End {
-    fn from(_: Stopped) -> Self {
-        End::Stopped
-    }
-}
-
-impl From<Fatal> for End {
-    fn from(fatal: Fatal) -> Self {
-        End::Failed(fatal)
-    }
-}
-
-impl From<ConnectError> for End {
-    fn from(trouble: ConnectError) -> Self {
-        End::Failed(trouble.into())
+        Fatal::new(exit, error.to_string())
     }
 }

@@ -44,13 +44,52 @@ pub fn parse_line(
     defaults: &EnvelopeDefaults,
     body_bytes_max: usize,
 ) -> Result<Delivery, Box<Reject>> {
+    let is_known = |provider: &Provider| defaults.knows(provider);
+    parse(origin, line, defaults, body_bytes_max, is_known)
+}
+
+/// [`parse_line`] for a publisher, which leaves it to the consumer to know the provider.
+pub fn parse_line_of_any_provider(
+    origin: Origin,
+    line: &Bytes,
+    defaults: &EnvelopeDefaults,
+    body_bytes_max: usize,
+) -> Result<Delivery, Box<Reject>> {
+    parse(origin, line, defaults, body_bytes_max, |_| true)
+}
+
+fn parse(
+    origin: Origin,
+    line: &Bytes,
+    defaults: &EnvelopeDefaults,
+    body_bytes_max: usize,
+    is_known: impl Fn(&Provider) -> bool,
+) -> Result<Delivery, Box<Reject>> {
     let mut envelope = match read(line) {
         Ok(envelope) => envelope,
-        Err(reason) => return Err(refuse(origin, line, &Envelope::default(), reason)),
+        Err(reason) => {
+            let user = User::default();
+            return Err(reject(origin, line, &Envelope::default(), user, reason));
+        }
     };
-    body(line, &mut envelope, body_bytes_max)
-        .and_then(|body| deliver(origin, line, &envelope, body, defaults))
-        .map_err(|reason| refuse(origin, line, &envelope, reason))
+    let delivery = body(line, &mut envelope, body_bytes_max)
+        .and_then(|body| delivery(origin, line, &envelope, body, defaults))
+        .and_then(|delivery| {
+            if is_known(&delivery.provider) {
+                Ok(delivery)
+            } else {
+                Err(unknown_provider())
+            }
+        });
+    delivery.map_err(|reason| {
+        let user = user(&envelope, defaults).unwrap_or_default();
+        reject(origin, line, &envelope, user, reason)
+    })
+}
+
+/// The dead letter of a line that is not to be read: neither its provider nor its tenant is known.
+pub fn dead_letter(origin: Origin, line: &Bytes, reason: Reason) -> Box<Reject> {
+    reject(origin, line, &Envelope::default(), User::default(), reason)
 }
 
 fn read(line: &Bytes) -> Result<Envelope<'_>, Reason> {
@@ -65,7 +104,7 @@ fn read(line: &Bytes) -> Result<Envelope<'_>, Reason> {
     envelope.map_err(|fault| bad(format!("the line is {fault}")))
 }
 
-fn deliver(
+fn delivery(
     origin: Origin,
     line: &Bytes,
     envelope: &Envelope<'_>,
@@ -77,16 +116,6 @@ fn deliver(
         ("", Some(provider)) => provider.clone(),
         (provider, _) => Provider::new(provider),
     };
-    if !defaults.knows(&provider) {
-        return Err(Reason::new(
-            ReasonCode::UnknownProvider,
-            "the delivery names a provider that is not known",
-        ));
-    }
-    let user = match text(&envelope.user, "user")? {
-        "" => defaults.user.clone(),
-        user => User::new(user),
-    };
     let method = match text(&envelope.method, "method")? {
         "" => CompactString::const_new("POST"),
         method => method.into(),
@@ -94,13 +123,21 @@ fn deliver(
     Ok(Delivery {
         origin,
         provider,
-        user,
+        user: user(envelope, defaults)?,
         method,
         url: text(&envelope.url, "url")?.into(),
         headers: headers(line, envelope),
         body,
         received_at: received_at(envelope)?,
     })
+}
+
+/// The tenant that the envelope names, else the default one.
+fn user(envelope: &Envelope<'_>, defaults: &EnvelopeDefaults) -> Result<User, Reason> {
+    match text(&envelope.user, "user")? {
+        "" => Ok(defaults.user.clone()),
+        user => Ok(User::new(user)),
+    }
 }
 
 fn text<'e>(field: &'e Text<'_>, name: &str) -> Result<&'e str, Reason> {
@@ -130,9 +167,10 @@ fn received_at(envelope: &Envelope<'_>) -> Result<Millis, Reason> {
 /// Takes the body out of the envelope.
 fn body(line: &Bytes, envelope: &mut Envelope<'_>, bytes_max: usize) -> Result<Bytes, Reason> {
     let plain = envelope.body.0.is_present();
-    let body = match plain || !envelope.body_base64.0.is_present() {
-        true => body_text(line, std::mem::take(&mut envelope.body.0)),
-        false => body_base64(envelope.body_base64.0.bytes())?,
+    let body = if plain || !envelope.body_base64.0.is_present() {
+        body_text(line, std::mem::take(&mut envelope.body.0))
+    } else {
+        body_base64(envelope.body_base64.0.bytes())?
     };
     if body.len() > bytes_max {
         let text = format!("the body is larger than the limit of {bytes_max} bytes (body)");
@@ -150,9 +188,10 @@ fn body_text(line: &Bytes, body: Text<'_>) -> Bytes {
 
 /// With or without padding.
 fn body_base64(text: &[u8]) -> Result<Bytes, Reason> {
-    let bytes = match text.ends_with(b"=") {
-        true => STANDARD.decode(text),
-        false => STANDARD_NO_PAD.decode(text),
+    let bytes = if text.ends_with(b"=") {
+        STANDARD.decode(text)
+    } else {
+        STANDARD_NO_PAD.decode(text)
     };
     let bytes = bytes.map_err(|_| bad("body_base64 is no base64"))?;
     Ok(bytes.into())
@@ -162,12 +201,24 @@ fn bad(text: impl Into<String>) -> Reason {
     Reason::new(ReasonCode::BadDelivery, text)
 }
 
-fn refuse(origin: Origin, line: &Bytes, envelope: &Envelope<'_>, reason: Reason) -> Box<Reject> {
-    let known = |field| text(field, "").unwrap_or_default();
+fn unknown_provider() -> Reason {
+    Reason::new(
+        ReasonCode::UnknownProvider,
+        "the delivery names a provider that is not known",
+    )
+}
+
+fn reject(
+    origin: Origin,
+    line: &Bytes,
+    envelope: &Envelope<'_>,
+    user: User,
+    reason: Reason,
+) -> Box<Reject> {
     Box::new(Reject {
         origin,
-        provider: Provider::new(known(&envelope.provider)),
-        user: User::new(known(&envelope.user)),
+        provider: Provider::new(text(&envelope.provider, "").unwrap_or_default()),
+        user,
         stage: Stage::Source,
         index: 0,
         reason,
@@ -295,6 +346,20 @@ mod tests {
             assert_eq!(reject.provider.as_str(), provider, "{line}");
             let sha256: [u8; 32] = Sha256::digest(line).into();
             assert_eq!(reject.body_sha256, sha256);
+        }
+    }
+
+    #[test]
+    fn reject_without_a_user_has_the_default_tenant() {
+        let cases = [
+            (r#"{"provider":"pigeon","body":"coo"}"#, "default"),
+            (r#"{"provider":"pigeon","user":"","body":"coo"}"#, "default"),
+            (r#"{"provider":"pigeon","user":"u","body":"coo"}"#, "u"),
+            (r#"{"provider":"pigeon","user":"\u0000"}"#, ""),
+            ("nonsense", ""),
+        ];
+        for (line, user) in cases {
+            assert_eq!(parse(line).unwrap_err().user.as_str(), user, "{line}");
         }
     }
 

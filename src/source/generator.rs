@@ -3,65 +3,85 @@
 //! Contract: deliveries are rendered ahead of need by a thread of their own ([`Supply`]). At a rate, delivery n is due n/rate
 //! after the start and bears that time as its `received_at`, whenever it was really taken: a job that falls behind shows
 //! it as latency (no coordinated omission). Without a rate `received_at` is the time of handing out. Either way it is not the
-//! time that the journal lists. Positions are numbers of deliveries in partition 0. Rows that become known on the way are told
+//! time that the journal lists. Offsets are numbers of deliveries in partition 0. Rows that become known on the way are sent
 //! as [`NewRows`]: the second snapshot of each world once, when three fifths of its deliveries are out, and the first one of
 //! a world that follows before its deliveries begin.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::connector::{Connector, ProductionTime, Source, SourceError};
+use super::context::SourceContext;
+use super::pace::Pace;
 use super::{PartitionEvent, Record, RecordSender, Records, Stopped};
+use crate::error::{Exit, Fatal};
 use crate::event::{Delivery, Millis, Origin};
-use crate::generator::{Ahead, Piece, Prepared, Settings, Supply, Tables};
+use crate::generator::{
+    GeneratorConfig, GeneratorOutput, GeneratorStream, PreparedRecord, SenderTables, Supply,
+};
 
-/// Most deliveries of a parcel.
-const PARCEL: usize = 256;
+/// Most deliveries of one run of records.
+const RUN: usize = 256;
 /// The shortest wait: deliveries that are due within it are handed out together.
 const TICK: Duration = Duration::from_millis(1);
+/// How often a waiting generator looks at the stop flag.
+const STOP_CHECK: Duration = Duration::from_millis(10);
 
-/// A generated world as a source, or worlds without end.
+/// A generated world, or worlds without end.
+#[derive(Clone, Debug)]
+pub struct GeneratorConnector {
+    /// What is generated.
+    pub settings: GeneratorConfig,
+    /// How far ahead of need deliveries are rendered, and whether they end.
+    pub supply: Supply,
+    /// How many deliveries a second.
+    pub pace: Pace,
+}
+
+impl Connector for GeneratorConnector {
+    fn name(&self) -> &'static str {
+        "generator"
+    }
+
+    fn identity(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn live(&self) -> Result<Box<dyn Source>, SourceError> {
+        let source = GeneratorSource::prepare(self).map_err(|error| {
+            Fatal::new(
+                Exit::Watchdog,
+                format!("no thread for the generator: {error}"),
+            )
+        })?;
+        Ok(Box::new(source))
+    }
+}
+
+/// A generator that runs.
 pub struct GeneratorSource {
-    ahead: Ahead,
+    ahead: GeneratorStream,
+    pace: Pace,
 }
 
 /// Rows that become known while deliveries are handed out.
+#[derive(Debug)]
 pub struct NewRows {
     /// The rows.
-    pub tables: Tables,
+    pub tables: SenderTables,
     /// To be dropped when they are known: the source waits for that before deliveries that need them.
     pub known: Sender<()>,
 }
 
-/// How a [`GeneratorSource`] runs.
-pub struct Pace {
-    /// Deliveries a second; none or not above zero: as fast as they are taken.
-    pub rate: Option<f64>,
-    /// A message, or its sender's end, stops the run.
-    pub stop: Receiver<()>,
-    /// Gets the rows that become known.
-    pub rows: Option<Sender<NewRows>>,
-}
-
-/// Processor time that a running generator used: not the job's.
-#[derive(Clone, Debug, Default)]
-pub struct Spent(Arc<AtomicU64>);
-
-impl Spent {
-    /// So far.
-    pub fn get(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-}
-
 impl GeneratorSource {
     /// Plans the (first) world, and begins to render it.
-    pub fn prepare(settings: Settings, supply: Supply) -> io::Result<Self> {
-        let ahead = Ahead::start(settings, supply)?;
-        Ok(Self { ahead })
+    pub fn prepare(what: &GeneratorConnector) -> std::io::Result<Self> {
+        Ok(Self {
+            ahead: GeneratorStream::start(what.settings.clone(), what.supply)?,
+            pace: what.pace,
+        })
     }
 
     /// How many deliveries there are, if they end.
@@ -69,78 +89,103 @@ impl GeneratorSource {
         self.ahead.deliveries
     }
 
-    /// What the first world's sender knows, to be loaded before the run.
-    pub const fn tables(&self) -> &Tables {
-        &self.ahead.tables
-    }
-
-    /// What planning and rendering use.
-    pub fn spent(&self) -> Spent {
-        Spent(Arc::clone(&self.ahead.spent))
-    }
-
     /// Hands everything out; returns at the end, or when it is stopped.
-    pub fn run(self, mut feed: RecordSender, pace: &Pace) -> Result<(), Stopped> {
-        feed.tell(PartitionEvent::Begins {
+    fn hand_out_all(&self, mut context: SourceContext) -> Result<(), Stopped> {
+        context.records.tell(PartitionEvent::Begins {
             partition: 0,
             name: "generator".into(),
             offset: 0,
             length: self.ahead.deliveries.map(|length| length as u64),
         })?;
-        let mut open_loop = OpenLoop::start(pace);
+        let mut open_loop = OpenLoop::start(self.pace);
         let mut unknown = Vec::new();
-        while let Some(piece) = next_piece(&self.ahead.pieces, pace)? {
+        while let Some(piece) = next_piece(&self.ahead.pieces, &context)? {
             match piece {
-                Piece::Deliveries(prepared) => open_loop.hand_out(prepared, &mut feed)?,
-                Piece::Tables(tables) => tell(pace, tables, &mut unknown),
-                Piece::Border => await_all(pace, &mut unknown)?,
+                GeneratorOutput::Deliveries(prepared) => {
+                    open_loop.hand_out(prepared, &mut context)?
+                }
+                GeneratorOutput::Tables(tables) => send_rows(&context, tables, &mut unknown),
+                GeneratorOutput::WorldStart => await_all(&context, &mut unknown)?,
             }
         }
-        feed.tell(PartitionEvent::Ended {
+        context.records.tell(PartitionEvent::Ended {
             partition: 0,
-            offset: open_loop.next as u64,
+            offset: open_loop.next,
         })
     }
 }
 
-/// The next piece; none at the end.
-fn next_piece(pieces: &Receiver<Piece>, pace: &Pace) -> Result<Option<Piece>, Stopped> {
-    select! {
-        recv(pieces) -> piece => Ok(piece.ok()),
-        recv(pace.stop) -> _ => Err(Stopped),
+impl Source for GeneratorSource {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        if self.hand_out_all(context).is_err() {
+            tracing::debug!("the generator was stopped before its end");
+        }
+        Ok(())
+    }
+
+    fn tables(&self) -> Option<&SenderTables> {
+        Some(&self.ahead.tables)
+    }
+
+    fn production_time(&self) -> ProductionTime {
+        ProductionTime(Arc::clone(&self.ahead.spent))
     }
 }
 
-/// Tells rows; `unknown` remembers those that deliveries will have to wait for. A loader that is gone needs no rows.
-fn tell(pace: &Pace, tables: Tables, unknown: &mut Vec<Receiver<()>>) {
-    let Some(rows) = &pace.rows else { return };
-    let (known, told) = crossbeam_channel::bounded(0);
+/// The next piece; none at the end.
+fn next_piece(
+    pieces: &Receiver<GeneratorOutput>,
+    context: &SourceContext,
+) -> Result<Option<GeneratorOutput>, Stopped> {
+    loop {
+        check_stop(context)?;
+        match pieces.recv_timeout(STOP_CHECK) {
+            Ok(piece) => return Ok(Some(piece)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn check_stop(context: &SourceContext) -> Result<(), Stopped> {
+    if context.is_stopped() {
+        Err(Stopped)
+    } else {
+        Ok(())
+    }
+}
+
+/// Sends rows; `unknown` remembers those that deliveries will have to wait for. A loader that is gone needs no rows.
+fn send_rows(context: &SourceContext, tables: SenderTables, unknown: &mut Vec<Receiver<()>>) {
+    let Some(rows) = &context.new_rows else {
+        return;
+    };
+    let (known, loaded) = crossbeam_channel::bounded(0);
     if tables.is_whole {
-        unknown.push(told);
+        unknown.push(loaded);
     }
     drop(rows.send(NewRows { tables, known }));
 }
 
-fn await_all(pace: &Pace, unknown: &mut Vec<Receiver<()>>) -> Result<(), Stopped> {
-    for told in unknown.drain(..) {
-        select! {
-            recv(told) -> _ => {}
-            recv(pace.stop) -> _ => return Err(Stopped),
+fn await_all(context: &SourceContext, unknown: &mut Vec<Receiver<()>>) -> Result<(), Stopped> {
+    for loaded in unknown.drain(..) {
+        while loaded.recv_timeout(STOP_CHECK) == Err(RecvTimeoutError::Timeout) {
+            check_stop(context)?;
         }
     }
     Ok(())
 }
 
 /// Which deliveries are due.
-struct OpenLoop<'a> {
-    pace: &'a Pace,
+struct OpenLoop {
+    pace: Pace,
     started: Instant,
     wall_at_start: i64,
-    next: usize,
+    next: u64,
 }
 
-impl<'a> OpenLoop<'a> {
-    fn start(pace: &'a Pace) -> Self {
+impl OpenLoop {
+    fn start(pace: Pace) -> Self {
         Self {
             pace,
             started: Instant::now(),
@@ -151,86 +196,50 @@ impl<'a> OpenLoop<'a> {
 
     fn hand_out(
         &mut self,
-        prepared: Vec<Prepared>,
-        feed: &mut RecordSender,
+        prepared: Vec<PreparedRecord>,
+        context: &mut SourceContext,
     ) -> Result<(), Stopped> {
         let mut left = prepared.into_iter();
-        while let Some(count) = self.due(left.len())? {
-            let records: Vec<Record> = left
-                .by_ref()
-                .take(count)
-                .map(|one| self.record(one))
-                .collect();
-            self.handed_out(records, feed)?;
+        while left.len() > 0 {
+            let count = self.wait_until_due(left.len(), context)?;
+            let records = left.by_ref().take(count).map(|one| self.record(one));
+            let records: Vec<Record> = records.collect();
+            self.send(records, &mut context.records)?;
         }
         Ok(())
     }
 
-    fn rate(&self) -> Option<f64> {
-        self.pace
-            .rate
-            .filter(|rate| *rate > 0.0 && rate.is_finite())
-    }
-
-    /// When a delivery is due, after the start.
-    fn due_at(&self, place: usize, rate: f64) -> Duration {
-        Duration::try_from_secs_f64(place as f64 / rate).unwrap_or(Duration::MAX)
-    }
-
-    /// Waits until something is due; how much is, up to a parcel; none if nothing is left.
-    fn due(&self, left: usize) -> Result<Option<usize>, Stopped> {
-        if left == 0 {
-            return Ok(None);
-        }
-        let Some(rate) = self.rate() else {
-            self.stopped()?;
-            return Ok(Some(PARCEL.min(left)));
-        };
+    /// Waits until something is due; answers how much, at most a run.
+    fn wait_until_due(&self, left: usize, context: &SourceContext) -> Result<usize, Stopped> {
         loop {
+            check_stop(context)?;
             let now = self.started.elapsed();
-            let due = (now.as_secs_f64() * rate) as usize + 1;
-            let count = due.saturating_sub(self.next).min(PARCEL).min(left);
+            let due = self.pace.due(now).saturating_sub(self.next);
+            let count = usize::try_from(due).unwrap_or(RUN).min(RUN).min(left);
             if count > 0 {
-                self.stopped()?;
-                return Ok(Some(count));
+                return Ok(count);
             }
-            let wait = self.due_at(self.next, rate).saturating_sub(now);
-            self.wait(wait.max(TICK))?;
+            let wait = self.pace.wait(self.next, now).unwrap_or(TICK);
+            std::thread::park_timeout(wait.clamp(TICK, STOP_CHECK));
         }
     }
 
-    fn stopped(&self) -> Result<(), Stopped> {
-        match self.pace.stop.try_recv() {
-            Err(TryRecvError::Empty) => Ok(()),
-            _ => Err(Stopped),
-        }
-    }
-
-    fn wait(&self, time: Duration) -> Result<(), Stopped> {
-        match self.pace.stop.recv_timeout(time) {
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            _ => Err(Stopped),
-        }
-    }
-
-    fn record(&mut self, one: Prepared) -> Record {
-        let place = self.next;
+    fn record(&mut self, one: PreparedRecord) -> Record {
+        let offset = self.next;
         self.next += 1;
         let origin = Origin {
             partition: 0,
-            offset: place as u64,
+            offset,
         };
-        let after = match self.rate() {
-            Some(rate) => self.due_at(place, rate),
-            None => self.started.elapsed(),
-        };
+        let after = self.pace.due_at(offset);
+        let after = after.unwrap_or_else(|| self.started.elapsed());
         let received_at = Millis(
             self.wall_at_start
                 .saturating_add_unsigned(after.as_millis() as u64),
         );
         match one {
-            Prepared::Line(line) => Record::Line(origin, line),
-            Prepared::Delivery(delivery) => Record::Ready(Arc::new(Delivery {
+            PreparedRecord::Line(line) => Record::Line(origin, line),
+            PreparedRecord::Delivery(delivery) => Record::Ready(Arc::new(Delivery {
                 origin,
                 received_at,
                 ..delivery
@@ -238,16 +247,13 @@ impl<'a> OpenLoop<'a> {
         }
     }
 
-    fn handed_out(&self, records: Vec<Record>, feed: &mut RecordSender) -> Result<(), Stopped> {
-        let first = self.next - records.len();
-        let due = self
-            .rate()
-            .map(|rate| self.started + self.due_at(first, rate));
-        feed.hand_out(Records {
-            due,
+    fn send(&self, records: Vec<Record>, sender: &mut RecordSender) -> Result<(), Stopped> {
+        let start = self.next - records.len() as u64;
+        sender.hand_out(Records {
+            due: self.pace.due_at(start).map(|after| self.started + after),
             partition: 0,
-            start: (self.next - records.len()) as u64,
-            end: self.next as u64,
+            start,
+            end: self.next,
             bytes: records.iter().map(Record::bytes).sum(),
             records,
         })

@@ -1,22 +1,19 @@
 //! The state store: recipients, batches, ledger, parked events, dead letters, jobs.
 //!
-//! Every implementation (memory, SQLite, Postgres) promises the same, and one conformance suite holds it to it:
+//! Every implementation (SQLite, Postgres) promises the same, and one conformance suite holds both to it. What they decide alike is in
+//! [`kernel`]:
 //!
 //! * **One transaction a batch.** Ledger, parked rows, recipients, batches and outbox change together or not at all, and
 //!   are locked in that order, each sorted by key.
 //! * **The ledger is the judge.** An event counts if, and only if, its (bucket, identity) was not stored before.
-//! * **The fold is order-free**: see [`fold`].
+//! * **The fold is order-free**: see [`kernel::RowState`].
 //! * **Counters grow only by transitions** of state rows, totals only by identities that were new to the ledger.
 //! * **Completion** fires at most once per generation, in the transaction that sees the edge, through an outbox row.
 
-mod flags;
-pub mod fold;
-mod hits;
-pub mod memory;
+pub mod kernel;
 pub mod null;
 pub mod postgres;
 pub mod sqlite;
-mod standing;
 pub mod view;
 
 use compact_str::CompactString;
@@ -25,7 +22,6 @@ use crate::error::SinkError;
 use crate::event::{BounceClass, Event, Kind, Millis, Reject, User};
 use crate::key::{Bucket, Identity};
 pub use crate::recipient::{BatchRow, Mapping, RecipientRow, RowId};
-pub use crate::source::attempt::PartitionAttempt;
 
 /// One event as the state store sees it.
 #[derive(Clone, Debug)]
@@ -47,12 +43,13 @@ pub struct StateEvent {
 }
 
 impl StateEvent {
-    /// About how many bytes it holds in memory.
+    /// About how many bytes a writer holds for it: values that it shares with other rows count in full.
     pub fn weight(&self) -> usize {
-        match &self.effect {
-            Effect::Apply(_) | Effect::LogOnly => 128,
-            Effect::Park(event) => 512 + event.message_id.len() + event.event_key.len(),
-        }
+        let parked = match &self.effect {
+            Effect::Apply(_) | Effect::LogOnly => 0,
+            Effect::Park(event) => event.weight(),
+        };
+        size_of::<Self>() + parked
     }
 }
 
@@ -95,7 +92,7 @@ pub struct Applied {
 
 /// What became of one row of a load.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
+pub enum LoadOutcome {
     /// New; the mapping is committed.
     Accepted(Mapping),
     /// Exactly this mapping was there already.
@@ -111,6 +108,20 @@ pub enum LoadKind {
     Full,
     /// A part: only a `batches` row seals.
     Increment,
+}
+
+impl LoadKind {
+    /// The kind as stores write it.
+    const fn name(self) -> &'static str {
+        match self {
+            LoadKind::Full => "full",
+            LoadKind::Increment => "increment",
+        }
+    }
+
+    const fn of_full(full: bool) -> Self {
+        if full { Self::Full } else { Self::Increment }
+    }
 }
 
 /// The number of a load.
@@ -182,7 +193,7 @@ pub trait StateStore: Send {
     fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError>;
 
     /// Stores dead letters; a repeat of one raises its attempts and adds no row.
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError>;
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError>;
 
     /// Begins a load; one that died before is closed first, without sealing anything.
     fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError>;
@@ -192,7 +203,7 @@ pub trait StateStore: Send {
         &mut self,
         load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError>;
+    ) -> Result<Vec<LoadOutcome>, SinkError>;
 
     /// Stores one chunk of batch rows; totals change at the end of the load.
     fn load_batches(&mut self, load: LoadId, rows: &[BatchRow]) -> Result<(), SinkError>;
@@ -227,16 +238,6 @@ pub trait StateStore: Send {
 
     /// The checkpoints of a job.
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
-
-    /// What is kept of a job's partitions against messages that end the process, by partition.
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError>;
-
-    /// Keeps that, replacing what was kept of the same partitions.
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError>;
 
     /// For each event, whether the ledger or the parked table hold it.
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError>;

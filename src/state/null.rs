@@ -1,20 +1,27 @@
-//! A store that knows recipients and keeps nothing else: for measuring the dataflow without its sinks.
+//! A store that knows recipients, in memory, and keeps nothing else: for measuring the dataflow without its sinks.
 
-use super::memory::MemoryStore;
+use super::sqlite::SqliteStore;
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary,
+    Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
-use crate::error::SinkError;
+use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::key::{Bucket, Identity};
 
 /// Calls every event new and forgets it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NullStore {
-    recipients: MemoryStore,
+    recipients: SqliteStore,
+}
+
+impl NullStore {
+    /// A store without recipients.
+    pub fn new() -> Result<Self, Fatal> {
+        let recipients = SqliteStore::in_memory()?;
+        Ok(Self { recipients })
+    }
 }
 
 impl StateStore for NullStore {
@@ -30,7 +37,7 @@ impl StateStore for NullStore {
         })
     }
 
-    fn bury(&mut self, _rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, _rejects: &[Reject]) -> Result<(), SinkError> {
         Ok(())
     }
 
@@ -42,7 +49,7 @@ impl StateStore for NullStore {
         &mut self,
         load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError> {
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         self.recipients.load_recipients(load, rows)
     }
 
@@ -84,14 +91,6 @@ impl StateStore for NullStore {
 
     fn checkpoints(&mut self, _job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         Ok(Vec::new())
-    }
-
-    fn attempts(&mut self, _job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        Ok(Vec::new())
-    }
-
-    fn note_attempts(&mut self, _job: &str, _lanes: &[PartitionAttempt]) -> Result<(), SinkError> {
-        Ok(())
     }
 
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {

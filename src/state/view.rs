@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use super::fold::{FLAG_COUNT, Flag, RowState, Totals};
+use super::kernel::{EventTotals, FLAG_COUNT, Flag, RowState};
 use super::{LatePage, Mapping, MappingCursor};
 use crate::error::SinkError;
 use crate::event::Millis;
@@ -68,7 +68,7 @@ pub struct RecipientView {
 
 impl RecipientView {
     /// The flags of a fold with their times.
-    pub(super) fn spans(state: &RowState) -> BTreeMap<&'static str, Span> {
+    pub fn spans(state: &RowState) -> BTreeMap<&'static str, Span> {
         let span = |flag: Flag| Span {
             first: state.first[flag.index()],
             last: state.last[flag.index()],
@@ -105,7 +105,7 @@ pub struct BatchView {
     /// Distinct recipients per flag.
     pub unique: BTreeMap<&'static str, u64>,
     /// Counts of events.
-    pub totals: Totals,
+    pub totals: EventTotals,
     /// When this generation completed.
     #[serde(serialize_with = "rfc3339_option")]
     pub completed_at: Option<Millis>,
@@ -115,7 +115,7 @@ pub struct BatchView {
 
 impl BatchView {
     /// The counters by the names of their flags.
-    pub(super) fn by_flag(unique: &[u64; FLAG_COUNT]) -> BTreeMap<&'static str, u64> {
+    pub fn by_flag(unique: &[u64; FLAG_COUNT]) -> BTreeMap<&'static str, u64> {
         Flag::ALL
             .into_iter()
             .map(|flag| (flag.name(), unique[flag.index()]))
@@ -211,7 +211,7 @@ pub struct DeadLetterView {
 
 /// How much of everything a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct StoreCounts {
     /// State rows.
     pub recipients: u64,
     /// Message mappings.
@@ -292,12 +292,12 @@ pub trait StateReader: Send {
     fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError>;
 
     /// How much of everything there is.
-    fn counts(&mut self) -> Result<Counts, SinkError>;
+    fn counts(&mut self) -> Result<StoreCounts, SinkError>;
 }
 
 /// What a run changed, as a dry run reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Changes {
+pub struct StateDiff {
     /// State rows that changed or are new.
     pub recipients_changed: u64,
     /// Batches that changed: before (none if new) and after.
@@ -305,14 +305,14 @@ pub struct Changes {
 }
 
 /// Compares two exports of one store, taken before and after.
-pub fn diff(before: &Export, after: &Export) -> Changes {
+pub fn diff(before: &Export, after: &Export) -> StateDiff {
     let key = |row: &RecipientView| {
         let (user, batch, id) = (&row.user, &row.batch_id, &row.recipient_id);
         (user.clone(), batch.clone(), id.clone())
     };
     let old: BTreeMap<_, _> = before.recipients.iter().map(|r| (key(r), r)).collect();
     let changed = |row: &&RecipientView| old.get(&key(row)) != Some(row);
-    Changes {
+    StateDiff {
         recipients_changed: after.recipients.iter().filter(changed).count() as u64,
         batches: changed_batches(before, after),
     }

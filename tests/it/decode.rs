@@ -1,7 +1,7 @@
 //! What the payloads of each provider mean, trap by trap.
 
-use hookflow::decode::{self, Options};
-use hookflow::event::{BounceClass, Headers, Kind, ReasonCode};
+use hookflow::decode::{self, DecodeConfig};
+use hookflow::event::{BounceClass, Event, Headers, Kind, ReasonCode};
 use hookflow::key::Bucket;
 
 use crate::decode_fixtures::{code, decode, decode_with, delivery, event, events};
@@ -100,6 +100,88 @@ fn sendgrid_without_event_id_and_with_odd_times() {
         "2026-03-02T14:00:00.123Z"
     );
     assert!(millis.machine);
+}
+
+/// The class that a SendGrid bounce with these further fields has.
+fn sendgrid_class(fields: &str) -> Option<BounceClass> {
+    let body = format!(r#"[{{"event":"bounce","sg_event_id":"e"{fields}}}]"#);
+    event("sendgrid", &body).bounce_class
+}
+
+#[test]
+fn sendgrid_bounce_without_type_takes_its_class_from_the_status() {
+    let (hard, soft) = (Some(BounceClass::Hard), Some(BounceClass::Soft));
+    let cases = [
+        (r#","status":"5.1.1""#, hard),
+        (r#","status":"4.2.2""#, soft),
+        (r#","type":"unheard-of","status":"5.0.0""#, hard),
+        (r#","reason":"550 5.1.1 no such user""#, hard),
+        (r#","reason":"452 mailbox full""#, soft),
+        (r#","type":"blocked","status":"5.7.1""#, soft),
+        (r#","type":"bounce","status":"4.0.0""#, hard),
+        (r#","status":"2.0.0""#, Some(BounceClass::Undetermined)),
+        ("", Some(BounceClass::Undetermined)),
+    ];
+    for (fields, class) in cases {
+        assert_eq!(sendgrid_class(fields), class, "{fields}");
+    }
+}
+
+#[test]
+fn bounce_without_a_class_takes_it_from_the_status() {
+    let (hard, soft) = (BounceClass::Hard, BounceClass::Soft);
+    let cases = [
+        (
+            "mailgun",
+            r#"{"event-data":{"id":"i","event":"failed","delivery-status":{"code":0,"enhanced-code":"5.1.1"}}}"#,
+            hard,
+        ),
+        (
+            "sparkpost",
+            r#"[{"msys":{"e":{"type":"bounce","event_id":"e","error_code":"550"}}}]"#,
+            hard,
+        ),
+        (
+            "sparkpost",
+            r#"[{"msys":{"e":{"type":"bounce","event_id":"e","raw_reason":"451 4.7.1 later"}}}]"#,
+            soft,
+        ),
+        (
+            "resend",
+            r#"{"type":"email.bounced","data":{"email_id":"m","bounce":{"diagnosticCode":["smtp; 550 5.1.1 no such user"]}}}"#,
+            hard,
+        ),
+        (
+            "resend",
+            r#"{"type":"email.bounced","data":{"email_id":"m","bounce":{"message":"452 4.2.2 mailbox full"}}}"#,
+            soft,
+        ),
+    ];
+    for (provider, body, class) in cases {
+        assert_eq!(event(provider, body).bounce_class, Some(class), "{body}");
+    }
+}
+
+#[test]
+fn ses_bounce_without_a_type_takes_each_recipients_status() {
+    let message = r#"{"eventType":"Bounce","mail":{"messageId":"m"},"bounce":{"bouncedRecipients":[
+        {"emailAddress":"a@x.org","status":"5.1.1"},
+        {"emailAddress":"b@x.org","diagnosticCode":"smtp; 452 4.2.2 mailbox full"},
+        {"emailAddress":"c@x.org"}]}}"#;
+    let classes: Vec<_> = events("ses", &sns(message))
+        .iter()
+        .map(|event| event.bounce_class.unwrap())
+        .collect();
+    let expected = [
+        BounceClass::Hard,
+        BounceClass::Soft,
+        BounceClass::Undetermined,
+    ];
+    assert_eq!(classes, expected);
+    let told = message.replace(r#""bounce":{"#, r#""bounce":{"bounceType":"Undetermined","#);
+    let all = events("ses", &sns(&told));
+    let undetermined = |event: &Event| event.bounce_class == Some(BounceClass::Undetermined);
+    assert!(all.iter().all(undetermined), "the provider's own word wins");
 }
 
 #[test]
@@ -393,17 +475,17 @@ fn ids_come_from_each_providers_own_place_and_both_must_be_there() {
 
 #[test]
 fn the_names_of_the_ids_are_a_setting() {
-    let options = Options {
+    let options = DecodeConfig {
         recipient_id_name: "who".into(),
         batch_id_name: "which".into(),
-        ..Options::default()
+        ..DecodeConfig::default()
     };
     let body = r#"[{"event":"open","sg_event_id":"e","who":"r","which":""}]"#;
     let ids = decode_with(delivery("sendgrid", body), &options)
         .events
         .remove(0)
         .ids;
-    assert_eq!(ids.map(|ids| ids.recipient_id).as_deref(), Some("r"));
+    assert_eq!(ids.unwrap().recipient_id, "r");
 }
 
 #[test]

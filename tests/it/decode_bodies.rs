@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use hookflow::decode::{self, Decoded, Options};
-use hookflow::event::{Delivery, Headers, Kind, ReasonCode, Stage};
+use hookflow::decode::{self, DecodeConfig, Decoded};
+use hookflow::event::{Delivery, Event, Headers, Kind, ReasonCode, Stage};
 use sha2::{Digest, Sha256};
 
 use crate::decode_fixtures::{code, decode, decode_with, delivery, event, events, rejects};
@@ -12,7 +12,9 @@ use crate::decode_fixtures::{code, decode, decode_with, delivery, event, events,
 fn one_bad_element_is_one_reject_with_its_slice() {
     let body = r#"[{"event":"open","sg_event_id":"a"}, 7 , {"no":"identity"},
         {"event":"open","sg_event_id":"\u0000"},{"event":"open","sg_event_id":"b"}]"#;
-    let Decoded { events, rejects } = decode(delivery("sendgrid", body));
+    let Decoded {
+        events, rejects, ..
+    } = decode(delivery("sendgrid", body));
     let indexes: Vec<_> = events.iter().map(|event| event.index).collect();
     assert_eq!(indexes, [0, 1]);
     let seen: Vec<_> = rejects
@@ -64,7 +66,7 @@ fn decoding_appends() {
     ));
     let bad = std::sync::Arc::new(delivery("sendgrid", "x"));
     for delivery in [&good, &bad, &good] {
-        decode::decode(delivery, &Options::default(), &mut out);
+        decode::decode(delivery, &DecodeConfig::default(), &mut out);
     }
     assert_eq!(
         (out.events.len(), out.rejects.len(), out.events[1].index),
@@ -95,9 +97,9 @@ fn neither_kind_nor_identity_is_a_reject_and_an_unknown_kind_is_not() {
 fn raw_slices_of_known_kinds_are_kept_only_if_asked_for() {
     let body = r#"[{"event":"open","sg_event_id":"e"}]"#;
     assert_eq!(event("sendgrid", body).raw, None);
-    let options = Options {
+    let options = DecodeConfig {
         keep_raw: true,
-        ..Options::default()
+        ..DecodeConfig::default()
     };
     let kept = decode_with(delivery("sendgrid", body), &options)
         .events
@@ -120,6 +122,23 @@ fn what_no_store_can_hold_is_replaced_in_free_text() {
 }
 
 #[test]
+fn addresses_that_differ_in_bad_bytes_are_different_events() {
+    let with_address = |address: &[u8]| {
+        let mut body = br#"{"eventType":"Bounce","mail":{"messageId":"m"},"bounce":{"timestamp":"2026-03-02T14:00:00Z","bouncedRecipients":[{"emailAddress":""#.to_vec();
+        body.extend_from_slice(address);
+        body.extend_from_slice(br#"@example.com"}]}}"#);
+        let mut raw = delivery("ses", "");
+        raw.body = body.into();
+        decode(raw).events.remove(0)
+    };
+    let (one, other) = (with_address(b"a\xff"), with_address(b"a\xfe"));
+    assert_ne!(one.identity, other.identity);
+    assert_ne!(one.address, other.address);
+    assert_eq!(one.event_key, other.event_key);
+    assert_eq!(one.recipient.as_deref(), Some("a\u{fffd}@example.com"));
+}
+
+#[test]
 fn an_unknown_provider_is_a_reject() {
     let reject = rejects(delivery("pigeon", "coo")).remove(0);
     assert_eq!(reject.reason.code, ReasonCode::UnknownProvider);
@@ -129,8 +148,8 @@ fn an_unknown_provider_is_a_reject() {
     );
 }
 
-fn limited(change: impl Fn(&mut Options), body: &str) -> Decoded {
-    let mut options = Options::default();
+fn limited(change: impl Fn(&mut DecodeConfig), body: &str) -> Decoded {
+    let mut options = DecodeConfig::default();
     change(&mut options);
     decode_with(delivery("sendgrid", body), &options)
 }
@@ -225,4 +244,53 @@ fn a_long_id_with_many_recipients_does_not_fill_the_memory() {
     );
     let body = serde_json::json!({"MessageId": "s", "Message": message}).to_string();
     assert_eq!(code("ses", &body), ReasonCode::Limit);
+}
+
+/// A bounce of `recipients` addresses, whose sender's own recipient id is `id_bytes` long.
+pub fn bounce_with_a_long_id(recipients: usize, id_bytes: usize) -> Delivery {
+    let addresses: Vec<_> = (0..recipients)
+        .map(|n| format!(r#"{{"emailAddress":"a{n}@x.org"}}"#))
+        .collect();
+    let message = format!(
+        r#"{{"eventType":"Bounce","mail":{{"messageId":"m","tags":{{"recipient_id":["{}"],"batch_id":["b"]}}}},
+        "bounce":{{"bounceType":"Permanent","bouncedRecipients":[{}]}}}}"#,
+        "r".repeat(id_bytes),
+        addresses.join(",")
+    );
+    delivery(
+        "ses",
+        &serde_json::json!({"MessageId": "s", "Message": message}).to_string(),
+    )
+}
+
+#[test]
+fn recipients_of_one_delivery_share_its_long_ids() {
+    let decoded = decode(bounce_with_a_long_id(9_000, 600_000));
+    assert_eq!(decoded.events.len(), 9_000);
+    let ids = |event: &Event| event.ids.clone().unwrap();
+    let first = ids(&decoded.events[0]);
+    assert_eq!(
+        (first.recipient_id.len(), first.batch_id.as_str()),
+        (600_000, "b")
+    );
+    let address = first.recipient_id.as_ptr();
+    assert!(
+        decoded
+            .events
+            .iter()
+            .all(|event| ids(event).recipient_id.as_ptr() == address)
+    );
+    assert!(decoded.bytes < 10 << 20, "{} bytes", decoded.bytes);
+    assert!(
+        decoded.bytes > 9_000 * size_of::<Event>() + 600_000,
+        "all counts"
+    );
+}
+
+#[test]
+fn raw_slices_are_slices_of_the_delivery() {
+    let other = delivery("sendgrid", r#"[{"event":"new","sg_event_id":"e"}]"#);
+    let body = other.body.clone();
+    let kept = decode(other).events.remove(0).raw.unwrap();
+    assert!(body.as_ptr_range().contains(&kept.as_ptr()));
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hookflow::decode::{self, Decoded, Options, print};
+use hookflow::decode::{self, DecodeConfig, Decoded, print};
 use hookflow::event::{Delivery, Event, Origin, Provider, ReasonCode, Reject, User};
 use serde_json::{Map, Value};
 
@@ -52,11 +52,11 @@ pub fn samples() -> Vec<Sample> {
 
 /// Decodes a delivery on its own.
 pub fn decode(delivery: Delivery) -> Decoded {
-    decode_with(delivery, &Options::default())
+    decode_with(delivery, &DecodeConfig::default())
 }
 
 /// Decodes a delivery on its own, with options.
-pub fn decode_with(delivery: Delivery, options: &Options) -> Decoded {
+pub fn decode_with(delivery: Delivery, options: &DecodeConfig) -> Decoded {
     let mut out = Decoded::default();
     decode::decode(&Arc::new(delivery), options, &mut out);
     out

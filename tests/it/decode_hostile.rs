@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use hookflow::decode::{Decoded, Options};
+use hookflow::decode::{DecodeConfig, Decoded};
 use hookflow::event::{Delivery, Event, Headers, Kind, Millis, Reject};
 use hookflow::key::{Bucket, Identity};
 use proptest::prelude::*;
@@ -13,14 +13,14 @@ use crate::decode_fixtures::{Sample, decode_with, samples};
 static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(samples);
 
 /// Small, so that mutated samples reach them.
-fn options(keep_raw: bool) -> Options {
-    Options {
+fn options(keep_raw: bool) -> DecodeConfig {
+    DecodeConfig {
         body_bytes_max: 8_000,
         depth_max: 32,
         elements_max: 50,
         string_bytes_max: 500,
         keep_raw,
-        ..Options::default()
+        ..DecodeConfig::default()
     }
 }
 
@@ -163,12 +163,12 @@ proptest! {
         value in "[ -~]{0,20}",
     ) {
         for sample in SAMPLES.iter() {
-            let first = decode_with(sample.delivery.clone(), &Options::default());
+            let first = decode_with(sample.delivery.clone(), &DecodeConfig::default());
             let mut copy = sample.delivery.clone();
             copy.received_at = Millis(received_at);
             copy.headers = other_headers(&copy.headers, &value);
             copy.body = other_signature(&copy.body);
-            let second = decode_with(copy, &Options::default());
+            let second = decode_with(copy, &DecodeConfig::default());
             prop_assert_eq!(identities(&first), identities(&second), "{}", sample.file);
         }
     }
@@ -178,8 +178,8 @@ proptest! {
         for sample in SAMPLES.iter() {
             let mut copy = sample.delivery.clone();
             copy.received_at = Millis(copy.received_at.0 + hours * 3_600_000);
-            let first = decode_with(sample.delivery.clone(), &Options::default());
-            let second = decode_with(copy, &Options::default());
+            let first = decode_with(sample.delivery.clone(), &DecodeConfig::default());
+            let second = decode_with(copy, &DecodeConfig::default());
             prop_assert_eq!(identities(&first), identities(&second));
         }
     }
@@ -225,8 +225,8 @@ fn free_times_give_no_place_even_if_a_copy_bears_another() {
             body: later.into(),
             ..sample.delivery.clone()
         };
-        let first = decode_with(sample.delivery.clone(), &Options::default());
-        let second = decode_with(copy, &Options::default());
+        let first = decode_with(sample.delivery.clone(), &DecodeConfig::default());
+        let second = decode_with(copy, &DecodeConfig::default());
         assert_eq!(identities(&first), identities(&second), "{}", sample.file);
         assert!(
             first

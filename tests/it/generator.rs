@@ -2,25 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hookflow::generator::{
-    Generator, Item, Settings, SnapshotFormat, Supply, is_complete, write_to,
+    Generator, GeneratorConfig, Item, SnapshotFormat, Supply, is_complete, write_to,
 };
-use hookflow::source::generator::{GeneratorSource, Pace};
-use hookflow::source::{PartitionEvent, Record, RecordSender};
+use hookflow::metrics::Metrics;
+use hookflow::source::generator::{GeneratorConnector, GeneratorSource};
+use hookflow::source::pace::Pace;
+use hookflow::source::{
+    PartitionEvent, Record, RecordReceivers, RecordSender, Source, SourceContext,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-fn small(seed: u64) -> Settings {
-    Settings {
+fn small(seed: u64) -> GeneratorConfig {
+    GeneratorConfig {
         seed,
         deliveries: 20_000,
         malformed_bodies: 0.005,
         malformed_lines: 0.003,
         control_messages: 0.003,
         bad_elements: 0.02,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     }
 }
 
@@ -43,7 +49,7 @@ fn values(path: &Path) -> Vec<Value> {
         .collect()
 }
 
-fn written(settings: Settings) -> Folder {
+fn written(settings: GeneratorConfig) -> Folder {
     let dir = tempfile::tempdir().unwrap();
     write_to(dir.path(), settings, SnapshotFormat::Jsonl, |_| ()).unwrap();
     Folder {
@@ -91,9 +97,9 @@ fn a_seed_gives_the_same_bytes_and_another_seed_others() {
     assert_eq!(first.hash(), written(small(7)).hash());
     assert_ne!(first.hash(), written(small(8)).hash());
     assert!(is_complete(first.dir.path()));
-    let tiny = Settings {
+    let tiny = GeneratorConfig {
         deliveries: 500,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
     assert_eq!(
         &written(tiny).hash()[..16],
@@ -271,9 +277,9 @@ fn snapshots_hold(folder: &Folder, rows: &HashMap<(&str, &str, &str), bool>) {
 
 #[test]
 fn shares_are_what_was_asked_for() {
-    let folder = written(Settings {
+    let folder = written(GeneratorConfig {
         deliveries: 60_000,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     });
     let shipments: u64 = 60_000;
     let mut bodies: HashMap<&str, u64> = HashMap::new();
@@ -357,132 +363,113 @@ fn most_recipients_finish_and_a_few_do_not() {
     );
 }
 
+/// A generator without an end of its deliveries' world only if `supply` says so.
+fn connector(
+    settings: &GeneratorConfig,
+    supply: Supply,
+    per_second: Option<u64>,
+) -> GeneratorConnector {
+    GeneratorConnector {
+        settings: settings.clone(),
+        supply,
+        pace: Pace { per_second },
+    }
+}
+
+fn context() -> (SourceContext, RecordReceivers) {
+    let (records, receivers) = RecordSender::channels(1, 4_096);
+    let metrics = Metrics::new([]);
+    let commits = crossbeam_channel::never();
+    (SourceContext::new(records, commits, metrics), receivers)
+}
+
 #[test]
 fn a_paced_source_bears_due_times_and_stops_when_told() {
-    let settings = Settings {
+    let settings = GeneratorConfig {
         deliveries: 1_000,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
-    let source = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
+    let paced = connector(&settings, Supply::Meanwhile, Some(5_000));
+    let source = GeneratorSource::prepare(&paced).unwrap();
     let total = source.deliveries().unwrap();
-    let (feed, taps) = RecordSender::channels(1, 4_096);
+    let (mut given, receivers) = context();
     let (late, late_rows) = crossbeam_channel::unbounded();
-    let (_go, stop) = crossbeam_channel::bounded(1);
+    given.new_rows = Some(late);
     let started = Instant::now();
-    let pace = Pace {
-        rate: Some(5_000.0),
-        stop,
-        rows: Some(late),
-    };
-    assert!(source.run(feed, &pace).is_ok());
+    Box::new(source).run(given).unwrap();
     assert!(
         started.elapsed() >= Duration::from_millis(190),
         "it is paced"
     );
-    drop(pace);
     assert_eq!(late_rows.iter().count(), 1);
-    let parcels: Vec<_> = taps.workers[0].iter().collect();
-    let times: Vec<i64> = parcels
+    let all: Vec<_> = receivers.workers[0].iter().collect();
+    let times: Vec<i64> = all
         .iter()
-        .flat_map(|parcel| &parcel.records)
+        .flat_map(|records| &records.records)
         .filter_map(|record| match record {
             Record::Ready(delivery) => {
                 Some(delivery.received_at.0 - delivery.origin.offset as i64 / 5)
             }
-            Record::Line(..) | Record::Message(_) | Record::Condemned(_) => None,
+            Record::Line(..) | Record::Message(_) => None,
         })
         .collect();
     assert!(
         times.iter().all(|at| (at - times[0]).abs() <= 1),
         "delivery n is due n/rate after the start"
     );
-    assert_eq!(parcels.last().unwrap().end, total as u64);
+    assert_eq!(all.last().unwrap().end, total as u64);
     assert!(matches!(
-        taps.partition_events.iter().last(),
+        receivers.partition_events.iter().last(),
         Some(PartitionEvent::Ended { .. })
     ));
 
-    let (stopper, stop) = crossbeam_channel::bounded(1);
-    drop(stopper);
-    let (feed, _taps) = RecordSender::channels(1, 4_096);
-    let stopped = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
+    let slow = connector(&settings, Supply::Endless, Some(1));
+    let source = GeneratorSource::prepare(&slow).unwrap();
+    let (given, receivers) = context();
+    let stop = Arc::clone(&given.stop);
+    let running = std::thread::spawn(move || Box::new(source).run(given));
+    receivers.workers[0].recv().unwrap();
+    stop.store(true, Ordering::Relaxed);
+    running.join().unwrap().unwrap();
+    let mut events = receivers.partition_events.iter();
     assert!(
-        stopped
-            .run(
-                feed,
-                &Pace {
-                    rate: Some(1.0),
-                    stop,
-                    rows: None
-                }
-            )
-            .is_err()
+        !events.any(|event| matches!(event, PartitionEvent::Ended { .. })),
+        "it was stopped before its end"
     );
 }
 
 #[test]
 fn a_world_that_follows_begins_when_its_recipients_are_known_and_not_before() {
-    let settings = Settings {
+    let settings = GeneratorConfig {
         deliveries: 1_500,
         users: 20,
-        ..Settings::default()
+        ..GeneratorConfig::default()
     };
-    let first = GeneratorSource::prepare(settings.clone(), Supply::Meanwhile).unwrap();
+    let first = connector(&settings, Supply::Meanwhile, None);
+    let first = GeneratorSource::prepare(&first).unwrap();
     let first = first.deliveries().unwrap() as u64;
-    let source = GeneratorSource::prepare(settings, Supply::Endless).unwrap();
-    let (feed, taps) = RecordSender::channels(1, 4_096);
+    let endless = connector(&settings, Supply::Endless, None);
+    let source = GeneratorSource::prepare(&endless).unwrap();
+    let (mut given, receivers) = context();
     let (rows, new_rows) = crossbeam_channel::unbounded();
-    let (stopper, stop) = crossbeam_channel::bounded(1);
-    let pace = Pace {
-        rate: None,
-        stop,
-        rows: Some(rows),
-    };
+    given.new_rows = Some(rows);
+    let stop = Arc::clone(&given.stop);
     let end = Duration::from_secs(30);
-    std::thread::scope(|scope| {
-        scope.spawn(|| source.run(feed, &pace).unwrap_err());
-        let mut taken = 0;
-        while taken < first {
-            taken = taps.workers[0].recv_timeout(end).unwrap().end;
-        }
-        assert_eq!(taken, first, "the second world waits");
-        let next = new_rows.recv_timeout(end).unwrap();
-        assert!(next.tables.is_whole && !next.tables.batches.is_empty());
-        assert!(!new_rows.recv_timeout(end).unwrap().tables.is_whole);
-        assert!(taps.workers[0].try_recv().is_err());
-        drop(next);
-        assert_eq!(taps.workers[0].recv_timeout(end).unwrap().start, first);
-        drop(stopper);
-    });
-}
-
-/// Not a test of anything but speed: `cargo test --release --test it generator_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a test"]
-fn generator_speed() {
-    let settings = Settings {
-        deliveries: 500_000,
-        ..Settings::default()
-    };
-    let started = Instant::now();
-    let world = Generator::new(settings.clone());
-    println!("planned in {:?}", started.elapsed());
-    let started = Instant::now();
-    let items = world
-        .filter(|item| matches!(item, Item::Delivery(_)))
-        .count();
-    println!(
-        "{:.0} deliveries/s rendered",
-        items as f64 / started.elapsed().as_secs_f64()
-    );
-    let dir = tempfile::tempdir().unwrap();
-    let started = Instant::now();
-    let written = write_to(dir.path(), settings, SnapshotFormat::Jsonl, |_| ()).unwrap();
-    let rate = written.totals.deliveries as f64 / started.elapsed().as_secs_f64();
-    let size = std::fs::metadata(dir.path().join("deliveries.jsonl"))
-        .unwrap()
-        .len();
-    println!(
-        "{rate:.0} deliveries/s written with snapshots and journal ({size} bytes): {written:?}"
-    );
+    let running = std::thread::spawn(move || Box::new(source).run(given));
+    let records = &receivers.workers[0];
+    let mut taken = 0;
+    while taken < first {
+        taken = records.recv_timeout(end).unwrap().end;
+    }
+    assert_eq!(taken, first, "the second world waits");
+    let next = new_rows.recv_timeout(end).unwrap();
+    assert!(next.tables.is_whole && !next.tables.batches.is_empty());
+    assert!(!new_rows.recv_timeout(end).unwrap().tables.is_whole);
+    assert!(records.try_recv().is_err());
+    drop(next);
+    assert_eq!(records.recv_timeout(end).unwrap().start, first);
+    stop.store(true, Ordering::Relaxed);
+    // It may wait for room in the channel.
+    drop(receivers);
+    running.join().unwrap().unwrap();
 }

@@ -17,10 +17,11 @@ use hookflow::epoch::{Clock, Epoch, ManualClock, MonotonicClock};
 use hookflow::event::{Event, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey};
 use hookflow::metrics::{LocalMetrics, Metrics, WorkerMetrics};
+use hookflow::quarantine::{Quarantine, WorkerQuarantine};
 use hookflow::sink::operator::{Answer, Settings, write};
 use hookflow::source::bridge::{Bridge, bridge};
 use hookflow::source::in_flight::{InFlight, InFlightLimit};
-use hookflow::source::{Record, RecordSender, Records};
+use hookflow::source::{PartitionIds, Record, RecordSender, Records};
 use hookflow::window::Limits;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Map;
@@ -252,13 +253,19 @@ fn slow_sink(
 ) -> ProbeHandle<Epoch> {
     let pressed = Arc::new(AtomicBool::new(false));
     let parts = Bridge {
-        parcels,
-        ledger: Rc::clone(ledger),
+        records: parcels,
+        in_flight: Rc::clone(ledger),
         limit: LIMIT,
         clock: clock(),
         tick: Duration::from_millis(1),
         draining: Arc::default(),
         pressed: Arc::clone(&pressed),
+        quarantine: Rc::new(RefCell::new(WorkerQuarantine::new(
+            &Quarantine::off(),
+            0,
+            PartitionIds::default(),
+        ))),
+        before_writers: ProbeHandle::new(),
     };
     let waiting = Rc::clone(held);
     let settings = Settings {
@@ -280,12 +287,14 @@ fn slow_sink(
         clock: clock(),
     };
     worker.dataflow::<Epoch, _, _>(|scope| {
-        let rows = bridge(scope, parts).map(|record| match record {
-            Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
-            Record::Line(..) | Record::Message(_) | Record::Condemned(_) => {
-                unreachable!("the test hands out no lines")
-            }
-        });
+        let rows = bridge(scope, parts)
+            .flat_map(|run| run.records)
+            .map(|record| match record {
+                Record::Ready(delivery) => Identity(u128::from(delivery.origin.offset)),
+                Record::Line(..) | Record::Message(_) => {
+                    unreachable!("the test hands out no lines")
+                }
+            });
         write(rows, settings).probe().0
     })
 }
@@ -310,7 +319,7 @@ fn settle_all(worker: &mut Worker, parcels: Receiver<Records>, seen: &Seen) {
         let durable = seen.durable.lock().unwrap();
         let is_durable = |n| durable.contains(&Identity(u128::from(n)));
         if !closed
-            .positions
+            .ranges
             .iter()
             .all(|at| (at.start..at.end).all(is_durable))
         {

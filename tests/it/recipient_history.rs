@@ -88,6 +88,7 @@ fn recipient_shows_the_events_behind_it_in_order() {
 }
 
 #[test]
+#[ignore = "needs ClickHouse"]
 fn recipient_shows_its_events_from_clickhouse_too() {
     let Some(server) = Server::new("recipient_history") else {
         return;

@@ -1,21 +1,9 @@
-//! What cannot run here is said where `scripts/test` lists it, as the output of a test that passes is not shown.
+//! What a test does that needs a server and finds none.
+//!
+//! Such a test is marked `#[ignore = "needs …"]`, so that plain `cargo test` reports it as ignored. `scripts/test` starts the
+//! servers and runs it; by hand: `scripts/stack run nats -- cargo test --test it nats:: -- --include-ignored`.
 
-use std::io::Write;
-
-/// Notes that something is not proven here; fails where servers are required.
+/// Fails the test: it was asked for, and a server that it needs does not run.
 pub fn skipped_server(what: &str) {
-    assert!(
-        std::env::var_os("HOOKFLOW_REQUIRE_SERVERS").is_none(),
-        "{what}, and servers are required"
-    );
-    skipped(what);
-}
-
-/// Notes that something is not proven here.
-pub fn skipped(what: &str) {
-    eprintln!("SKIPPED {what}");
-    if let Some(path) = std::env::var_os("TEST_SKIPPED_FILE") {
-        let mut list = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-        writeln!(list, "{what}").unwrap();
-    }
+    panic!("{what}; a test that needs it is marked #[ignore = \"needs …\"]");
 }

@@ -35,16 +35,16 @@ pub fn event(user: &str, key: &str, message: &str, address: Option<&str>) -> Eve
         recipient: address.map(Into::into),
         ids: None,
         address: address.map(AddressKey::of),
-        raw: Some(Box::from(&b"raw"[..])),
+        raw: Some(bytes::Bytes::from_static(b"raw")),
     }
 }
 
 /// The same event with ids of the sender in its payload.
 pub fn with_ids(mut event: Event, batch: &str, recipient: &str) -> Event {
-    event.ids = Some(PayloadIds {
+    event.ids = Some(Arc::new(PayloadIds {
         batch_id: batch.into(),
         recipient_id: recipient.into(),
-    });
+    }));
     event
 }
 

@@ -1,6 +1,6 @@
 //! A disk that is really full: the store lies on a small file system of its own, which the test fills and empties.
 //!
-//! Needs the right to mount; where that is missing the tests say so and prove nothing.
+//! Needs root, to mount it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,28 +11,24 @@ use std::time::{Duration, Instant};
 
 use crate::judge::judge;
 use crate::process::{self, BINARY, Replay, pause};
-use crate::skip::skipped;
 use crate::world::World;
 
 /// A small file system in memory; gone with the value.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// None, and loudly, where nothing can be mounted.
-    fn mount(at: PathBuf, test: &str) -> Option<Self> {
+    fn mount(at: PathBuf) -> Self {
         std::fs::create_dir(&at).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
             .arg(&at)
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(at));
-        }
-        skipped(&format!(
-            "{test}: a file system cannot be mounted here (needs root)"
-        ));
-        None
+            .status()
+            .unwrap();
+        assert!(
+            mounted.success(),
+            "a file system cannot be mounted: this test needs root"
+        );
+        Self(at)
     }
 
     fn ballast(&self) -> PathBuf {
@@ -159,12 +155,10 @@ fn paused(answer: &str) -> bool {
 }
 
 #[test]
+#[ignore = "needs root, to mount a small file system"]
 fn a_full_disk_pauses_the_job_and_room_resumes_it() {
     let world = World::new(40_000, 1_500, 20);
-    let test = "a_full_disk_pauses_the_job_and_room_resumes_it";
-    let Some(disk) = Disk::mount(world.path("disk"), test) else {
-        return;
-    };
+    let disk = Disk::mount(world.path("disk"));
     let text = std::fs::read_to_string(world.path("deliveries.jsonl")).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let (first, second) = lines.split_at(lines.len() / 2);
@@ -184,12 +178,10 @@ fn a_full_disk_pauses_the_job_and_room_resumes_it() {
 }
 
 #[test]
+#[ignore = "needs root, to mount a small file system"]
 fn a_disk_that_stays_full_ends_the_job_with_75_and_loses_nothing() {
     let world = World::new(40_001, 1_500, 20);
-    let test = "a_disk_that_stays_full_ends_the_job_with_75_and_loses_nothing";
-    let Some(disk) = Disk::mount(world.path("disk"), test) else {
-        return;
-    };
+    let disk = Disk::mount(world.path("disk"));
     let text = std::fs::read_to_string(world.path("deliveries.jsonl")).unwrap();
     let store = disk.0.join("store");
     let mut live = Live::start(&world, &store, &["--max-outage", "1s"]);

@@ -55,12 +55,11 @@ fn crash_prune(replay: &Replay<'_>, spec: &str) -> Result<bool, String> {
     Ok(died)
 }
 
-/// Edges towards servers, and of what is kept for brokers: the embedded job does not pass them; members of a fleet die at them.
-pub const SERVERS: [Failpoint; 7] = [
+/// Edges towards servers: the embedded job does not pass them; members of a fleet die at them.
+pub const SERVERS: [Failpoint; 6] = [
     Failpoint::LogConnect,
     Failpoint::LogMigrate,
     Failpoint::LogInsert,
-    Failpoint::StoreAttempts,
     Failpoint::SourceConnect,
     Failpoint::SourceFetch,
     Failpoint::SourceAcknowledge,

@@ -1,4 +1,4 @@
-//! What may be typed. The help is written to be read: what a command is for, then an example.
+//! The arguments and their help: what a command is for, then examples.
 
 mod query;
 mod run;
@@ -19,27 +19,27 @@ use crate::runtime::Rate;
 
 const EXAMPLES: &str = "\
 Examples:
-  hookflow                       make sample data, replay it, show what came out
+  hookflow                       generate sample data, replay it, show the result
   hookflow batches               the counters of every batch
   hookflow run replay --snapshot recipients.csv webhooks-*.jsonl.gz
-                                 apply a history of webhooks, once, however often it is repeated
+                                 apply a history of webhooks; a repetition changes nothing
   hookflow run live < deliveries.jsonl
-                                 apply deliveries as they come
-  hookflow decode ses body.json  what one body means
-  hookflow config                every setting, its value and where it comes from
+                                 apply deliveries as they arrive
+  hookflow decode ses body.json  the events of one body
+  hookflow config                every setting, its value and its source
 
 Exit codes:
    0  done (dead letters included, the summary says so)
-   1  input unreadable, store in use by another process, or nothing good to decode
-   2  wrong usage
-  70  stood still, or panicked: restart it
-  75  not finished: drain deadline, outage limit or second signal; start it again to go on
+   1  a file cannot be read, the store is in use by another process, or there are dead letters only
+   2  wrong usage, or a deletion that needs --yes
+  70  no progress, or a panic: restart it
+  75  not finished: drain deadline, outage limit or second signal; start it again to continue
   78  configuration, schema or password";
 
-/// Turns floods of e-mail and SMS webhooks into exact state: per recipient what happened, per batch counters and
-/// completion, and a log of every event.
+/// Turns webhooks of e-mail and SMS providers into exact state: what happened to each recipient, counters and completion of
+/// each batch, and a log of every event.
 ///
-/// Without a command it shows itself: it makes sample data in the store's folder on first use and replays it.
+/// Without a command it is a demonstration: on first use it generates sample data in the store's folder, then replays it.
 #[derive(Debug, Parser)]
 #[command(name = "hookflow", bin_name = "hookflow", version, after_long_help = EXAMPLES)]
 pub struct Arguments {
@@ -71,25 +71,25 @@ pub enum Command {
     /// Run a job: live, a replay of history, or an experiment.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Make or check the tables of the stores in use; running it again changes nothing.
+    /// Create or check the tables of Postgres and ClickHouse, if they are in use; running it again changes nothing.
     Migrate,
-    /// Make or check what a job needs at the broker that source.live names; running it again changes nothing.
+    /// Create or check what a job needs at the broker that source.live names; running it again changes nothing.
     Setup,
     /// Publish deliveries from files to that broker, as an edge would: for tests, demonstrations and measurements.
     Publish(PublishArgs),
-    /// Check the configuration, try what a job would open, and say what each variable of the replaced system does.
+    /// Check the configuration, open what a job would open, and explain each variable of the replaced system.
     ///
-    /// Mistakes in settings are reported all at once. Then the store (if it is there: its schema, and whether another
-    /// process uses it), the servers of the stores and of the broker, the table of
-    /// recipients and the metrics port of live jobs are tried. Nothing is written.
+    /// Mistakes in settings are reported all at once. Then the store (if it exists: its schema, and whether another process
+    /// uses it), the servers of the stores and of the broker, the table of recipients and the metrics port of live jobs are
+    /// opened. Nothing is written.
     Check,
-    /// Print every setting in effect as TOML, and where each value came from.
+    /// Print every setting in effect as TOML, with the source of each value.
     Config,
-    /// Show what one body means: its events in normal form, or why it is refused.
+    /// Decode one body: print its events, or why it would be a dead letter.
     Decode(DecodeArgs),
-    /// Write sample deliveries with their recipients and batches.
+    /// Write sample deliveries with their recipients and batches. Only a complete sample is overwritten.
     Generate(GenerateArgs),
-    /// Load recipients and batches into the store, once; jobs that run on the same store learn of them.
+    /// Load recipients and batches into the store; running members that share the store take them over.
     Load(LoadArgs),
     /// List events of the log, each once, at its highest version.
     Events(EventsArgs),
@@ -105,18 +105,18 @@ pub enum Command {
     /// Dead letters: what could not be taken, with its raw bytes and the reason.
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Forget ledger entries of old events; the state of recipients and batches stays.
+    /// Delete ledger entries of old events; the state of recipients and batches stays.
     Prune(PruneArgs),
 }
 
 /// The kinds of job.
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
-    /// Apply deliveries as they come, from standard input or a generator, until it ends or a signal comes.
+    /// Apply deliveries as they arrive (from standard input, a broker or a generator) until the input ends or a signal comes.
     Live(LiveArgs),
     /// Apply a history of deliveries from files; doing it again changes nothing.
     Replay(ReplayArgs),
-    /// Measure: generated deliveries at a chosen rate, a report at the end.
+    /// Measure the throughput of generated deliveries, in a store of its own.
     Throughput(ThroughputArgs),
 }
 
@@ -137,7 +137,7 @@ pub struct DecodeArgs {
     /// Whose format it is in: ses, sendgrid, mailgun, postmark, resend, sparkpost, mandrill, brevo, mailersend, twilio
     /// or vonage.
     pub provider: String,
-    /// The raw body of the request.
+    /// The file with the raw body of the request.
     pub body: PathBuf,
     /// JSON with the request's `method`, `url` and `headers`, or a map from file names to such.
     #[arg(long, value_name = "FILE")]
@@ -159,21 +159,21 @@ pub struct GenerateArgs {
     /// How many tenants they concern.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub users: u32,
-    /// Most events in one request of the providers that batch them.
+    /// Maximum number of events in one request, of providers that batch them.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub array_events: u64,
 }
 
-/// What to load: files, or without any the table of the settings.
+/// What to load: files, or else the table of the settings.
 #[derive(Args, Clone, Debug)]
 #[command(after_long_help = "\
 Examples:
   hookflow load recipients.csv --batches batches.csv
   hookflow load --whole campaign-77.jsonl.gz
-  hookflow load --config hookflow.toml         the table that [recipients] names, from where it was read last
+  hookflow load --config hookflow.toml         the table that [recipients] names, from the last cursor on
 
-A fleet is best prepared this way: one load, then members without --snapshot. An embedded store is loaded only while no job
-uses it; with Postgres, members that run learn of new rows within recipients.poll_interval.")]
+For a fleet: load once, then start members without --snapshot. An embedded store can be loaded only while no job uses it;
+with Postgres, running members take over new rows within recipients.poll_interval.")]
 pub struct LoadArgs {
     /// Recipients: CSV or JSONL, plain, .gz or .zst. Without any file: the table that `[recipients]` of the settings names.
     #[arg(value_name = "FILES")]
@@ -181,10 +181,10 @@ pub struct LoadArgs {
     /// Batches: CSV or JSONL with id, user, total, sealed_at, deadline.
     #[arg(long, value_name = "FILE")]
     pub batches: Option<PathBuf>,
-    /// The files hold all recipients of every batch in them: seal these batches at their number of recipients.
+    /// The files contain all recipients of every batch in them: seal each batch at its number of recipients.
     #[arg(long, requires = "files")]
     pub whole: bool,
-    /// No progress.
+    /// Show no progress.
     #[arg(long)]
     pub quiet: bool,
 }

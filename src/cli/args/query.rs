@@ -1,4 +1,4 @@
-//! What may be typed to look at results.
+//! The arguments of the commands that print results.
 
 use clap::{Args, Subcommand};
 
@@ -11,10 +11,10 @@ pub struct ListArgs {
     /// Only this tenant.
     #[arg(long)]
     pub user: Option<String>,
-    /// At most so many.
+    /// Maximum number of rows.
     #[arg(long, default_value = "50", value_parser = values::count, value_name = "N")]
     pub limit: u64,
-    /// One JSON object a line, for programs.
+    /// Print one JSON object a line, for programs.
     #[arg(long)]
     pub json: bool,
 }
@@ -110,12 +110,14 @@ pub enum DlqCommand {
 
 /// `prune`.
 #[derive(Args, Clone, Debug, Default)]
-#[group(required = true, multiple = true)]
 pub struct PruneArgs {
-    /// Forget ledger entries of events that happened before this time. Copies that come later raise no totals.
-    #[arg(long, value_parser = values::time, value_name = "TIME")]
+    /// Delete ledger entries of events that happened before this time. Later copies of them raise no totals.
+    #[arg(long, value_parser = values::time, value_name = "TIME", required_unless_present = "no_time_before")]
     pub before: Option<Millis>,
-    /// Forget ledger entries of events without a trustworthy time that were stored before this time.
+    /// Delete ledger entries of events without a trustworthy time that were stored before this time.
     #[arg(long, value_parser = values::time, value_name = "TIME")]
     pub no_time_before: Option<Millis>,
+    /// Confirm the deletion; needed at a terminal.
+    #[arg(long)]
+    pub yes: bool,
 }

@@ -1,4 +1,4 @@
-//! What may be typed behind `run`, and without any command.
+//! The arguments of `run` and of the demonstration.
 
 use std::path::PathBuf;
 
@@ -21,16 +21,20 @@ pub enum SummaryFormat {
 /// Options of the demonstration.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct DemoArgs {
-    /// Remove what the store holds and start anew.
+    /// Delete what the embedded store holds and start anew: state, event log, completions. At a terminal: only with
+    /// --yes, unless the store holds nothing but the sample.
     #[arg(long)]
     pub fresh: bool,
+    /// Confirm what --fresh deletes.
+    #[arg(long, requires = "fresh")]
+    pub yes: bool,
     /// Worker threads [default: one for each core, at most 8]
     #[arg(long, value_name = "N")]
     pub workers: Option<String>,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub summary: SummaryFormat,
-    /// No progress.
+    /// Show no progress.
     #[arg(long)]
     pub quiet: bool,
 }
@@ -41,10 +45,10 @@ pub struct JobArgs {
     /// The options that the demonstration takes too.
     #[command(flatten)]
     pub demo: DemoArgs,
-    /// The job's name: runs of one name resume each other. Without it: the files, filters and store make one.
+    /// The name of the job: a run resumes an unfinished run of the same name [default: a fingerprint of files, filters and store]
     #[arg(long = "job", value_name = "NAME")]
     pub name: Option<String>,
-    /// End with 75 if a sink is out for so long, such as 10m (a full disk is an outage too) [default: wait for ever]
+    /// Exit with 75 if a sink is out for this long, such as 10m (a full disk is an outage too) [default: wait for ever]
     #[arg(long, value_name = "TIME")]
     pub max_outage: Option<String>,
     /// Serve /metrics, /healthz and /readyz here, such as 127.0.0.1:9464, or "none".
@@ -52,7 +56,7 @@ pub struct JobArgs {
     pub metrics: Option<String>,
 }
 
-/// Whom the deliveries concern.
+/// Recipients and batches of the deliveries.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SnapshotArgs {
     /// Recipients: CSV or JSONL with user, provider, message_id, recipient, batch_id, recipient_id. May be repeated.
@@ -61,7 +65,7 @@ pub struct SnapshotArgs {
     /// Batches: CSV or JSONL with id, user, total, sealed_at, deadline.
     #[arg(long, value_name = "FILE")]
     pub batches: Option<PathBuf>,
-    /// Recipients that are loaded only after all deliveries: shows how late rows are matched.
+    /// Recipients that are loaded after all deliveries, to show how parked events are matched.
     #[arg(long, value_name = "FILE")]
     pub late_snapshot: Option<PathBuf>,
 }
@@ -80,10 +84,10 @@ pub struct LiveArgs {
     /// Whom the deliveries concern.
     #[command(flatten)]
     pub snapshot: SnapshotArgs,
-    /// Take generated deliveries instead of lines from standard input.
+    /// Generate deliveries instead of reading the configured source.
     #[arg(long)]
     pub generator: bool,
-    /// How fast the generator goes: deliveries a second, or max.
+    /// The rate of the generator: deliveries a second, or max.
     #[arg(long, default_value = "1_000", value_parser = values::rate, value_name = "N|max")]
     pub rate: Rate,
     /// How many deliveries the generator makes [default: no end]
@@ -108,7 +112,8 @@ Examples:
   hookflow run replay --dry-run --from 2026-03-01 --to 2026-04-01 --snapshot recipients.csv history/*.jsonl
   hookflow run replay --provider ses --snapshot recipients.csv bodies/ses/
 
-A job that was stopped goes on where it was. A job that was finished reads everything again and changes nothing.")]
+A stopped job continues where it was. A finished job reads everything again and changes nothing. A file that cannot be read
+is named before anything is done.")]
 pub struct ReplayArgs {
     /// Options of every job.
     #[command(flatten)]
@@ -122,7 +127,7 @@ pub struct ReplayArgs {
     /// Only events before this time.
     #[arg(long, value_parser = values::time, value_name = "TIME")]
     pub to: Option<Millis>,
-    /// Count exactly what would happen, and write nothing.
+    /// Print the exact counts of what would happen, and write nothing.
     #[arg(long, conflicts_with = "fresh")]
     pub dry_run: bool,
     /// The provider of deliveries that name none; needed for folders of bodies.
@@ -131,16 +136,16 @@ pub struct ReplayArgs {
     /// Files of deliveries, one JSON object a line (.jsonl, .gz, .zst), or folders of bodies.
     #[arg(required_unless_present = "stream", value_name = "FILES")]
     pub files: Vec<PathBuf>,
-    /// The past of the stream (NATS) or topics (Kafka) that source.live names, up to what it holds at the start; live readers do not notice.
+    /// Instead of files: what the stream (NATS) or the topics (Kafka) of source.live hold at the start. Live consumers are not disturbed.
     #[arg(long, conflicts_with_all = ["files", "provider"])]
     pub stream: bool,
-    /// ... from what the stream took at this time on.
+    /// With --stream: only messages that were stored at this time or later.
     #[arg(long, value_parser = values::time, value_name = "TIME", requires = "stream", conflicts_with = "since_sequence")]
     pub since: Option<Millis>,
-    /// ... from this sequence of the stream on (NATS).
+    /// With --stream: only messages from this sequence on (NATS).
     #[arg(long, value_name = "N", requires = "stream")]
     pub since_sequence: Option<u64>,
-    /// ... and without what the stream took at this time or later.
+    /// With --stream: only messages that were stored before this time.
     #[arg(long, value_parser = values::time, value_name = "TIME", requires = "stream")]
     pub until: Option<Millis>,
 }
@@ -153,14 +158,15 @@ Examples:
   hookflow run throughput --rate 20_000 --deliveries 600_000 --json report.json
   hookflow run throughput --null-sinks      the dataflow alone, nothing is stored
 
-The load goes to a store of its own, in the folder \"throughput\" of the store's, which is made anew each time. Without a rate
-the deliveries are made beforehand (of more than a million, the first million); with one, meanwhile, by a thread that
-is not counted. Latency counts from when a delivery was due.")]
+The load goes to an embedded store of its own, in the folder \"throughput\" of the store's folder, which is emptied each time.
+A configuration with Postgres or ClickHouse is refused: the load would be mixed with their data. Without a rate the
+deliveries are generated first (of more than a million, the first million); with a rate, meanwhile, by a thread that is
+not counted. Latency counts from when a delivery was due.")]
 pub struct ThroughputArgs {
     /// Options of every job.
     #[command(flatten)]
     pub job: JobArgs,
-    /// How fast: deliveries a second, or max.
+    /// The rate: deliveries a second, or max.
     #[arg(long, default_value = "max", value_parser = values::rate, value_name = "N|max")]
     pub rate: Rate,
     /// How many deliveries.
@@ -172,7 +178,7 @@ pub struct ThroughputArgs {
     /// The generator's seed.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// Store nothing: measures the dataflow alone.
+    /// Store nothing: measure the dataflow alone.
     #[arg(long)]
     pub null_sinks: bool,
     /// Where the report is saved, as JSON [default: throughput/report.json in the store's folder]

@@ -1,7 +1,6 @@
-//! The plan: the settings, understood and checked. What the rest of the program sees.
+//! The plan: the parsed and checked settings that the rest of the program uses.
 //!
-//! Contract: units are in the types, every queue, window, retry and wait has its limit here, and a `Plan` that exists
-//! is one that can run.
+//! Contract: units are in the types; every queue, window, retry and wait has its limit here; an existing `Plan` is valid.
 
 mod sections;
 
@@ -10,17 +9,18 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::complaint::{Complaint, Complaints};
+use super::errors::{ConfigError, ConfigErrors};
 use super::layers::Layers;
-use super::read::Reader;
-use super::recipients::Recipients;
+use super::read::SettingReader;
+use super::recipients::RecipientsConfig;
+use super::sources::LiveSource;
 use crate::decode;
 use crate::event::User;
 use crate::log::clickhouse;
 use crate::source::{kafka, nats};
-use crate::state::postgres;
+use crate::state::postgres::PostgresConfig;
 
-/// Everything that steers a job.
+/// All settings of a job.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Worker threads of the dataflow.
@@ -28,37 +28,37 @@ pub struct Plan {
     /// How coarse progress is.
     pub tick: Duration,
     /// Where the source stops reading.
-    pub in_flight: InFlight,
+    pub in_flight: InFlightLimits,
     /// Records that wait before each worker.
     pub channel_depth: NonZeroUsize,
     /// The tenant of deliveries that name none.
     pub default_user: User,
     /// How bodies are read: see [`Plan::decode_options`].
-    decode: decode::Options,
+    decode: decode::DecodeConfig,
     /// What memory remembers.
     pub dedup: Dedup,
     /// When the state store is written.
-    pub state_window: Window,
+    pub state_window: WindowConfig,
     /// When the event log is written.
-    pub log_window: Window,
+    pub log_window: WindowConfig,
     /// When dead letters are written.
-    pub reject_window: Window,
+    pub dead_letter_window: WindowConfig,
     /// What a sink does after a failed write.
-    pub retry: Retry,
-    /// How long an outage is waited for; none is for ever.
+    pub retry: RetryConfig,
+    /// How long to wait for a sink that is out; `None`: for ever.
     pub max_outage: Option<Duration>,
     /// How long a drain may take.
     pub drain_deadline: Duration,
-    /// How long nothing may move while work is open.
+    /// How long open work may make no progress.
     pub watchdog_limit: Duration,
-    /// When unmatched events are looked at again.
+    /// When unmatched events are matched again.
     pub sweep: Sweep,
-    /// How long dead letters are kept; none is for ever.
+    /// How long dead letters are kept; `None`: for ever.
     pub dead_letters_keep: Option<Duration>,
-    /// How often settled positions are stored.
+    /// How often committed offsets are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
-    pub live: Live,
+    pub live: LiveSource,
     /// The name of this process among those that share the work.
     pub member: String,
     /// Where state lives.
@@ -68,30 +68,21 @@ pub struct Plan {
     /// How NATS is reached and read.
     pub nats: nats::Settings,
     /// How Kafka is reached and read.
-    pub kafka: kafka::Settings,
+    pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.
     pub clickhouse: clickhouse::ClickHouseConfig,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
+    /// Whether that folder survives restarts of the process.
+    pub dir_kept: bool,
     /// How the database is reached; of use where state lives there.
-    pub postgres: postgres::Settings,
+    pub postgres: PostgresConfig,
     /// Where metrics are served: see [`Plan::metrics_address`].
     pub metrics_listen: Listen,
     /// Text logs.
     pub logs: Logs,
     /// How recipients become known while a job runs.
-    pub recipients: Recipients,
-}
-
-/// What `run live` reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Live {
-    /// Lines of deliveries from standard input.
-    StandardInput,
-    /// A stream of NATS JetStream.
-    Nats,
-    /// Topics of Kafka.
-    Kafka,
+    pub recipients: RecipientsConfig,
 }
 
 /// Where state lives.
@@ -134,7 +125,7 @@ impl LogKind {
 
 /// Limits of what is open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InFlight {
+pub struct InFlightLimits {
     /// Events.
     pub events_max: NonZeroUsize,
     /// Bytes of raw deliveries.
@@ -152,7 +143,7 @@ pub struct Dedup {
 
 /// When a sink writes what waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct WindowConfig {
     /// Most rows of one write.
     pub rows_max: NonZeroUsize,
     /// Most bytes of one write.
@@ -165,7 +156,7 @@ pub struct Window {
 
 /// What a sink does after a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
+pub struct RetryConfig {
     /// The first wait.
     pub base: Duration,
     /// The longest wait.
@@ -178,7 +169,7 @@ pub struct Retry {
     pub attempt_deadline: Duration,
 }
 
-/// When unmatched events are looked at again.
+/// When unmatched events are matched again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sweep {
     /// The first pass.
@@ -200,7 +191,7 @@ pub enum Listen {
 
 /// How text logs look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// Human on a terminal, JSON otherwise.
     Auto,
     /// For people.
@@ -213,23 +204,23 @@ pub enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logs {
     /// How they look.
-    pub format: Format,
+    pub format: LogFormat,
     /// The least level that is written.
     pub level: String,
 }
 
 impl Plan {
-    /// Understands the settings; every mistake becomes a complaint.
-    pub fn read(layers: &Layers, complaints: &mut Complaints) -> Self {
-        let mut reader = Reader::new(layers, complaints);
+    /// Parses the settings; mistakes are added to `errors`.
+    pub fn read(layers: &Layers, errors: &mut ConfigErrors) -> Self {
+        let mut reader = SettingReader::new(layers, errors);
         let plan = sections::read(&mut reader);
-        plan.check_whole(complaints);
-        plan.recipients.check(complaints);
+        plan.check_whole(errors);
+        plan.recipients.check(errors);
         plan
     }
 
     /// What the decoders take.
-    pub fn decode_options(&self) -> decode::Options {
+    pub fn decode_options(&self) -> decode::DecodeConfig {
         self.decode.clone()
     }
 
@@ -242,11 +233,11 @@ impl Plan {
         }
     }
 
-    /// What is right in each setting and wrong in their sum.
-    fn check_whole(&self, complaints: &mut Complaints) {
+    /// Reports settings that are valid alone and contradict each other.
+    fn check_whole(&self, errors: &mut ConfigErrors) {
         let mut expect = |holds: bool, key: &str, value: String, problem: &str, hint: &str| {
             if !holds {
-                complaints.push(Complaint::about(key, value, problem, hint));
+                errors.push(ConfigError::about(key, value, problem, hint));
             }
         };
         expect(

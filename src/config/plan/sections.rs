@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Dedup, Format, InFlight, Listen, Live, LogKind, Logs, Plan, Retry, StateKind, Sweep, Window,
+    Dedup, InFlightLimits, Listen, LogFormat, LogKind, Logs, Plan, RetryConfig, StateKind, Sweep,
+    WindowConfig,
 };
-use crate::config;
-use crate::config::read::{Reader, parse_count, parse_duration};
+use crate::config::read::{SettingReader, parse_count, parse_duration};
+use crate::config::{self, LIVE_SOURCES, LiveSource};
 use crate::decode;
 use crate::event::User;
 
@@ -17,13 +18,13 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const MONTH: Duration = Duration::from_secs(31 * 86_400);
 
-/// All of it; what cannot be understood is a complaint, and has a value that can be built.
-pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
+/// All of it; what cannot be understood is a error, and has a value that can be built.
+pub(super) fn read(reader: &mut SettingReader<'_>) -> Plan {
     let in_flight_events = reader.count("job.in_flight_events_max");
     Plan {
         workers: read_workers(reader),
         tick: reader.duration("job.tick", MILLISECOND, SECOND),
-        in_flight: InFlight {
+        in_flight: InFlightLimits {
             events_max: in_flight_events,
             bytes_max: reader.bytes("job.in_flight_bytes_max"),
         },
@@ -36,7 +37,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
         },
         state_window: read_window(reader, "state_window"),
         log_window: read_window(reader, "log_window"),
-        reject_window: read_window(reader, "reject_window"),
+        dead_letter_window: read_window(reader, "dead_letter_window"),
         retry: read_retry(reader),
         max_outage: read_max_outage(reader),
         drain_deadline: reader.duration("job.drain_deadline", SECOND, HOUR),
@@ -47,7 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
         },
         dead_letters_keep: read_keep(reader),
         checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
-        live: reader.choice("source.live", Live::StandardInput, &LIVE),
+        live: reader.choice("source.live", LIVE_SOURCES[0], &live_sources()),
         member: read_member(reader),
         state_store: reader.choice("store.state", StateKind::Sqlite, &STATE_STORES),
         log_store: reader.choice("store.log", LogKind::Parquet, &LOG_STORES),
@@ -55,6 +56,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
         kafka: config::kafka::read(reader),
         clickhouse: config::clickhouse::read(reader),
         store_dir: PathBuf::from(reader.text("store.dir")),
+        dir_kept: reader.switch("store.dir_kept"),
         postgres: config::postgres::read(reader),
         metrics_listen: read_listen(reader),
         logs: read_logs(reader),
@@ -63,11 +65,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Plan {
 }
 
 /// Only what is built can be chosen.
-const LIVE: [(&str, Live); 3] = [
-    ("stdin", Live::StandardInput),
-    ("nats", Live::Nats),
-    ("kafka", Live::Kafka),
-];
+fn live_sources() -> [(&'static str, LiveSource); LIVE_SOURCES.len()] {
+    LIVE_SOURCES.map(|source| (source.name(), source))
+}
+
 const STATE_STORES: [(&str, StateKind); 2] = [
     ("sqlite", StateKind::Sqlite),
     ("postgres", StateKind::Postgres),
@@ -78,7 +79,7 @@ const LOG_STORES: [(&str, LogKind); 2] = [
 ];
 
 /// Brokers and stores take it as part of a name, so it is plain text.
-fn read_member(reader: &mut Reader<'_>) -> String {
+fn read_member(reader: &mut SettingReader<'_>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let hint = "\"auto\" or letters, digits, - and _, such as \"hookflow-0\"";
     reader.value("source.member", hint, String::new(), |text| match text {
@@ -102,7 +103,7 @@ fn host_name() -> String {
     }
 }
 
-fn read_workers(reader: &mut Reader<'_>) -> NonZeroUsize {
+fn read_workers(reader: &mut SettingReader<'_>) -> NonZeroUsize {
     let hint = "\"auto\" or a whole number from 1 to 256";
     reader.value("job.workers", hint, NonZeroUsize::MIN, |text| match text {
         "auto" => Some(cores()),
@@ -115,8 +116,8 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.min(most))
 }
 
-fn read_decode(reader: &mut Reader<'_>) -> decode::Options {
-    decode::Options {
+fn read_decode(reader: &mut SettingReader<'_>) -> decode::DecodeConfig {
+    decode::DecodeConfig {
         body_bytes_max: reader.bytes("decode.body_bytes_max"),
         depth_max: reader.count("decode.depth_max").get(),
         elements_max: reader.count("decode.elements_max").get(),
@@ -127,8 +128,8 @@ fn read_decode(reader: &mut Reader<'_>) -> decode::Options {
     }
 }
 
-fn read_window(reader: &mut Reader<'_>, section: &str) -> Window {
-    Window {
+fn read_window(reader: &mut SettingReader<'_>, section: &str) -> WindowConfig {
+    WindowConfig {
         rows_max: reader.count(&format!("{section}.rows_max")),
         bytes_max: reader.bytes(&format!("{section}.bytes_max")),
         age_max: reader.duration(&format!("{section}.age_max"), MILLISECOND, 60 * SECOND),
@@ -136,8 +137,8 @@ fn read_window(reader: &mut Reader<'_>, section: &str) -> Window {
     }
 }
 
-fn read_retry(reader: &mut Reader<'_>) -> Retry {
-    Retry {
+fn read_retry(reader: &mut SettingReader<'_>) -> RetryConfig {
+    RetryConfig {
         base: reader.duration("retry.base", MILLISECOND, 60 * SECOND),
         cap: reader.duration("retry.cap", MILLISECOND, HOUR),
         attempts_before_breaker: reader.count("retry.attempts_before_breaker"),
@@ -146,7 +147,7 @@ fn read_retry(reader: &mut Reader<'_>) -> Retry {
     }
 }
 
-fn read_max_outage(reader: &mut Reader<'_>) -> Option<Duration> {
+fn read_max_outage(reader: &mut SettingReader<'_>) -> Option<Duration> {
     let hint = "\"none\" or a duration from \"1s\", such as \"10m\"";
     reader.value("job.max_outage", hint, None, |text| match text {
         "none" => Some(None),
@@ -156,7 +157,7 @@ fn read_max_outage(reader: &mut Reader<'_>) -> Option<Duration> {
     })
 }
 
-fn read_keep(reader: &mut Reader<'_>) -> Option<Duration> {
+fn read_keep(reader: &mut SettingReader<'_>) -> Option<Duration> {
     let hint = "\"none\" or a duration from \"1h\", such as \"90d\"";
     reader.value("dead_letters.keep", hint, None, |text| match text {
         "none" => Some(None),
@@ -164,7 +165,7 @@ fn read_keep(reader: &mut Reader<'_>) -> Option<Duration> {
     })
 }
 
-fn read_listen(reader: &mut Reader<'_>) -> Listen {
+fn read_listen(reader: &mut SettingReader<'_>) -> Listen {
     let hint = "\"auto\", \"none\" or an address and port, such as \"127.0.0.1:9464\"";
     reader.value("metrics.listen", hint, Listen::Nowhere, |text| match text {
         "auto" => Some(Listen::Auto),
@@ -173,17 +174,17 @@ fn read_listen(reader: &mut Reader<'_>) -> Listen {
     })
 }
 
-fn read_logs(reader: &mut Reader<'_>) -> Logs {
+fn read_logs(reader: &mut SettingReader<'_>) -> Logs {
     let levels = ["error", "warn", "info", "debug", "trace"];
     Logs {
         format: reader.value(
             "logs.format",
             "\"auto\", \"human\" or \"json\"",
-            Format::Auto,
+            LogFormat::Auto,
             |text| match text {
-                "auto" => Some(Format::Auto),
-                "human" => Some(Format::Human),
-                "json" => Some(Format::Json),
+                "auto" => Some(LogFormat::Auto),
+                "human" => Some(LogFormat::Human),
+                "json" => Some(LogFormat::Json),
                 _ => None,
             },
         ),

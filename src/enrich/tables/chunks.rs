@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use super::cursor::Cursor;
 use super::recent::{Print, Recent};
 use super::{RawRow, Tables, Trouble};
-use crate::enrich::snapshot::{BadRow, Chunk, Options, Row};
+use crate::enrich::snapshot::{BadRow, LoadableRow, RowChunk, SnapshotOptions};
 use crate::event::Millis;
 
 /// What bounds a look.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct TableLimits {
     /// How rows are read, and how many make a chunk.
-    pub options: Options,
+    pub options: SnapshotOptions,
     /// Rows sent before this time are left out.
     pub sent_since: Option<Millis>,
     /// How many rows are remembered as judged.
@@ -21,10 +21,10 @@ pub struct Limits {
 }
 
 /// The chunks of the table that is open.
-pub struct Chunks<'a, T> {
+pub struct TableChunks<'a, T> {
     tables: &'a mut dyn Tables,
     recent: &'a Recent,
-    limits: &'a Limits,
+    limits: &'a TableLimits,
     /// What bad rows are said to be rows of.
     name: &'static str,
     page: std::vec::IntoIter<RawRow>,
@@ -49,12 +49,12 @@ pub struct Seen {
     pub prints: VecDeque<(Cursor, Print)>,
 }
 
-impl<'a, T: Row> Chunks<'a, T> {
+impl<'a, T: LoadableRow> TableChunks<'a, T> {
     /// Of the table that was opened last.
     pub fn new(
         tables: &'a mut dyn Tables,
         recent: &'a Recent,
-        limits: &'a Limits,
+        limits: &'a TableLimits,
         name: &'static str,
     ) -> Self {
         Self {
@@ -70,8 +70,8 @@ impl<'a, T: Row> Chunks<'a, T> {
     }
 
     /// The next chunk of rows that nobody judged yet; none at the end.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk<T>>, Trouble> {
-        let mut chunk = Chunk {
+    pub fn next_chunk(&mut self) -> Result<Option<RowChunk<T>>, Trouble> {
+        let mut chunk = RowChunk {
             rows: Vec::from_iter(self.held.take()),
             bad: Vec::new(),
         };
@@ -152,8 +152,8 @@ impl<'a, T: Row> Chunks<'a, T> {
     }
 }
 
-fn continues<T: Row>(rows: &[T], row: &T) -> bool {
-    rows.last().is_some_and(|last| last.same_message(row))
+fn continues<T: LoadableRow>(rows: &[T], row: &T) -> bool {
+    rows.last().is_some_and(|last| last.is_same_message(row))
 }
 
 #[cfg(test)]

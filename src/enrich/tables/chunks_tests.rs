@@ -1,10 +1,10 @@
-//! Chunks of any size over rows that no server holds.
+//! TableChunks of any size over rows that no server holds.
 
 use proptest::prelude::*;
 
 use super::super::Look;
 use super::*;
-use crate::enrich::table::Fields;
+use crate::enrich::snapshot::RowCells;
 use crate::recipient::RecipientRow;
 
 /// Rows in the order in which a server would give them.
@@ -27,7 +27,7 @@ impl Tables for Rows {
     fn end(&mut self) {}
 }
 
-fn fields(message: usize, recipient: usize, sent_at: Option<&str>) -> Fields {
+fn fields(message: usize, recipient: usize, sent_at: Option<&str>) -> RowCells {
     let texts = [
         "ses".to_owned(),
         format!("m{message}"),
@@ -36,7 +36,7 @@ fn fields(message: usize, recipient: usize, sent_at: Option<&str>) -> Fields {
         "b".to_owned(),
         format!("r{message}-{recipient}"),
     ];
-    let mut fields: Fields = texts.into_iter().map(Some).collect();
+    let mut fields: RowCells = texts.into_iter().map(Some).collect();
     fields.push(sent_at.map(str::to_owned));
     fields
 }
@@ -54,19 +54,19 @@ fn rows(sizes: &[usize], of_message: bool) -> Rows {
     Rows(raw.collect())
 }
 
-fn limits(chunk_rows: usize) -> Limits {
-    Limits {
-        options: Options {
+fn limits(chunk_rows: usize) -> TableLimits {
+    TableLimits {
+        options: SnapshotOptions {
             chunk_rows,
-            ..Options::default()
+            ..SnapshotOptions::default()
         },
         sent_since: None,
         recent_max: 1_000,
     }
 }
 
-fn read(mut rows: Rows, recent: &Recent, limits: &Limits) -> (Vec<Vec<RecipientRow>>, Seen) {
-    let mut chunks = Chunks::<RecipientRow>::new(&mut rows, recent, limits, "recipients");
+fn read(mut rows: Rows, recent: &Recent, limits: &TableLimits) -> (Vec<Vec<RecipientRow>>, Seen) {
+    let mut chunks = TableChunks::<RecipientRow>::new(&mut rows, recent, limits, "recipients");
     let mut all = Vec::new();
     while let Some(chunk) = chunks.next_chunk().unwrap() {
         all.push(chunk.rows);
@@ -112,7 +112,7 @@ fn old_rows_are_left_out_and_what_is_remembered_is_bounded() {
         ),
         cursor: Some(Cursor::Number(n as i64)),
     });
-    let limits = Limits {
+    let limits = TableLimits {
         sent_since: Millis::parse_rfc3339("2025-12-31T00:00:00Z"),
         ..limits(100)
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::postgres::Tls;
+use crate::postgres::PostgresTls;
 
 /// What kind of database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Place {
     /// The password, if the url has none.
     pub password: Option<String>,
     /// Encryption towards Postgres.
-    pub tls: Tls,
+    pub tls: PostgresTls,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one statement, or one page of it, may take.
@@ -94,7 +94,7 @@ mod tests {
             url: url.into(),
             user: None,
             password: Some("hunter2".into()),
-            tls: Tls::Off,
+            tls: PostgresTls::Off,
             connect_timeout: Duration::ZERO,
             statement_timeout: Duration::ZERO,
         };

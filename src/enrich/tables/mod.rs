@@ -5,7 +5,7 @@
 //! | recipients | `provider`, `message_id`, `recipient`, `user_id`, `batch_id`, `recipient_id`; `sent_at` |
 //! | batches | `id`, `user`, `total`, `sealed_at`; `deadline` |
 //!
-//! Columns may have other names. Values mean what they mean in [files](super::snapshot). A *look* reads what lies at or
+//! ColumnNames may have other names. Values mean what they mean in [files](super::snapshot). A *look* reads what lies at or
 //! behind a place in a monotone column, in its order, page by page:
 //!
 //! * **One look, one snapshot.** In Postgres a look is one read-only transaction (repeatable read), in ClickHouse one
@@ -37,14 +37,15 @@ mod postgres_sql;
 mod recent;
 mod select;
 
-pub use chunks::{Chunks, Limits, Seen};
+pub use chunks::{Seen, TableChunks, TableLimits};
 pub use cursor::{Cursor, CursorKind, Overlap};
 pub use given::{Given, Place, Relation, Server};
 pub use recent::{Print, Recent};
 
-use super::table::{Columns, Fields};
+use super::snapshot::{ColumnNames, RowCells};
 use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
+use crate::postgres::PostgresError;
 
 /// What stands in the way of a look.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,15 @@ pub enum Trouble {
     /// The server, the network, the driver.
     #[error(transparent)]
     Failed(#[from] SinkError),
+}
+
+impl From<PostgresError> for Trouble {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Config(advice) => Trouble::Config(advice),
+            PostgresError::Failed(error) => Trouble::Failed(error),
+        }
+    }
 }
 
 impl From<Trouble> for Fatal {
@@ -72,7 +82,7 @@ pub struct Look<'a> {
     /// Of what.
     pub given: &'a Given,
     /// Our names of its columns.
-    pub columns: Columns,
+    pub columns: ColumnNames,
     /// From this place on; from the beginning if there is none.
     pub from: Option<Cursor>,
     /// Only rows sent at or after this time, or at no known time.
@@ -83,7 +93,7 @@ pub struct Look<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRow {
     /// The text of each column.
-    pub fields: Fields,
+    pub fields: RowCells,
     /// Its place; none where the table has no cursor.
     pub cursor: Option<Cursor>,
 }

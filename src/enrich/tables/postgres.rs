@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Row};
 
 use super::cursor::{Cursor, CursorKind};
 use super::given::{Given, Place};
@@ -13,7 +13,7 @@ use super::select::{self, Column};
 use super::{Look, RawRow, Tables, Trouble};
 use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
-use crate::postgres::{self, Refused, class};
+use crate::postgres::{self, PostgresTarget, class, too_slow};
 
 /// How much longer than the server's limit is waited for an answer.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,10 +48,8 @@ impl PostgresTables {
     fn wait<T>(&self, call: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let limit = self.place.statement_timeout + GRACE;
         let waiting = async { tokio::time::timeout(limit, call).await };
-        self.runtime.block_on(waiting).unwrap_or_else(|_| {
-            let message = "no answer within the time limit; the connection is given up";
-            Err(SinkError::new("postgres", Class::Outage, message).into())
-        })
+        let done = self.runtime.block_on(waiting);
+        done.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
     fn connection(&self) -> Result<&Connection, Trouble> {
@@ -64,13 +62,10 @@ impl PostgresTables {
 impl Tables for PostgresTables {
     fn begin(&mut self) -> Result<(), Trouble> {
         self.end();
-        let config = config(&self.place)?;
         let words = words(&self.place);
         let (client, task) = self.wait(async {
-            let (client, task) =
-                postgres::connect(config, &self.place.tls, Failpoint::SnapshotOpen)
-                    .await
-                    .map_err(refused)?;
+            let target = target(&self.place);
+            let (client, task) = postgres::connect(&target, Failpoint::SnapshotOpen).await?;
             client.batch_execute(&words).await.map_err(failed)?;
             Ok((client, task))
         })?;
@@ -114,22 +109,17 @@ impl Tables for PostgresTables {
     }
 }
 
-fn config(place: &Place) -> Result<Config, Trouble> {
-    let mut config: Config = place.url.parse().map_err(|_| {
-        Trouble::Config("recipients.url is no address of a Postgres database: write postgres://user@host:5432/database (password in recipients.password)".into())
-    })?;
-    if let (None, Some(user)) = (config.get_user(), &place.user) {
-        config.user(user);
+fn target(place: &Place) -> PostgresTarget<'_> {
+    PostgresTarget {
+        section: "recipients",
+        url: &place.url,
+        user: place.user.as_deref(),
+        password: place.password.as_deref(),
+        tls: &place.tls,
+        application_name: "hookflow recipients",
+        connect_timeout: place.connect_timeout,
+        tcp_user_timeout: place.statement_timeout,
     }
-    if let (None, Some(password)) = (config.get_password(), &place.password) {
-        config.password(password);
-    }
-    config
-        .application_name("hookflow recipients")
-        .connect_timeout(place.connect_timeout)
-        .tcp_user_timeout(place.statement_timeout)
-        .keepalives_idle(place.statement_timeout);
-    Ok(config)
 }
 
 /// What a look's session is told first. JIT costs more than it saves for a plain scan.
@@ -186,12 +176,5 @@ fn wrong_or_failed(error: &tokio_postgres::Error, given: &Given) -> Trouble {
     match failure.class {
         Class::Bug => Trouble::Config(format!("{}: {}", given.setting, failure.message)),
         _ => failure.into(),
-    }
-}
-
-fn refused(refused: Refused) -> Trouble {
-    match refused {
-        Refused::Config(advice) => Trouble::Config(format!("recipients.url: {advice}")),
-        Refused::Failed(error) => error.into(),
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::cursor::Cursor;
-use crate::enrich::table::Fields;
+use crate::enrich::snapshot::RowCells;
 
 /// A row's fingerprint: 128 bits of a collision-resistant hash over its place and its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +13,7 @@ pub struct Print(u128);
 
 impl Print {
     /// Of a row. Its place is a part of it: a row that changed and changed back is not the row that it was.
-    pub fn of(cursor: Option<Cursor>, fields: &Fields) -> Self {
+    pub fn of(cursor: Option<Cursor>, fields: &RowCells) -> Self {
         let mut hasher = blake3::Hasher::new();
         let place = cursor.map(Cursor::value);
         hasher.update(&[u8::from(place.is_some())]);

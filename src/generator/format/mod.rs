@@ -1,6 +1,6 @@
 //! How each provider writes what happened: one file a provider, modelled on its real payloads.
 //!
-//! Every function is pure: the same happening gives the same bytes, so a copy of a delivery is rendered anew. Event keys
+//! Every function is pure: the same event gives the same bytes, so a copy of a delivery is rendered anew. Event keys
 //! and times are written here by the rules of the provider table in the documentation, with no help from the decoder,
 //! so that the journal can judge it.
 
@@ -18,12 +18,12 @@ mod twilio;
 mod vonage;
 
 use super::names::{ARCHIVE, BatchId, Mail, Phone, RecipientId, Style};
-use super::text::{Piece, put};
-use super::world::{Act, Known, Person, Shared, View};
+use super::text::{WriteText, put};
+use super::world::{Action, EventView, KnownSince, Person, SecondAddress};
 
 /// How a request carries its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
+pub enum BodyFormat {
     /// One JSON value, one event (or one fan-out).
     Single,
     /// A JSON array of events.
@@ -35,17 +35,17 @@ pub enum Carrier {
 }
 
 /// A provider's way of writing.
-pub trait Format: Sync {
+pub trait ProviderFormat: Sync {
     /// Its name.
     fn name(&self) -> &'static str;
     /// Whether it tells of such a thing.
-    fn tells(&self, act: Act, message: u32) -> bool;
+    fn supports(&self, action: Action, message: u32) -> bool;
     /// How requests carry events.
-    fn carrier(&self) -> Carrier {
-        Carrier::Single
+    fn body_format(&self) -> BodyFormat {
+        BodyFormat::Single
     }
     /// Whether a second such thing would have the same event key.
-    fn once(&self, _act: Act) -> bool {
+    fn has_one_key(&self, _act: Action) -> bool {
         false
     }
     /// Whether it sends to phones.
@@ -65,21 +65,21 @@ pub trait Format: Sync {
         true
     }
     /// The message id as events have it, without angle brackets.
-    fn message_id(&self, v: &View<'_>, out: &mut Vec<u8>);
+    fn message_id(&self, v: &EventView<'_>, out: &mut Vec<u8>);
     /// The message id as the sender knows it.
-    fn sender_id(&self, v: &View<'_>, out: &mut Vec<u8>) {
+    fn sender_id(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         self.message_id(v, out);
     }
     /// The event: an element of the array, or the whole body.
-    fn event(&self, v: &View<'_>, out: &mut Vec<u8>);
+    fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>);
     /// The event key, for the recipient that the event names (empty if none).
-    fn key(&self, v: &View<'_>, recipient: &[u8], out: &mut Vec<u8>);
+    fn key(&self, v: &EventView<'_>, recipient: &[u8], out: &mut Vec<u8>);
     /// When the payload says that it happened.
-    fn occurred_at(&self, v: &View<'_>) -> Option<i64> {
+    fn occurred_at(&self, v: &EventView<'_>) -> Option<i64> {
         Some(v.at)
     }
     /// The request's headers as a JSON object, as they are for the copy received then.
-    fn headers(&self, v: &View<'_>, received_at: i64, out: &mut Vec<u8>);
+    fn headers(&self, v: &EventView<'_>, received_at: i64, out: &mut Vec<u8>);
     /// A body without events, if there is such a thing.
     fn control(&self, _number: u64, _out: &mut Vec<u8>) -> bool {
         false
@@ -87,7 +87,7 @@ pub trait Format: Sync {
 }
 
 /// All formats, in the order of the indexes that the world uses.
-pub static FORMATS: [&dyn Format; 11] = [
+pub static FORMATS: [&dyn ProviderFormat; 11] = [
     &ses::Ses,
     &sendgrid::SendGrid,
     &mailgun::Mailgun,
@@ -102,7 +102,7 @@ pub static FORMATS: [&dyn Format; 11] = [
 ];
 
 /// The format of a provider index.
-pub fn of(provider: u8) -> &'static dyn Format {
+pub fn of(provider: u8) -> &'static dyn ProviderFormat {
     FORMATS[usize::from(provider) % FORMATS.len()]
 }
 
@@ -113,7 +113,7 @@ const LINK: &str = "https://www.example.com/offers?id=42";
 
 /// Whom an event names.
 #[derive(Clone, Copy)]
-pub enum Target<'a> {
+pub enum EventTarget<'a> {
     /// A recipient.
     Person(&'a Person),
     /// The archive.
@@ -122,48 +122,48 @@ pub enum Target<'a> {
     Nobody,
 }
 
-/// Whom a happening names: one event each.
-pub fn targets<'a>(v: &View<'a>) -> [Option<Target<'a>>; 2] {
-    let person = Some(Target::Person(v.person));
+/// Whom a event names: one event each.
+pub fn targets<'a>(v: &EventView<'a>) -> [Option<EventTarget<'a>>; 2] {
+    let person = Some(EventTarget::Person(v.person));
     let second = match v.second {
-        Some(second) => Some(Target::Person(second)),
-        None => Some(Target::Archive),
+        Some(second) => Some(EventTarget::Person(second)),
+        None => Some(EventTarget::Archive),
     };
-    match (v.message.shared, v.act) {
-        (Shared::No, _) => [person, None],
-        (_, Act::Sent | Act::Failed) => [person, second],
-        (Shared::With(_), Act::Delivered) => [person, second],
-        (_, Act::Opened | Act::Clicked) => [Some(Target::Nobody), None],
+    match (v.message.second_address, v.action) {
+        (SecondAddress::No, _) => [person, None],
+        (_, Action::Sent | Action::Failed) => [person, second],
+        (SecondAddress::With(_), Action::Delivered) => [person, second],
+        (_, Action::Opened | Action::Clicked) => [Some(EventTarget::Nobody), None],
         _ => [person, None],
     }
 }
 
-impl<'a> Target<'a> {
+impl<'a> EventTarget<'a> {
     /// The address as events have it; nothing for nobody.
     pub fn address(&self, sms: bool, out: &mut Vec<u8>) {
         match self {
-            Target::Person(person) if sms => put!(out; "+", Phone(person)),
-            Target::Person(person) => Mail(person, Style::Event).put(out),
-            Target::Archive => ARCHIVE.put(out),
-            Target::Nobody => {}
+            EventTarget::Person(person) if sms => put!(out; "+", Phone(person)),
+            EventTarget::Person(person) => Mail(person, Style::Event).put(out),
+            EventTarget::Archive => ARCHIVE.put(out),
+            EventTarget::Nobody => {}
         }
     }
 
     /// The recipient whose state row the event belongs to, once every snapshot is loaded.
-    pub fn row(&self, v: &View<'a>) -> Option<&'a Person> {
-        let person = match (self, v.message.shared) {
-            (Target::Person(person), _) => Some(*person),
-            (Target::Nobody, Shared::Archive) => Some(v.person),
-            (Target::Nobody | Target::Archive, _) => None,
+    pub fn row(&self, v: &EventView<'a>) -> Option<&'a Person> {
+        let person = match (self, v.message.second_address) {
+            (EventTarget::Person(person), _) => Some(*person),
+            (EventTarget::Nobody, SecondAddress::Archive) => Some(v.person),
+            (EventTarget::Nobody | EventTarget::Archive, _) => None,
         };
-        person.filter(|person| person.known != Known::Never)
+        person.filter(|person| person.known != KnownSince::Never)
     }
 }
 
 /// The sender's ids as members of a JSON object: user and batch always, the recipient only where both are carried.
-struct Ids<'a>(&'a View<'a>);
+struct Ids<'a>(&'a EventView<'a>);
 
-impl Piece for Ids<'_> {
+impl WriteText for Ids<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let v = self.0;
         put!(out; "\"user_id\":\"", v.user, "\"");
@@ -177,9 +177,9 @@ impl Piece for Ids<'_> {
 }
 
 /// The same the other way round: the recipient always, the batch only where both are carried.
-struct RecipientIds<'a>(&'a View<'a>);
+struct RecipientIds<'a>(&'a EventView<'a>);
 
-impl Piece for RecipientIds<'_> {
+impl WriteText for RecipientIds<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let v = self.0;
         put!(out; "\"user_id\":\"", v.user, "\"");
@@ -192,9 +192,9 @@ impl Piece for RecipientIds<'_> {
 }
 
 /// The tags of a message as members of a JSON array.
-struct Tags<'a>(&'a View<'a>);
+struct Tags<'a>(&'a EventView<'a>);
 
-impl Piece for Tags<'_> {
+impl WriteText for Tags<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         match self.0.batch.number {
             Some(_) => put!(out; "\"monthly\",\"", BatchId(self.0.batch), "\""),

@@ -1,29 +1,29 @@
 //! Resend: one object a request; the event's id is only in the `svix-id` header, and each attempt is signed anew.
 
 use super::super::names::{Mail, Style};
-use super::super::text::{Base64, Piece, Uuid, put};
+use super::super::text::{Base64, Uuid, WriteText, put};
 use super::super::time::{Iso, IsoFine, Seconds};
-use super::super::world::{Act, View};
-use super::{BROWSER, Format, Ids, LINK};
+use super::super::world::{Action, EventView};
+use super::{BROWSER, Ids, LINK, ProviderFormat};
 
 /// See the module.
 pub struct Resend;
 
-impl Format for Resend {
+impl ProviderFormat for Resend {
     fn name(&self) -> &'static str {
         "resend"
     }
 
-    fn tells(&self, act: Act, _message: u32) -> bool {
-        !matches!(act, Act::MachineOpened | Act::Unsubscribed)
+    fn supports(&self, action: Action, _message: u32) -> bool {
+        !matches!(action, Action::MachineOpened | Action::Unsubscribed)
     }
 
-    fn message_id(&self, v: &View<'_>, out: &mut Vec<u8>) {
+    fn message_id(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         Uuid(v.message_draw(1)).put(out);
     }
 
-    fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
-        put!(out; "{\"type\":\"email.", event_name(v.act), "\",\"created_at\":\"", Iso(v.at),
+    fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
+        put!(out; "{\"type\":\"email.", event_name(v.action), "\",\"created_at\":\"", Iso(v.at),
             "\",\"data\":{\"broadcast_id\":\"8b146471-e88e-4322-86af-016cd36fd216\",\"created_at\":\"", IsoFine(v.message.sent_at, 3, 981), "+00:00\",\"email_id\":\"");
         self.message_id(v, out);
         put!(out; "\",\"from\":\"Hookflow News <news@sender.example.com>\",\"to\":[\"", Mail(v.person, Style::Event),
@@ -32,45 +32,45 @@ impl Format for Resend {
         put!(out; "}}");
     }
 
-    fn key(&self, v: &View<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
+    fn key(&self, v: &EventView<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
         put!(out; "msg_2", Base64(v.draw(2), 21));
     }
 
-    fn headers(&self, v: &View<'_>, received_at: i64, out: &mut Vec<u8>) {
+    fn headers(&self, v: &EventView<'_>, received_at: i64, out: &mut Vec<u8>) {
         put!(out; "{\"content-type\":\"application/json\",\"user-agent\":\"Svix-Webhooks/1.62.0\",\"svix-id\":\"");
         self.key(v, b"", out);
         put!(out; "\",\"svix-timestamp\":\"", Seconds(received_at), "\",\"svix-signature\":\"v1,", Base64(v.draw(3) ^ received_at as u128, 43), "=\"}");
     }
 }
 
-const fn event_name(act: Act) -> &'static str {
-    match act {
-        Act::Sent => "sent",
-        Act::Deferred => "delivery_delayed",
-        Act::Delivered => "delivered",
-        Act::Opened | Act::MachineOpened => "opened",
-        Act::Clicked => "clicked",
-        Act::BouncedHard | Act::BouncedSoft => "bounced",
-        Act::Dropped => "suppressed",
-        Act::Complained => "complained",
-        Act::Failed => "failed",
-        Act::Unsubscribed | Act::Other => "scheduled",
+const fn event_name(action: Action) -> &'static str {
+    match action {
+        Action::Sent => "sent",
+        Action::Deferred => "delivery_delayed",
+        Action::Delivered => "delivered",
+        Action::Opened | Action::MachineOpened => "opened",
+        Action::Clicked => "clicked",
+        Action::BouncedHard | Action::BouncedSoft => "bounced",
+        Action::Dropped => "suppressed",
+        Action::Complained => "complained",
+        Action::Failed => "failed",
+        Action::Unsubscribed | Action::Other => "scheduled",
     }
 }
 
-fn detail(v: &View<'_>, out: &mut Vec<u8>) {
-    match v.act {
-        Act::BouncedHard => {
+fn detail(v: &EventView<'_>, out: &mut Vec<u8>) {
+    match v.action {
+        Action::BouncedHard => {
             put!(out; ",\"bounce\":{\"diagnosticCode\":[\"smtp; 550 5.1.1 user unknown\"],\"message\":\"The recipient's email provider sent a hard bounce message.\",\"subType\":\"General\",\"type\":\"Permanent\"}")
         }
-        Act::BouncedSoft => {
+        Action::BouncedSoft => {
             put!(out; ",\"bounce\":{\"diagnosticCode\":[\"smtp; 552 5.2.2 mailbox full\"],\"message\":\"The recipient's mailbox is full.\",\"subType\":\"MailboxFull\",\"type\":\"Transient\"}")
         }
-        Act::Dropped => {
+        Action::Dropped => {
             put!(out; ",\"suppressed\":{\"diagnosticCode\":[],\"message\":\"Resend has suppressed sending to this address because it is on the account-level suppression list.\",\"reason\":\"previous_bounce\",\"type\":\"OnAccountSuppressionList\"}")
         }
-        Act::Failed => put!(out; ",\"failed\":{\"reason\":\"reached_daily_quota\"}"),
-        Act::Clicked => {
+        Action::Failed => put!(out; ",\"failed\":{\"reason\":\"reached_daily_quota\"}"),
+        Action::Clicked => {
             put!(out; ",\"click\":{\"ipAddress\":\"203.0.113.9\",\"link\":\"", LINK, "\",\"timestamp\":\"", Iso(v.at), "\",\"userAgent\":\"", BROWSER, "\"}")
         }
         _ => {}

@@ -2,11 +2,11 @@
 //! identity, without tags; opens of messages with two addresses name nobody.
 
 use super::super::names::{Mail, Style};
-use super::super::text::{Escaped, Hex, Piece, Uuid, put};
+use super::super::text::{Escaped, Hex, Uuid, WriteText, put};
 use super::super::time::Iso;
-use super::super::world::{Act, Shared, View};
+use super::super::world::{Action, EventView, SecondAddress};
 use super::ses_mail::{Destination, Detail, MailObject, MessageId};
-use super::{BROWSER, Format, LINK};
+use super::{BROWSER, LINK, ProviderFormat};
 
 /// See the module.
 pub struct Ses;
@@ -14,33 +14,34 @@ pub struct Ses;
 const SUBJECT: &str = "\n  \"Subject\": \"Amazon SES Email Event Notification\",";
 
 /// The id that SNS gives a message, one for all its copies.
-struct SnsId<'a>(&'a View<'a>);
+struct SnsId<'a>(&'a EventView<'a>);
 
-impl Piece for SnsId<'_> {
+impl WriteText for SnsId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         Uuid(self.0.draw(2)).put(out);
     }
 }
 
-impl Format for Ses {
+impl ProviderFormat for Ses {
     fn name(&self) -> &'static str {
         "ses"
     }
 
-    fn tells(&self, act: Act, _message: u32) -> bool {
-        act != Act::MachineOpened
+    fn supports(&self, action: Action, _message: u32) -> bool {
+        action != Action::MachineOpened
     }
 
-    fn message_id(&self, v: &View<'_>, out: &mut Vec<u8>) {
+    fn message_id(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         MessageId(v).put(out);
     }
 
-    fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
+    fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         let mut message = Vec::with_capacity(3_000);
         message_of(v, &mut message);
-        let (topic, subject) = match notified(v) {
-            true => ("ses-notifications", ""),
-            false => ("ses-events", SUBJECT),
+        let (topic, subject) = if notified(v) {
+            ("ses-notifications", "")
+        } else {
+            ("ses-events", SUBJECT)
         };
         put!(out;
             "{\n  \"Type\": \"Notification\",\n  \"MessageId\": \"", SnsId(v),
@@ -52,18 +53,18 @@ impl Format for Ses {
             topic, ":2bcfbf39-05c3-41de-beaa-fcfcc21c8f55\"\n}\n");
     }
 
-    fn key(&self, v: &View<'_>, recipient: &[u8], out: &mut Vec<u8>) {
+    fn key(&self, v: &EventView<'_>, recipient: &[u8], out: &mut Vec<u8>) {
         put!(out; SnsId(v), "|", recipient);
     }
 
-    fn occurred_at(&self, v: &View<'_>) -> Option<i64> {
-        match v.act {
-            Act::Sent | Act::Failed => Some(v.message.sent_at),
+    fn occurred_at(&self, v: &EventView<'_>) -> Option<i64> {
+        match v.action {
+            Action::Sent | Action::Failed => Some(v.message.sent_at),
             _ => Some(v.at),
         }
     }
 
-    fn headers(&self, v: &View<'_>, _received_at: i64, out: &mut Vec<u8>) {
+    fn headers(&self, v: &EventView<'_>, _received_at: i64, out: &mut Vec<u8>) {
         put!(out; "{\"content-type\":\"text/plain; charset=UTF-8\",\"x-amz-sns-message-type\":\"Notification\",\"x-amz-sns-message-id\":\"", SnsId(v), "\",\"x-amz-sns-topic-arn\":\"arn:aws:sns:us-east-1:123456789012:ses-events\",\"user-agent\":\"Amazon Simple Notification Service Agent\"}");
     }
 
@@ -74,65 +75,65 @@ impl Format for Ses {
 }
 
 /// Whether this is told by the identity and not by the configuration set.
-fn notified(v: &View<'_>) -> bool {
-    use Act::{BouncedHard, BouncedSoft, Complained, Delivered};
-    let told = matches!(v.act, BouncedHard | BouncedSoft | Complained | Delivered);
-    told && v.message.shared == Shared::No && v.message_in(7, 4)
+fn notified(v: &EventView<'_>) -> bool {
+    use Action::{BouncedHard, BouncedSoft, Complained, Delivered};
+    let told = matches!(v.action, BouncedHard | BouncedSoft | Complained | Delivered);
+    told && v.message.second_address == SecondAddress::No && v.message_in(7, 4)
 }
 
-fn message_of(v: &View<'_>, out: &mut Vec<u8>) {
-    let (name, detail) = match (notified(v), v.act) {
+fn message_of(v: &EventView<'_>, out: &mut Vec<u8>) {
+    let (name, detail) = match (notified(v), v.action) {
         (true, _) => ("{\"notificationType\":\"", Detail::Notification),
-        (false, Act::Deferred) => ("{\"eventType\":\"", Detail::Brief),
+        (false, Action::Deferred) => ("{\"eventType\":\"", Detail::Brief),
         (false, _) => ("{\"eventType\":\"", Detail::Full),
     };
-    put!(out; name, event_type(v.act), "\",\"mail\":", MailObject(v, detail), ",");
-    match v.act {
-        Act::BouncedHard | Act::BouncedSoft | Act::Dropped => bounce(v, out),
-        Act::Other | Act::Unsubscribed => subscription(v, out),
+    put!(out; name, event_type(v.action), "\",\"mail\":", MailObject(v, detail), ",");
+    match v.action {
+        Action::BouncedHard | Action::BouncedSoft | Action::Dropped => bounce(v, out),
+        Action::Other | Action::Unsubscribed => subscription(v, out),
         _ => detail_of(v, out),
     }
     put!(out; "}\n");
 }
 
-const fn event_type(act: Act) -> &'static str {
-    match act {
-        Act::Sent => "Send",
-        Act::Deferred => "DeliveryDelay",
-        Act::Delivered => "Delivery",
-        Act::Opened | Act::MachineOpened => "Open",
-        Act::Clicked => "Click",
-        Act::BouncedHard | Act::BouncedSoft | Act::Dropped => "Bounce",
-        Act::Complained => "Complaint",
-        Act::Unsubscribed | Act::Other => "Subscription",
-        Act::Failed => "Reject",
+const fn event_type(action: Action) -> &'static str {
+    match action {
+        Action::Sent => "Send",
+        Action::Deferred => "DeliveryDelay",
+        Action::Delivered => "Delivery",
+        Action::Opened | Action::MachineOpened => "Open",
+        Action::Clicked => "Click",
+        Action::BouncedHard | Action::BouncedSoft | Action::Dropped => "Bounce",
+        Action::Complained => "Complaint",
+        Action::Unsubscribed | Action::Other => "Subscription",
+        Action::Failed => "Reject",
     }
 }
 
-fn detail_of(v: &View<'_>, out: &mut Vec<u8>) {
+fn detail_of(v: &EventView<'_>, out: &mut Vec<u8>) {
     let at = Iso(v.at);
     let to = Mail(v.person, Style::Event);
-    match v.act {
-        Act::Deferred => {
+    match v.action {
+        Action::Deferred => {
             put!(out; "\"deliveryDelay\":{\"timestamp\":\"", at, "\",\"delayType\":\"TransientCommunicationFailure\",\"expirationTime\":\"", Iso(v.at + 50_400_819), "\",\"delayedRecipients\":[{\"emailAddress\":\"", to, "\",\"status\":\"4.4.1\",\"diagnosticCode\":\"smtp; 421 4.4.1 Unable to connect to remote host\"}]}");
         }
-        Act::Delivered => delivery(v, out),
-        Act::Opened | Act::MachineOpened => {
+        Action::Delivered => delivery(v, out),
+        Action::Opened | Action::MachineOpened => {
             put!(out; "\"open\":{\"ipAddress\":\"192.0.2.1\",\"timestamp\":\"", at, "\",\"userAgent\":\"", BROWSER, "\"}");
         }
-        Act::Clicked => {
+        Action::Clicked => {
             put!(out; "\"click\":{\"ipAddress\":\"192.0.2.1\",\"link\":\"", LINK, "\",\"linkTags\":{\"campaign\":[\"spring\"],\"slot\":[\"hero\"]},\"timestamp\":\"", at, "\",\"userAgent\":\"", BROWSER, "\"}");
         }
-        Act::Complained => {
+        Action::Complained => {
             put!(out; "\"complaint\":{\"complainedRecipients\":[{\"emailAddress\":\"", to, "\"}],\"timestamp\":\"", at, "\",\"feedbackId\":\"", Uuid(v.draw(5)), "\",\"complaintSubType\":null,\"userAgent\":\"Amazon SES Mailbox Simulator\",\"complaintFeedbackType\":\"abuse\",\"arrivalDate\":\"", at, "\"}");
         }
-        Act::Failed => put!(out; "\"reject\":{\"reason\":\"Bad content\"}"),
+        Action::Failed => put!(out; "\"reject\":{\"reason\":\"Bad content\"}"),
         _ => put!(out; "\"send\":{}"),
     }
 }
 
 /// Both recipients in one delivery, where there are two.
-fn delivery(v: &View<'_>, out: &mut Vec<u8>) {
+fn delivery(v: &EventView<'_>, out: &mut Vec<u8>) {
     put!(out; "\"delivery\":{\"timestamp\":\"", Iso(v.at), "\",\"processingTimeMillis\":3121,\"recipients\":[");
     match v.second {
         Some(_) => Destination(v, "\"", ",").put(out),
@@ -141,19 +142,19 @@ fn delivery(v: &View<'_>, out: &mut Vec<u8>) {
     put!(out; "],\"smtpResponse\":\"250 2.6.0 Message received\",\"reportingMTA\":\"a8-70.smtp-out.amazonses.com\",\"remoteMtaIp\":\"192.0.2.25\"}");
 }
 
-fn bounce(v: &View<'_>, out: &mut Vec<u8>) {
-    let (kind, sub, status) = match v.act {
-        Act::BouncedSoft => ("Transient", "MailboxFull", "5.2.2"),
-        Act::Dropped => ("Permanent", "Suppressed", "5.1.1"),
+fn bounce(v: &EventView<'_>, out: &mut Vec<u8>) {
+    let (kind, sub, status) = match v.action {
+        Action::BouncedSoft => ("Transient", "MailboxFull", "5.2.2"),
+        Action::Dropped => ("Permanent", "Suppressed", "5.1.1"),
         _ => ("Permanent", "General", "5.1.1"),
     };
     put!(out; "\"bounce\":{\"bounceType\":\"", kind, "\",\"bounceSubType\":\"", sub, "\",\"bouncedRecipients\":[{\"emailAddress\":\"", Mail(v.person, Style::Event), "\",\"action\":\"failed\",\"status\":\"", status, "\",\"diagnosticCode\":\"smtp; 550 ", status, " not accepted\"}],\"timestamp\":\"", Iso(v.at), "\",\"feedbackId\":\"", Uuid(v.draw(5)), "\",\"reportingMTA\":\"dsn; a8-70.smtp-out.amazonses.com\"}");
 }
 
 /// Opting out counts, opting in does not.
-fn subscription(v: &View<'_>, out: &mut Vec<u8>) {
-    let (all, new, old) = match v.act {
-        Act::Unsubscribed => ("true", "OptOut", "OptIn"),
+fn subscription(v: &EventView<'_>, out: &mut Vec<u8>) {
+    let (all, new, old) = match v.action {
+        Action::Unsubscribed => ("true", "OptOut", "OptIn"),
         _ => ("false", "OptIn", "OptOut"),
     };
     put!(out; "\"subscription\":{\"contactList\":\"Newsletter\",\"timestamp\":\"", Iso(v.at), "\",\"source\":\"UnsubscribeHeader\",\"newTopicPreferences\":{\"unsubscribeAll\":", all, ",\"topicSubscriptionStatus\":[{\"topicName\":\"Offers\",\"subscriptionStatus\":\"", new, "\"}]},\"oldTopicPreferences\":{\"unsubscribeAll\":false,\"topicSubscriptionStatus\":[{\"topicName\":\"Offers\",\"subscriptionStatus\":\"", old, "\"}]}}");

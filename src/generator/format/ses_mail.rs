@@ -1,14 +1,14 @@
 //! The `mail` object of an SES event, which is most of its bytes, and the id in it.
 
 use super::super::names::{ARCHIVE, BatchId, Mail, RecipientId, Style};
-use super::super::text::{Hex, Piece, Uuid, put};
+use super::super::text::{Hex, Uuid, WriteText, put};
 use super::super::time::Iso;
-use super::super::world::{Shared, View};
+use super::super::world::{EventView, SecondAddress};
 
 /// The id that SES gives a message.
-pub struct MessageId<'a>(pub &'a View<'a>);
+pub struct MessageId<'a>(pub &'a EventView<'a>);
 
-impl Piece for MessageId<'_> {
+impl WriteText for MessageId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let draw = self.0.message_draw(1);
         put!(out; "0100018f", Hex(draw, 8), "-", Uuid(draw >> 3), "-000000");
@@ -27,24 +27,24 @@ pub enum Detail {
 }
 
 /// The `mail` object.
-pub struct MailObject<'a>(pub &'a View<'a>, pub Detail);
+pub struct MailObject<'a>(pub &'a EventView<'a>, pub Detail);
 
 /// All addresses of a message, between these two pieces each and with that one between them.
-pub struct Destination<'a>(pub &'a View<'a>, pub &'a str, pub &'a str);
+pub struct Destination<'a>(pub &'a EventView<'a>, pub &'a str, pub &'a str);
 
-impl Piece for Destination<'_> {
+impl WriteText for Destination<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let Destination(v, quote, comma) = self;
         put!(out; *quote, Mail(v.person, Style::Event), *quote);
-        match (v.message.shared, v.second) {
-            (Shared::No, _) => {}
+        match (v.message.second_address, v.second) {
+            (SecondAddress::No, _) => {}
             (_, Some(second)) => put!(out; *comma, *quote, Mail(second, Style::Event), *quote),
             (_, None) => put!(out; *comma, *quote, ARCHIVE, *quote),
         }
     }
 }
 
-impl Piece for MailObject<'_> {
+impl WriteText for MailObject<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let MailObject(v, detail) = *self;
         put!(out; "{\"timestamp\":\"", Iso(v.message.sent_at), "\",\"source\":\"Hookflow News <news@sender.example.com>\",\"sourceArn\":\"arn:aws:ses:us-east-1:123456789012:identity/sender.example.com\"");
@@ -62,7 +62,7 @@ impl Piece for MailObject<'_> {
     }
 }
 
-fn headers(v: &View<'_>, out: &mut Vec<u8>) {
+fn headers(v: &EventView<'_>, out: &mut Vec<u8>) {
     put!(out;
         ",\"headersTruncated\":false,\"headers\":[{\"name\":\"From\",\"value\":\"Hookflow News <news@sender.example.com>\"},{\"name\":\"To\",\"value\":\"",
         Destination(v, "", ", "),
@@ -70,7 +70,7 @@ fn headers(v: &View<'_>, out: &mut Vec<u8>) {
         Destination(v, "\"", ","), "],\"messageId\":\"", MessageId(v), "\",\"subject\":\"Your March summary\"}");
 }
 
-fn tags(v: &View<'_>, out: &mut Vec<u8>) {
+fn tags(v: &EventView<'_>, out: &mut Vec<u8>) {
     put!(out; ",\"tags\":{\"ses:operation\":[\"SendRawEmail\"],\"ses:configuration-set\":[\"hookflow\"],\"ses:source-ip\":[\"192.0.2.10\"],\"ses:from-domain\":[\"sender.example.com\"],\"ses:caller-identity\":[\"ses_user\"],\"user_id\":[\"", v.user, "\"]");
     if v.batch.number.is_some() {
         put!(out; ",\"batch_id\":[\"", BatchId(v.batch), "\"]");

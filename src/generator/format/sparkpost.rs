@@ -2,18 +2,18 @@
 //! sender knows it, has many recipients.
 
 use super::super::names::{BatchId, Host, Mail, Style};
-use super::super::text::{Base64, Hex, Padded, Piece, Uuid, put};
+use super::super::text::{Base64, Hex, Padded, Uuid, WriteText, put};
 use super::super::time::{Iso, Seconds};
-use super::super::world::{Act, View};
-use super::{BROWSER, Carrier, Format, LINK, RecipientIds};
+use super::super::world::{Action, EventView};
+use super::{BROWSER, BodyFormat, LINK, ProviderFormat, RecipientIds};
 
 /// See the module.
 pub struct SparkPost;
 
 /// A number above 2^53 as text, or a UUID.
-struct EventId<'a>(&'a View<'a>);
+struct EventId<'a>(&'a EventView<'a>);
 
-impl Piece for EventId<'_> {
+impl WriteText for EventId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let draw = self.0.draw(2);
         match draw & 3 {
@@ -23,29 +23,29 @@ impl Piece for EventId<'_> {
     }
 }
 
-impl Format for SparkPost {
+impl ProviderFormat for SparkPost {
     fn name(&self) -> &'static str {
         "sparkpost"
     }
 
-    fn tells(&self, act: Act, _message: u32) -> bool {
-        act != Act::MachineOpened
+    fn supports(&self, action: Action, _message: u32) -> bool {
+        action != Action::MachineOpened
     }
 
-    fn carrier(&self) -> Carrier {
-        Carrier::Array
+    fn body_format(&self) -> BodyFormat {
+        BodyFormat::Array
     }
 
     fn recipients_a_call(&self) -> u64 {
         40
     }
 
-    fn message_id(&self, v: &View<'_>, out: &mut Vec<u8>) {
+    fn message_id(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         put!(out; "6", Padded((v.call_draw(1) as u64) % 10_000_000_000_000_000, 16));
     }
 
-    fn event(&self, v: &View<'_>, out: &mut Vec<u8>) {
-        let (class, kind) = event_name(v.act);
+    fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
+        let (class, kind) = event_name(v.action);
         put!(out; "{\"msys\":{\"", class, "\":{\"type\":\"", kind, "\",\"campaign_id\":\"", BatchId(v.batch),
             "\",\"customer_id\":\"1\",\"delv_method\":\"esmtp\",\"event_id\":\"", EventId(v),
             "\",\"friendly_from\":\"news@sender.example.com\",\"injection_time\":\"", Iso(v.message.sent_at),
@@ -61,15 +61,15 @@ impl Format for SparkPost {
         put!(out; "}}}");
     }
 
-    fn key(&self, v: &View<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
+    fn key(&self, v: &EventView<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
         EventId(v).put(out);
     }
 
-    fn occurred_at(&self, v: &View<'_>) -> Option<i64> {
+    fn occurred_at(&self, v: &EventView<'_>) -> Option<i64> {
         Some(v.at.div_euclid(1_000) * 1_000)
     }
 
-    fn headers(&self, v: &View<'_>, _received_at: i64, out: &mut Vec<u8>) {
+    fn headers(&self, v: &EventView<'_>, _received_at: i64, out: &mut Vec<u8>) {
         put!(out; "{\"content-type\":\"application/json\",\"authorization\":\"Basic ", Base64(7, 20), "\",\"x-messagesystems-batch-id\":\"", Uuid(v.draw(4)), "\"}");
     }
 
@@ -79,57 +79,57 @@ impl Format for SparkPost {
     }
 }
 
-const fn event_name(act: Act) -> (&'static str, &'static str) {
-    match act {
-        Act::Sent => ("message_event", "injection"),
-        Act::Deferred => ("message_event", "delay"),
-        Act::Delivered => ("message_event", "delivery"),
-        Act::Opened | Act::MachineOpened => ("track_event", "open"),
-        Act::Clicked => ("track_event", "click"),
-        Act::BouncedHard | Act::BouncedSoft => ("message_event", "bounce"),
-        Act::Dropped => ("message_event", "policy_rejection"),
-        Act::Complained => ("message_event", "spam_complaint"),
-        Act::Unsubscribed => ("unsubscribe_event", "list_unsubscribe"),
-        Act::Failed => ("gen_event", "generation_failure"),
-        Act::Other => ("track_event", "initial_open"),
+const fn event_name(action: Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Sent => ("message_event", "injection"),
+        Action::Deferred => ("message_event", "delay"),
+        Action::Delivered => ("message_event", "delivery"),
+        Action::Opened | Action::MachineOpened => ("track_event", "open"),
+        Action::Clicked => ("track_event", "click"),
+        Action::BouncedHard | Action::BouncedSoft => ("message_event", "bounce"),
+        Action::Dropped => ("message_event", "policy_rejection"),
+        Action::Complained => ("message_event", "spam_complaint"),
+        Action::Unsubscribed => ("unsubscribe_event", "list_unsubscribe"),
+        Action::Failed => ("gen_event", "generation_failure"),
+        Action::Other => ("track_event", "initial_open"),
     }
 }
 
-fn detail(v: &View<'_>, out: &mut Vec<u8>) {
-    match v.act {
-        Act::Deferred => refused(
+fn detail(v: &EventView<'_>, out: &mut Vec<u8>) {
+    match v.action {
+        Action::Deferred => refused(
             "21",
             "454",
             "454 4.4.4 [internal] no MX or A for domain",
             out,
         ),
-        Act::BouncedHard => refused(
+        Action::BouncedHard => refused(
             "10",
             "550",
             "550 5.1.1 ...@... Recipient address rejected: ...",
             out,
         ),
-        Act::BouncedSoft => refused("22", "552", "552 5.2.2 Mailbox full", out),
-        Act::Dropped => refused(
+        Action::BouncedSoft => refused("22", "552", "552 5.2.2 Mailbox full", out),
+        Action::Dropped => refused(
             "25",
             "554",
             "MAIL REFUSED - IP (a.b.c.d) is in black list",
             out,
         ),
-        Act::Failed => {
+        Action::Failed => {
             put!(out; ",\"error_code\":\"554\",\"raw_reason\":\"554 5.3.3 [internal] Error while rendering part html: ...\",\"reason\":\"554 5.3.3 [internal] Error while rendering part html: ...\",\"rcpt_subs\":{\"country\":\"US\"}")
         }
-        Act::Complained => {
+        Action::Complained => {
             put!(out; ",\"fbtype\":\"abuse\",\"report_by\":\"reports@isp.example.com\",\"report_to\":\"abuse@sender.example.com\",\"user_str\":\"Additional Example Information\"")
         }
-        Act::Unsubscribed => put!(out; ",\"mailfrom\":\"", Mail(v.person, Style::Event), "\""),
-        Act::Clicked => {
+        Action::Unsubscribed => put!(out; ",\"mailfrom\":\"", Mail(v.person, Style::Event), "\""),
+        Action::Clicked => {
             put!(out; ",\"user_agent\":\"", BROWSER, "\",\"target_link_name\":\"Offers\",\"target_link_url\":\"", LINK, "\"")
         }
-        Act::Opened | Act::MachineOpened | Act::Other => {
+        Action::Opened | Action::MachineOpened | Action::Other => {
             put!(out; ",\"user_agent\":\"", BROWSER, "\",\"geo_ip\":{\"country\":\"US\",\"region\":\"MD\",\"city\":\"Columbia\",\"latitude\":39.1749,\"longitude\":-76.8375,\"zip\":21046,\"postal_code\":\"21046\"}")
         }
-        Act::Sent | Act::Delivered => {}
+        Action::Sent | Action::Delivered => {}
     }
 }
 

@@ -1,12 +1,12 @@
 //! How a job begins: what an earlier run settled, everything that works side by side, and recipients before the first delivery.
 
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Job;
+use super::{Job, resume};
 use crate::decode;
 use crate::enrich::arrangement::{Feeder, Told};
 use crate::enrich::tables::Trouble;
@@ -16,61 +16,63 @@ use crate::metrics::Counter;
 use crate::observe::loading::Loading;
 use crate::runtime::completions::{CompletionParts, Completions};
 use crate::runtime::housekeeping::{Housekeeping, HousekeepingParts};
-use crate::runtime::input::{self, Brake, Source, Start};
+use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{Looks, Polls};
-use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
 use crate::runtime::retention::DeadLetterRetention;
 use crate::runtime::running::{Running, Tables};
-use crate::runtime::settlement::{self, Settlement};
+use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
 use crate::runtime::workers::{self, Program, Shared, Workers};
 use crate::select::Range;
-use crate::source::broker::{Commit, SourceHealth};
+use crate::source::file::Resume;
+use crate::source::file::fingerprint::FileFingerprints;
 use crate::source::generator::NewRows;
-use crate::source::in_flight::Position;
-use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::source::in_flight::OffsetRange;
+use crate::source::{
+    Commit, PartitionEvent, PartitionIds, RecordSender, Records, Source, SourceContext,
+};
 use crate::state::{Checkpoint, LoadKind};
 
 impl Job {
     /// What an unfinished run of this job settled; a finished one is read again from its start.
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
+        if self.request.sinks != SinkChoice::Durable {
+            return Ok(Vec::new());
+        }
         let job = self.name.clone();
-        let partitions = self
+        let stored = self
             .sinks()
             .state()
             .call_until_done(move |store| store.checkpoints(&job))?;
-        if partitions.is_empty() || self.request.sinks != SinkChoice::Durable {
-            return Ok(Vec::new());
-        }
-        if partitions.iter().all(|partition| partition.finished) {
-            self.notes.push(report::FINISHED_BEFORE.into());
-            return Ok(Vec::new());
-        }
-        self.notes.push(report::RESUMED.into());
-        Ok(partitions)
+        let (checkpoints, note) = resume::plan(&input::resumable_files(&self.request), stored);
+        self.notes.extend(note.map(str::to_owned));
+        Ok(checkpoints)
     }
 
     /// Starts everything that works side by side. Recipients are loaded before the first delivery is read.
     pub(super) fn spread(
         &mut self,
-        source: Source,
-        brake: &Brake,
-        stopped: Receiver<()>,
+        source: Box<dyn Source>,
+        resume: Vec<Checkpoint>,
+        stop: &StopHandle,
     ) -> Result<Running, Fatal> {
         let plan = &self.request.plan;
         let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
         let (mut feeder, told) = Feeder::channels(plan.workers.get(), providers.into());
-        let (feed, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
+        let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
-        let (acknowledge, acknowledged) = crossbeam_channel::unbounded();
-        let settlement = self.settlement(&source, closed, taps.partition_events, acknowledge)?;
-        let workers = self.workers(brake, taps.workers, told, settled)?;
+        let (commit, commits) = crossbeam_channel::unbounded();
+        let fingerprints = FileFingerprints::default();
+        let commit = source.commits_offsets().then_some(commit);
+        let settlement =
+            self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
+        let workers = self.workers(stop, (taps.workers, taps.partition_ids), told, settled)?;
         let mut fed = Fed::new(self.horizon, self.reads.clone());
-        let tables = self.load(&source, &mut feeder, &mut fed);
+        let tables = self.load(source.tables(), &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
-        let tables = tables.inspect_err(|_| brake.flag().store(true, Ordering::Relaxed))?;
+        let tables = tables.inspect_err(|_| stop.stop())?;
         let (wake, woken) = crossbeam_channel::bounded(1);
         let interval = self.request.plan.recipients.poll_interval;
         let polls = tables.map(|(tables, looks)| Polls::start(tables, looks, interval, wake));
@@ -78,42 +80,41 @@ impl Job {
         let housekeeping = self.housekeeping(feeder, fed, woken, new_rows)?;
         let completions = self.completions()?;
         self.started = (Instant::now(), self.usage());
-        let condition = SourceHealth::default();
-        let reading = source.start(Start {
-            feed,
-            stop: stopped,
-            stopping: brake.flag(),
-            rows,
-            settled: acknowledged,
-            condition: condition.clone(),
-            metrics: Arc::clone(&self.metrics),
-            attempts: self.attempts(),
-        })?;
+        let metrics = Arc::clone(&self.metrics);
+        let context = SourceContext {
+            stop: stop.flag(),
+            resume: resume_points(resume),
+            fingerprints,
+            new_rows: Some(rows),
+            ..SourceContext::new(records, commits, metrics)
+        };
+        let source_health = context.health.clone();
+        let source = RunningSource::start(source, context)?;
         Ok(Running {
             workers,
             settlement,
             housekeeping,
             completions,
             polls: polls.transpose()?,
-            reading,
-            condition,
+            source,
+            source_health,
         })
     }
 
     fn settlement(
         &self,
-        source: &Source,
-        settled: Receiver<Vec<Position>>,
+        settled: Receiver<Vec<OffsetRange>>,
         partition_events: Receiver<PartitionEvent>,
-        acknowledge: Sender<Vec<Commit>>,
+        commits: Option<Sender<Vec<Commit>>>,
+        fingerprints: FileFingerprints,
     ) -> Result<Settlement, Fatal> {
         let durable = self.request.sinks == SinkChoice::Durable;
-        Settlement::start(settlement::Parts {
+        Settlement::start(SettlementParts {
             settled,
             partition_events,
             job: self.name.clone(),
-            proofs: source.proofs(),
-            acknowledge: source.acknowledges().then_some(acknowledge),
+            fingerprints,
+            commits,
             store: durable.then(|| self.sinks().state()),
             interval: self.request.plan.checkpoint_interval,
             metrics: Arc::clone(&self.metrics),
@@ -122,10 +123,10 @@ impl Job {
 
     fn workers(
         &self,
-        brake: &Brake,
-        parcels: Vec<Receiver<Records>>,
+        stop: &StopHandle,
+        (records, partition_ids): (Vec<Receiver<Records>>, PartitionIds),
         told: Vec<Receiver<Told>>,
-        settled: Sender<Vec<Position>>,
+        settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
         workers::start(Shared {
             program: program(&self.request.input),
@@ -134,14 +135,16 @@ impl Job {
                 from: self.request.range.from,
                 to: self.request.range.to,
             },
-            defaults: input::defaults(&self.request),
+            defaults: input::envelope_defaults(&self.request),
             clock: Arc::clone(&self.clock),
             metrics: Arc::clone(&self.metrics),
             sinks: self.sinks(),
-            parcels: Mutex::new(parcels),
+            records: Mutex::new(records),
             told: Mutex::new(told),
-            draining: brake.flag(),
+            draining: stop.flag(),
             settled,
+            quarantine: self.quarantine.clone(),
+            partition_ids,
         })
     }
 
@@ -184,7 +187,7 @@ impl Job {
     /// workers.
     fn load(
         &mut self,
-        source: &Source,
+        generated: Option<&crate::generator::SenderTables>,
         feeder: &mut Feeder,
         fed: &mut Fed,
     ) -> Result<Tables, Fatal> {
@@ -200,7 +203,7 @@ impl Job {
             )?;
             self.notes.extend(report.notes());
         }
-        if let Some(tables) = source.tables() {
+        if let Some(tables) = generated {
             let report = loader.generated(LoadKind::Full, tables)?;
             self.notes.extend(report.notes());
         }
@@ -221,7 +224,7 @@ impl Job {
         };
         let durable = self.request.sinks == SinkChoice::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
-        let after = u32::try_from(plan.trouble_after.get()).unwrap_or(u32::MAX);
+        let after = u32::try_from(plan.failed_polls_max.get()).unwrap_or(u32::MAX);
         let looks = Looks::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
         let finite = self.request.input.is_finite();
         let looked = match tables.probe() {
@@ -244,12 +247,21 @@ impl Job {
     }
 }
 
+fn resume_points(checkpoints: Vec<Checkpoint>) -> HashMap<String, Resume> {
+    let points = checkpoints.into_iter().map(|checkpoint| {
+        let resume = Resume {
+            offset: checkpoint.offset,
+            fingerprint: checkpoint.proof,
+        };
+        (checkpoint.partition, resume)
+    });
+    points.collect()
+}
+
 const fn program(input: &Input) -> Program {
     match input {
-        Input::Demo | Input::Files { .. } | Input::NatsPast { .. } | Input::KafkaPast { .. } => {
-            Program::Replay
-        }
-        Input::StandardInput { .. } | Input::Nats | Input::Kafka => Program::Live,
+        Input::Demo | Input::Files { .. } | Input::Replay(_) => Program::Replay,
+        Input::Live { .. } => Program::Live,
         Input::Generator(sample) if sample.deliveries.is_some() => Program::Throughput,
         Input::Generator(_) => Program::Live,
     }

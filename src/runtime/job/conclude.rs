@@ -6,15 +6,15 @@ use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
 use crate::runtime::running::Tables;
+use crate::runtime::settlement::SourceReport;
 use crate::runtime::{completions, report};
-use crate::settle::Partitions;
 use crate::state::LoadKind;
 
 impl Job {
     /// Everything that was read is settled: late recipients, parked events, deadlines, completions, the last files.
     pub(super) fn conclude(
         mut self,
-        partitions: &Partitions,
+        source: SourceReport,
         tables: Tables,
         stopped: bool,
     ) -> Result<Summary, Fatal> {
@@ -38,10 +38,11 @@ impl Job {
         if let Some(fatal) = trouble.take() {
             return Err(fatal);
         }
+        self.quarantine.conclude();
         let mut summary = Summary::of(self.name, &self.metrics.snapshot(), ran);
         summary.used(self.started.1, used);
         summary.notes = self.notes;
-        report::partitions(&mut summary, partitions, stopped);
+        report::partitions(&mut summary, source, stopped);
         match self.before.zip(after) {
             Some((before, after)) => report::dry_run(&mut summary, &before, &after),
             None => report::results(&mut summary, &self.request)?,

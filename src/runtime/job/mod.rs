@@ -2,13 +2,13 @@
 
 mod begin;
 mod conclude;
+mod resume;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::attempts::Attempts;
 use super::completions::SharedRelay;
-use super::input::{self, Brake, Source};
+use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::reads::StateReads;
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
@@ -18,7 +18,6 @@ use super::sinks::{Sinks, Writers};
 use super::store::{OpenStores, Scratch};
 use super::sweeper::Sweeper;
 use super::watch::Watch;
-use super::word::Excuse;
 use super::{report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
@@ -31,8 +30,8 @@ use crate::observe::{
     usage::Usage,
     watchdog::Watchdog,
 };
-use crate::source::generator::Spent;
-use crate::source::guard::{AttemptStore, Unkept};
+use crate::quarantine::Quarantine;
+use crate::source::connector::ProductionTime;
 use crate::state::view::Export;
 
 /// Runs a job to its end.
@@ -65,7 +64,7 @@ struct Job {
     /// When reading began, and what the process had used by then.
     started: (Instant, Usage),
     /// What the source's own generator uses beside the job.
-    spent: Spent,
+    spent: ProductionTime,
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
@@ -77,8 +76,8 @@ struct Job {
     turn: Arc<Mutex<()>>,
     /// Which rows are recent.
     horizon: Horizon,
-    /// What is kept of messages in work; only of a broker's.
-    attempts: Option<Attempts>,
+    /// Finds records that kill the process.
+    quarantine: Quarantine,
 }
 
 impl Job {
@@ -92,11 +91,11 @@ impl Job {
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
         Ok(Self {
-            attempts: Attempts::of(&request, &name, writers.sinks().state()),
+            quarantine: quarantine(&request, &name),
             name,
             before: before.transpose()?,
             started: (Instant::now(), Usage::now()),
-            spent: Spent::default(),
+            spent: ProductionTime::default(),
             notes: Vec::new(),
             scratch,
             reads: StateReads::new(reader, writers.sinks().state()),
@@ -112,36 +111,24 @@ impl Job {
     }
 
     fn finish(mut self, stop: &Stop) -> Result<Summary, Fatal> {
-        let (brake, stopped) = input::brake();
+        let stop_source = StopHandle::default();
         let resume = self.resume()?;
-        let source = Source::prepare(&self.request, resume, &brake)?;
-        self.spent = source.spent();
-        let running = self.spread(source, &brake, stopped)?;
-        match self.supervise(&running, stop, brake) {
+        let source = input::source(&self.request)?;
+        self.spent = source.production_time();
+        let running = self.spread(source, resume, &stop_source)?;
+        match self.supervise(&running, stop, &stop_source) {
             Ok(()) => {
                 let ended = running.end(self.request.plan.drain_deadline);
-                let (partitions, tables) = ended.inspect_err(|_| self.ends_by_itself())?;
-                self.conclude(&partitions, tables, stop.is_raised())
+                let (source, tables) = ended.inspect_err(|_| self.quarantine.close())?;
+                self.conclude(source, tables, stop.is_raised())
             }
             Err(fatal) => {
-                self.ends_by_itself();
+                // Whatever the reason, it is not that a record ended the process.
+                self.quarantine.close();
                 // Threads may hang, which may be why this ends: they must not be waited for.
                 std::mem::forget((running, self));
                 Err(fatal)
             }
-        }
-    }
-
-    /// Whatever the reason, it is not that a message ended the process.
-    fn ends_by_itself(&self) {
-        if let Some(attempts) = &self.attempts {
-            attempts.end(LAST_NOTE);
-        }
-    }
-
-    fn excuse(&self, excuse: Excuse, holds: bool) {
-        if let Some(attempts) = &self.attempts {
-            attempts.excuse(excuse, holds);
         }
     }
 
@@ -171,14 +158,7 @@ impl Job {
         }
     }
 
-    fn attempts(&self) -> Box<dyn AttemptStore> {
-        match &self.attempts {
-            Some(attempts) => attempts.store(),
-            None => Box::new(Unkept::default()),
-        }
-    }
-
-    fn supervise(&self, running: &Running, stop: &Stop, mut brake: Brake) -> Result<(), Fatal> {
+    fn supervise(&self, running: &Running, stop: &Stop, source: &StopHandle) -> Result<(), Fatal> {
         let mut watch = Watch {
             sinks: self.sinks(),
             metrics: Arc::clone(&self.metrics),
@@ -189,18 +169,19 @@ impl Job {
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
             let fatal = self.writers.trouble.take();
-            if let Some(fatal) = fatal.or_else(|| running.condition.take_failure()) {
+            if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
             if stop.is_raised() {
-                brake.pull();
-                self.excuse(Excuse::Ending, true);
+                source.stop();
+                if draining.is_none() {
+                    self.quarantine.close();
+                }
                 let since = *draining.get_or_insert_with(Instant::now);
                 if since.elapsed() > self.request.plan.drain_deadline {
                     return Err(report::not_drained(self.request.plan.drain_deadline));
                 }
             }
-            self.excuse(Excuse::Outage, watch.is_outage());
             watch.look(self.clock.elapsed(), running)?;
         }
         watch.count();
@@ -210,8 +191,24 @@ impl Job {
 
 /// How often the job looks at itself.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long the state store may take to be told that the process ends by itself.
-const LAST_NOTE: Duration = Duration::from_secs(2);
+
+/// The quarantine of a job whose outcomes are kept.
+fn quarantine(request: &JobRequest, job: &str) -> Quarantine {
+    let plan = &request.plan;
+    if request.sinks != SinkChoice::Durable {
+        return Quarantine::off();
+    }
+    if !plan.dir_kept && !request.input.is_finite() {
+        tracing::info!(
+            "a message that kills the process again and again is found only where the folder store.dir survives restarts: \
+             if it does, set store.dir_kept = true"
+        );
+    }
+    let name = report::part(request, job);
+    let quarantine = Quarantine::open(&plan.store_dir, &name, plan.workers.get());
+    quarantine.watch_panics();
+    quarantine
+}
 
 const fn unit(input: &Input) -> Unit {
     match input {

@@ -60,7 +60,7 @@ impl Target for StateTarget {
 
     fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         let started = Instant::now();
-        self.store.bury(rejects)?;
+        self.store.write_dead_letters(rejects)?;
         self.metrics
             .wrote(Sink::Reject, rejects.len() as u64, started.elapsed());
         for reject in rejects {

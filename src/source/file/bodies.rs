@@ -1,8 +1,8 @@
-//! A folder of raw request bodies: each file is one delivery of the provider that was named.
+//! A folder of raw request bodies: each file is one delivery of the provider that the user named.
 //!
-//! `_requests.json` (`{"file name": {"method": …, "url": …, "headers": {…}}}`), if it is there, gives each file's request;
-//! names that start with `_` are no bodies. Positions are numbers of files, in the order of their names. Such a partition is
-//! never resumed: it is read again, and everything in it that was seen is a duplicate.
+//! `_requests.json` (`{"file name": {"method": …, "url": …, "headers": {…}}}`), if it exists, gives each file's request;
+//! other names that start with `_` are ignored. Offsets count files, sorted by name. Such a partition is never resumed: it is
+//! read again, and what was applied before is a duplicate.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -21,15 +21,15 @@ use crate::failpoint::{self, Failpoint, PointReader};
 #[derive(Debug)]
 pub struct Bodies {
     paths: Vec<PathBuf>,
-    requests: HashMap<String, Request>,
+    requests: HashMap<String, BodyRequest>,
     provider: Provider,
     user: User,
-    /// Bodies are read up to one byte more, so that decoding can name the limit.
+    /// Bodies are read up to one byte beyond it, so that the decoder can report the limit.
     body_bytes_max: usize,
 }
 
 #[derive(Debug, Deserialize)]
-struct Request {
+struct BodyRequest {
     method: Option<CompactString>,
     url: Option<CompactString>,
     headers: Option<Box<RawValue>>,
@@ -54,12 +54,12 @@ impl Bodies {
         })
     }
 
-    /// How many deliveries there are.
+    /// Number of deliveries.
     pub const fn count(&self) -> usize {
         self.paths.len()
     }
 
-    /// Reads the delivery at a place; none behind the last.
+    /// Reads the delivery of that number; `None` after the last one.
     pub fn read(&self, partition: u32, at: usize) -> Option<io::Result<Delivery>> {
         let path = self.paths.get(at)?;
         let body = read_at_most(path, self.body_bytes_max.saturating_add(1));
@@ -105,8 +105,8 @@ fn read_at_most(path: &Path, bytes_max: usize) -> io::Result<Bytes> {
     Ok(body.into())
 }
 
-/// A missing file means no requests; one that cannot be understood is an error, for headers matter.
-fn requests(path: &Path) -> io::Result<HashMap<String, Request>> {
+/// A missing file means no requests. A file that cannot be parsed is an error, because decoding needs the headers.
+fn requests(path: &Path) -> io::Result<HashMap<String, BodyRequest>> {
     const BYTES_MAX: usize = 64 << 20;
     match read_at_most(path, BYTES_MAX) {
         Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),

@@ -1,36 +1,41 @@
-//! From what was typed to what is read: paths, globs, folders and `-` become inputs, one partition each.
+//! Expands arguments (paths, globs, folders and `-`) to inputs, one partition each.
 //!
-//! Matches of a glob and files of a folder are taken in the order of their names. An input that cannot be read keeps
-//! its partition number and its name, and carries the sentence that says why; nothing is left out silently.
+//! Matches of a glob and files of a folder are sorted by name. An input that cannot be read keeps its partition number and
+//! its name, and carries the reason; none is left out silently.
 
 use std::path::{Path, PathBuf};
 
-/// One partition to be.
+/// One partition that will be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A file of lines, maybe compressed.
+pub enum FileInput {
+    /// A file of lines, plain or compressed.
     Lines(PathBuf),
-    /// Standard input, lines.
+    /// Lines of standard input.
     Stdin,
-    /// A folder of raw bodies, each file one delivery.
+    /// A folder of raw bodies; each file is one delivery.
     Bodies(PathBuf),
-    /// What was typed, and why it cannot be read.
+    /// The argument, and why it cannot be read.
     Unreadable(String, String),
 }
 
-impl Input {
-    /// What a person knows it by; the key of its checkpoint.
+impl FileInput {
+    /// Its name for people, which is also the key of its checkpoint.
     pub fn name(&self) -> String {
         match self {
-            Input::Lines(path) | Input::Bodies(path) => path.display().to_string(),
-            Input::Stdin => "-".into(),
-            Input::Unreadable(name, _) => name.clone(),
+            FileInput::Lines(path) | FileInput::Bodies(path) => path.display().to_string(),
+            FileInput::Stdin => "-".into(),
+            FileInput::Unreadable(name, _) => name.clone(),
         }
+    }
+
+    /// Whether its progress is stored, so that a later run of the job can resume it.
+    pub const fn is_resumable(&self) -> bool {
+        matches!(self, FileInput::Lines(_))
     }
 }
 
-/// Expands what was typed. With `bodies` a folder holds raw bodies, else files of lines.
-pub fn expand(specs: &[String], bodies: bool) -> Vec<Input> {
+/// Expands arguments. With `bodies` a folder holds raw bodies, else files of lines.
+pub fn expand(specs: &[String], bodies: bool) -> Vec<FileInput> {
     let mut inputs = Vec::new();
     for spec in specs {
         expand_one(spec, bodies, &mut inputs);
@@ -38,18 +43,18 @@ pub fn expand(specs: &[String], bodies: bool) -> Vec<Input> {
     inputs
 }
 
-fn expand_one(spec: &str, bodies: bool, inputs: &mut Vec<Input>) {
+fn expand_one(spec: &str, bodies: bool, inputs: &mut Vec<FileInput>) {
     let path = Path::new(spec);
     match path.metadata() {
-        _ if spec == "-" => inputs.push(Input::Stdin),
-        Ok(meta) if meta.is_dir() && bodies => inputs.push(Input::Bodies(path.into())),
+        _ if spec == "-" => inputs.push(FileInput::Stdin),
+        Ok(meta) if meta.is_dir() && bodies => inputs.push(FileInput::Bodies(path.into())),
         Ok(meta) if meta.is_dir() => inputs.extend(files_of_lines(spec, path)),
-        Ok(_) => inputs.push(Input::Lines(path.into())),
+        Ok(_) => inputs.push(FileInput::Lines(path.into())),
         Err(error) if is_glob(spec) => {
             let why = format!("no file matches it ({error})");
             inputs.extend(or_unreadable(spec, why, matches(spec)));
         }
-        Err(error) => inputs.push(Input::Unreadable(spec.into(), error.to_string())),
+        Err(error) => inputs.push(FileInput::Unreadable(spec.into(), error.to_string())),
     }
 }
 
@@ -62,18 +67,18 @@ fn matches(pattern: &str) -> Vec<PathBuf> {
     found.filter(|path| path.is_file()).collect()
 }
 
-fn or_unreadable(spec: &str, why: String, paths: Vec<PathBuf>) -> Vec<Input> {
+fn or_unreadable(spec: &str, why: String, paths: Vec<PathBuf>) -> Vec<FileInput> {
     if paths.is_empty() {
-        return vec![Input::Unreadable(spec.into(), why)];
+        return vec![FileInput::Unreadable(spec.into(), why)];
     }
-    paths.into_iter().map(Input::Lines).collect()
+    paths.into_iter().map(FileInput::Lines).collect()
 }
 
 /// The files of a folder that hold lines by their name: `.jsonl` or `.ndjson`, maybe with `.gz` or `.zst` behind it.
-fn files_of_lines(spec: &str, folder: &Path) -> Vec<Input> {
+fn files_of_lines(spec: &str, folder: &Path) -> Vec<FileInput> {
     let paths = match sorted_files(folder) {
         Ok(paths) => paths.into_iter().filter(|path| holds_lines(path)).collect(),
-        Err(error) => return vec![Input::Unreadable(spec.into(), error.to_string())],
+        Err(error) => return vec![FileInput::Unreadable(spec.into(), error.to_string())],
     };
     let why = "the folder holds no .jsonl file; for a folder of raw bodies name their provider";
     or_unreadable(spec, why.into(), paths)

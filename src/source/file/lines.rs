@@ -1,10 +1,9 @@
-//! Cuts a stream of bytes into lines, and lines into runs that become parcels.
+//! Splits a stream of bytes into lines, and groups lines into runs.
 //!
-//! Contract: the lines are those of the naive split at `\n` (a last line without it counts, one `\r` before it is
-//! dropped, blank lines are skipped), whatever sizes the reads have; runs follow each other without gaps. A line
-//! shares the memory of its block, nothing is copied per line. Memory is bounded: a line longer than the limit is
-//! cut off, only its beginning is kept, and reading goes on behind its end. What was read before an error is
-//! handed out before the error is.
+//! Contract: the lines are those of a plain split at `\n` (a last line without it counts, one `\r` before it is
+//! dropped, blank lines are skipped), whatever sizes the reads have. Runs follow each other without gaps. A line
+//! shares the memory of its block; nothing is copied per line. Memory is bounded: of a line longer than the limit only
+//! the beginning is kept. Lines that were read before an error are returned before the error.
 
 use std::io::{self, Read};
 
@@ -12,25 +11,25 @@ use bytes::Bytes;
 use memchr::{memchr, memrchr};
 use serde::de::IgnoredAny;
 
-use super::witness::{Proof, Witness};
+use super::fingerprint::{FileFingerprint, FingerprintHasher};
 
-/// What bounds the cutting.
+/// The limits of a [`LineReader`].
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// About how many bytes a run has.
+pub struct LineLimits {
+    /// Approximate number of bytes of a run.
     pub block_bytes: usize,
-    /// Most lines of a run.
+    /// Maximum number of lines of a run.
     pub lines_max: usize,
-    /// Longest line that is kept whole.
+    /// Length of the longest line that is kept whole.
     pub line_bytes_max: usize,
-    /// How much of a longer line is kept; no more than `line_bytes_max`.
+    /// Number of bytes kept of a longer line; at most `line_bytes_max`.
     pub kept_bytes: usize,
-    /// Hand out what there is after every read, instead of waiting for a full block (pipes).
+    /// Whether lines are returned after every read instead of after a full block (pipes).
     pub eager: bool,
 }
 
-impl Limits {
-    /// The limits for bodies of that size: a line may be twice as long (escapes) and 64 KiB (headers).
+impl LineLimits {
+    /// The limits for bodies of that size: a line may be twice as long (escapes) plus 64 KiB (headers).
     pub const fn for_bodies(body_bytes_max: usize) -> Self {
         Self {
             block_bytes: 256 << 10,
@@ -42,30 +41,30 @@ impl Limits {
     }
 }
 
-/// A run of lines.
+/// Consecutive lines.
 #[derive(Debug)]
-pub struct Run {
-    /// Where it starts.
+pub struct LineRun {
+    /// Position of its first byte.
     pub start: u64,
-    /// Where the next one starts.
+    /// Position of the first byte of the next run.
     pub end: u64,
-    /// Each line's position and text; none if the run holds only blank lines.
+    /// Position and text of each line; empty if the run holds only blank lines.
     pub lines: Vec<(u64, Bytes)>,
-    /// Proof of everything before `end`.
-    pub proof: Proof,
+    /// Fingerprint of everything before `end`.
+    pub fingerprint: FileFingerprint,
 }
 
-/// Cuts one stream.
-pub struct Cutter<R> {
+/// Reads the lines of one stream.
+pub struct LineReader<R> {
     reader: R,
-    limits: Limits,
-    witness: Witness,
-    /// Read, but without a line end yet in its first `scanned` bytes.
+    limits: LineLimits,
+    hasher: FingerprintHasher,
+    /// Bytes that were read, without a line end in the first `scanned` of them.
     partial: Vec<u8>,
     scanned: usize,
-    /// Whole lines that are not handed out yet.
+    /// Whole lines that were not returned yet.
     block: Bytes,
-    /// The position of the block's first byte, or of the partial line's.
+    /// Position of the first byte of the block, or else of the partial line.
     at: u64,
     ended: bool,
     failed: Option<io::Error>,
@@ -77,13 +76,13 @@ enum Filled {
     Ended,
 }
 
-impl<R: Read> Cutter<R> {
-    /// Cuts what the reader yields from position `at`, before which `witness` has seen everything.
-    pub const fn new(reader: R, limits: Limits, at: u64, witness: Witness) -> Self {
+impl<R: Read> LineReader<R> {
+    /// Reads from position `at`; `hasher` covers everything before it.
+    pub const fn new(reader: R, limits: LineLimits, at: u64, hasher: FingerprintHasher) -> Self {
         Self {
             reader,
             limits,
-            witness,
+            hasher,
             partial: Vec::new(),
             scanned: 0,
             block: Bytes::new(),
@@ -93,24 +92,24 @@ impl<R: Read> Cutter<R> {
         }
     }
 
-    /// Where the next run starts.
+    /// Position of the next run.
     pub const fn position(&self) -> u64 {
         self.at
     }
 
-    /// The next run; none at the end.
-    pub fn next_run(&mut self) -> io::Result<Option<Run>> {
+    /// The next run; `None` at the end.
+    pub fn next_run(&mut self) -> io::Result<Option<LineRun>> {
         if self.block.is_empty() {
             match self.fill()? {
                 Filled::Block => {}
-                Filled::Overlong => return self.cut_off().map(Some),
+                Filled::Overlong => return self.truncate_line().map(Some),
                 Filled::Ended => return Ok(None),
             }
         }
         Ok(Some(self.take_lines()))
     }
 
-    fn take_lines(&mut self) -> Run {
+    fn take_lines(&mut self) -> LineRun {
         let start = self.at;
         let mut lines = Vec::with_capacity(self.limits.lines_max.min(512));
         let mut from = 0;
@@ -123,17 +122,17 @@ impl<R: Read> Cutter<R> {
             from = (from + length + 1).min(self.block.len());
         }
         let taken = self.block.split_to(from);
-        self.witness.see(&taken);
+        self.hasher.update(&taken);
         self.at += from as u64;
         self.run(start, lines)
     }
 
-    fn run(&mut self, start: u64, lines: Vec<(u64, Bytes)>) -> Run {
-        Run {
+    fn run(&mut self, start: u64, lines: Vec<(u64, Bytes)>) -> LineRun {
+        LineRun {
             start,
             end: self.at,
             lines,
-            proof: self.witness.proof(),
+            fingerprint: self.hasher.fingerprint(),
         }
     }
 
@@ -159,7 +158,7 @@ impl<R: Read> Cutter<R> {
             if let Some(error) = self.failed.take() {
                 return Err(error);
             }
-            if self.partial.len() > self.limits.line_bytes_max && self.split_nowhere() {
+            if self.partial.len() > self.limits.line_bytes_max && self.has_no_line_end() {
                 return Ok(Filled::Overlong);
             }
             if self.ended {
@@ -171,8 +170,8 @@ impl<R: Read> Cutter<R> {
 
     /// Moves the whole lines of what was read into the block.
     fn split_off_lines(&mut self) -> bool {
-        let unseen = self.partial.get(self.scanned..).unwrap_or_default();
-        let Some(last) = memrchr(b'\n', unseen) else {
+        let unscanned = self.partial.get(self.scanned..).unwrap_or_default();
+        let Some(last) = memrchr(b'\n', unscanned) else {
             self.scanned = self.partial.len();
             return false;
         };
@@ -182,9 +181,9 @@ impl<R: Read> Cutter<R> {
         true
     }
 
-    fn split_nowhere(&self) -> bool {
-        let unseen = self.partial.get(self.scanned..).unwrap_or_default();
-        memchr(b'\n', unseen).is_none()
+    fn has_no_line_end(&self) -> bool {
+        let unscanned = self.partial.get(self.scanned..).unwrap_or_default();
+        memchr(b'\n', unscanned).is_none()
     }
 
     fn take_rest(&mut self) -> Filled {
@@ -226,8 +225,8 @@ impl<R: Read> Cutter<R> {
         read.map(|_| ())
     }
 
-    /// Hands out the beginning of a line that is too long, and goes to the start of the next one.
-    fn cut_off(&mut self) -> io::Result<Run> {
+    /// Returns the beginning of a line that is too long, and goes to the start of the next line.
+    fn truncate_line(&mut self) -> io::Result<LineRun> {
         let start = self.at;
         let kept = beginning(
             &Bytes::copy_from_slice(
@@ -243,7 +242,7 @@ impl<R: Read> Cutter<R> {
         loop {
             let end = memchr(b'\n', &self.partial).map(|at| at + 1);
             let skipped = end.unwrap_or(self.partial.len());
-            self.witness.see(&self.partial[..skipped]);
+            self.hasher.update(&self.partial[..skipped]);
             self.at += skipped as u64;
             self.partial.drain(..skipped);
             self.scanned = 0;
@@ -258,7 +257,7 @@ impl<R: Read> Cutter<R> {
     }
 }
 
-/// The beginning of a line that is too long: never a whole JSON text, so that it cannot pass for a delivery.
+/// The beginning of a line that is too long: never a complete JSON text, so that it cannot be taken for a delivery.
 fn beginning(text: &Bytes, kept_bytes: usize) -> Bytes {
     let kept = text.slice(..text.len().min(kept_bytes));
     if serde_json::from_slice::<IgnoredAny>(&kept).is_err() {

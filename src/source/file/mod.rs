@@ -1,22 +1,24 @@
 //! Files of deliveries: JSONL (plain, gzip or zstd), standard input, and folders of raw bodies.
 //!
-//! The reader is one plain thread that reads one input after the other; lines are cut here and parsed by the workers.
-//! Contract, beyond that of every source:
+//! One thread reads one input after the other and splits lines; the workers parse them. Contract, beyond that of every source:
 //!
-//! * a position is a byte in the decompressed stream ([`lines`]); parcels hold up to 512 lines or about 256 KiB, and one
-//!   may hold no record at all (a stretch of blank lines), so that positions have no gaps;
-//! * an input that cannot be read (or not to its end) is told as [`PartitionEvent::Failed`] and reading goes on with the next;
-//! * a partition resumes only where its proof still holds ([`witness`]); where it does not, or the file is shorter now, it is
+//! * an offset is a byte in the decompressed stream ([`lines`]). [`Records`] hold up to 512 lines or about 256 KiB, or none
+//!   (a run of blank lines), so that offsets have no gaps;
+//! * an input that cannot be read to its end is reported as [`PartitionEvent::Failed`], and the next input is read;
+//! * a partition resumes only if its [`fingerprint`] still matches. If it does not, or the file is shorter now, the file is
 //!   read from its start and [`PartitionEvent::Restarted`] says so. Standard input and folders of bodies never resume;
+//! * a last line without a line end is read as it is, and read again, whole, when the file is resumed: it may have been
+//!   incomplete;
 //! * memory is bounded by a few blocks and the longest line allowed;
 //! * a raised stop flag ends it at the next read. A read that blocks on standard input is not interrupted: such a
 //!   thread may be abandoned.
 
 mod bodies;
+pub mod connector;
+pub mod fingerprint;
 pub mod inputs;
 pub mod lines;
 pub mod open;
-pub mod witness;
 
 use std::collections::HashMap;
 use std::io;
@@ -25,20 +27,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::bodies::Bodies;
-use self::inputs::Input;
-use self::lines::{Cutter, Limits, Run};
+use self::fingerprint::{FileFingerprints, FingerprintHasher};
+use self::inputs::FileInput;
+use self::lines::{LineLimits, LineReader, LineRun};
 use self::open::{Opened, Stoppable};
-use self::witness::{Proofs, Witness};
 use super::{EnvelopeDefaults, PartitionEvent, Record, RecordSender, Records, Stopped};
 use crate::event::Origin;
 
-/// Where a partition is read on, and the proof that it is still the same.
+/// Where a partition is resumed, and what it must still be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// Everything before it is settled.
+    /// Everything before it is durable.
     pub offset: u64,
-    /// What [`Proofs::at_floor`] said of that position.
-    pub proof: String,
+    /// The result of [`FileFingerprints::at_offset`] for that offset.
+    pub fingerprint: String,
 }
 
 /// How files are read.
@@ -55,27 +57,27 @@ pub struct FileOptions {
 /// Reads inputs one after the other.
 #[derive(Debug)]
 pub struct FileSource {
-    inputs: Vec<Input>,
+    inputs: Vec<FileInput>,
     resume: HashMap<String, Resume>,
     options: FileOptions,
-    proofs: Proofs,
+    fingerprints: FileFingerprints,
 }
 
-/// Why a partition ends before its end.
-enum Halt {
+/// Why the reading of a partition ended early.
+enum ReadError {
     Stopped,
     Failed(String),
 }
 
-impl From<Stopped> for Halt {
+impl From<Stopped> for ReadError {
     fn from(_: Stopped) -> Self {
-        Halt::Stopped
+        ReadError::Stopped
     }
 }
 
-impl From<io::Error> for Halt {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        Halt::Failed(error.to_string())
+        ReadError::Failed(error.to_string())
     }
 }
 
@@ -86,28 +88,26 @@ impl FileSource {
             inputs: inputs::expand(specs, options.defaults.provider.is_some()),
             resume,
             options,
-            proofs: Proofs::default(),
+            fingerprints: FileFingerprints::default(),
         }
     }
 
-    /// The partitions that it will read.
-    pub fn inputs(&self) -> &[Input] {
-        &self.inputs
+    /// The same source, which records into the fingerprints of the job.
+    pub fn with_fingerprints(self, fingerprints: FileFingerprints) -> Self {
+        Self {
+            fingerprints,
+            ..self
+        }
     }
 
-    /// Where the job gets the proof of a settled floor.
-    pub fn proofs(&self) -> Proofs {
-        self.proofs.clone()
-    }
-
-    /// Reads everything; returns at the end of the last input, or when nobody takes parcels any more.
+    /// Reads everything; returns at the end of the last input, or with an error when nobody receives records any more.
     pub fn run(self, mut feed: RecordSender) -> Result<(), Stopped> {
         for (partition, input) in (0..).zip(&self.inputs) {
             let read = match input {
-                Input::Lines(path) => self.file(partition, path, &mut feed),
-                Input::Stdin => self.stdin(partition, &mut feed),
-                Input::Bodies(folder) => self.bodies(partition, folder, &mut feed),
-                Input::Unreadable(_, why) => Err(Halt::Failed(why.clone())),
+                FileInput::Lines(path) => self.file(partition, path, &mut feed),
+                FileInput::Stdin => self.stdin(partition, &mut feed),
+                FileInput::Bodies(folder) => self.bodies(partition, folder, &mut feed),
+                FileInput::Unreadable(_, why) => Err(ReadError::Failed(why.clone())),
             };
             self.conclude(partition, input, read, &feed)?;
         }
@@ -117,8 +117,8 @@ impl FileSource {
     fn conclude(
         &self,
         partition: u32,
-        input: &Input,
-        read: Result<u64, Halt>,
+        input: &FileInput,
+        read: Result<u64, ReadError>,
         feed: &RecordSender,
     ) -> Result<(), Stopped> {
         if self.options.stop.load(Ordering::Relaxed) {
@@ -126,21 +126,21 @@ impl FileSource {
         }
         match read {
             Ok(offset) => feed.tell(PartitionEvent::Ended { partition, offset }),
-            Err(Halt::Stopped) => Err(Stopped),
-            Err(Halt::Failed(why)) => feed.tell(PartitionEvent::Failed {
+            Err(ReadError::Stopped) => Err(Stopped),
+            Err(ReadError::Failed(why)) => feed.tell(PartitionEvent::Failed {
                 partition,
                 reason: format!("{} cannot be read: {why}", input.name()),
             }),
         }
     }
 
-    fn file(&self, partition: u32, path: &Path, feed: &mut RecordSender) -> Result<u64, Halt> {
+    fn file(&self, partition: u32, path: &Path, feed: &mut RecordSender) -> Result<u64, ReadError> {
         let name = path.display().to_string();
-        let (opened, start, witness) = match self.resume.get(&name) {
+        let (opened, start, hasher) = match self.resume.get(&name) {
             Some(resume) => self.resumed(partition, path, resume, feed)?,
-            None => (open::file(path)?, 0, Witness::default()),
+            None => (open::file(path)?, 0, FingerprintHasher::default()),
         };
-        let mut limits = Limits::for_bodies(self.options.body_bytes_max);
+        let mut limits = LineLimits::for_bodies(self.options.body_bytes_max);
         limits.eager = opened.seekable().is_none() && !path.is_file();
         feed.tell(PartitionEvent::Begins {
             partition,
@@ -148,35 +148,63 @@ impl FileSource {
             offset: start,
             length: opened.length(),
         })?;
+        // Also an input without a single line has an end that can be committed.
+        self.fingerprints
+            .record(partition, start, hasher.fingerprint());
         let reader = Stoppable::new(opened.reader, Arc::clone(&self.options.stop));
-        self.lines(partition, Cutter::new(reader, limits, start, witness), feed)
+        let lines = LineReader::new(reader, limits, start, hasher);
+        self.lines(partition, lines, feed)
     }
 
-    /// Opens a file at the position to resume from, or at its start if it is not the file that was read.
+    /// Opens a file at the offset to resume from, or at its start if it is not the file that was read.
+    ///
+    /// The offset is inside a line if the last line had no line end. It is then read again from its start.
     fn resumed(
         &self,
         partition: u32,
         path: &Path,
         resume: &Resume,
         feed: &RecordSender,
-    ) -> Result<(Opened, u64, Witness), Halt> {
-        let opened = open::file(path)?;
-        let (opened, witness) = wind(opened, resume.offset, &self.options.stop)?;
-        let reason = match witness {
+    ) -> Result<(Opened, u64, FingerprintHasher), ReadError> {
+        let (opened, hasher) = self.open_at(path, resume.offset)?;
+        let reason = match hasher {
             None => "the file is shorter than what was read of it",
-            Some(witness) if witness.proof().to_string() == resume.proof => {
-                return Ok((opened, resume.offset, witness));
+            Some(hasher) if hasher.fingerprint().to_string() != resume.fingerprint => {
+                "the file is not the one that was read"
             }
-            Some(_) => "the file is not the one that was read",
+            Some(hasher) if hasher.line_start() == resume.offset => {
+                return Ok((opened, resume.offset, hasher));
+            }
+            Some(hasher) => {
+                let start = hasher.line_start();
+                match self.open_at(path, start)? {
+                    (opened, Some(hasher)) => return Ok((opened, start, hasher)),
+                    (_, None) => "the file became shorter while it was opened",
+                }
+            }
         };
         feed.tell(PartitionEvent::Restarted {
             partition,
             reason: format!("{}: {reason}; it is read from its start", path.display()),
         })?;
-        Ok((open::file(path)?, 0, Witness::default()))
+        Ok((open::file(path)?, 0, FingerprintHasher::default()))
     }
 
-    fn stdin(&self, partition: u32, feed: &mut RecordSender) -> Result<u64, Halt> {
+    /// Opens a file at an offset; without a hasher if the file is shorter.
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<(Opened, Option<FingerprintHasher>)> {
+        let mut opened = open::file(path)?;
+        if let Some(mut file) = opened.seekable() {
+            let hasher = FingerprintHasher::of_plain(file, offset)?;
+            io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
+            opened.restart_reader()?;
+            return Ok((opened, hasher));
+        }
+        let mut reader = Stoppable::new(&mut opened.reader, Arc::clone(&self.options.stop));
+        let hasher = FingerprintHasher::of_stream(&mut reader, offset)?;
+        Ok((opened, hasher))
+    }
+
+    fn stdin(&self, partition: u32, feed: &mut RecordSender) -> Result<u64, ReadError> {
         feed.tell(PartitionEvent::Begins {
             partition,
             name: "-".into(),
@@ -184,26 +212,32 @@ impl FileSource {
             length: None,
         })?;
         let reader = Stoppable::new(open::stdin()?.reader, Arc::clone(&self.options.stop));
-        let mut limits = Limits::for_bodies(self.options.body_bytes_max);
+        let mut limits = LineLimits::for_bodies(self.options.body_bytes_max);
         limits.eager = true;
-        let cutter = Cutter::new(reader, limits, 0, Witness::default());
-        self.lines(partition, cutter, feed)
+        let lines = LineReader::new(reader, limits, 0, FingerprintHasher::default());
+        self.lines(partition, lines, feed)
     }
 
     fn lines(
         &self,
         partition: u32,
-        mut cutter: Cutter<impl io::Read>,
+        mut lines: LineReader<impl io::Read>,
         feed: &mut RecordSender,
-    ) -> Result<u64, Halt> {
-        while let Some(run) = cutter.next_run()? {
-            self.proofs.note(partition, run.end, run.proof);
-            feed.hand_out(parcel(partition, run))?;
+    ) -> Result<u64, ReadError> {
+        while let Some(run) = lines.next_run()? {
+            self.fingerprints
+                .record(partition, run.end, run.fingerprint);
+            feed.hand_out(records(partition, run))?;
         }
-        Ok(cutter.position())
+        Ok(lines.position())
     }
 
-    fn bodies(&self, partition: u32, folder: &Path, feed: &mut RecordSender) -> Result<u64, Halt> {
+    fn bodies(
+        &self,
+        partition: u32,
+        folder: &Path,
+        feed: &mut RecordSender,
+    ) -> Result<u64, ReadError> {
         let defaults = &self.options.defaults;
         let provider = defaults.provider.clone().unwrap_or_default();
         let bytes_max = self.options.body_bytes_max;
@@ -226,9 +260,9 @@ impl FileSource {
         bodies: &Bodies,
         at: usize,
         feed: &mut RecordSender,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), ReadError> {
         if self.options.stop.load(Ordering::Relaxed) {
-            return Err(Halt::Stopped);
+            return Err(ReadError::Stopped);
         }
         let Some(read) = bodies.read(partition, at) else {
             return Ok(());
@@ -246,24 +280,7 @@ impl FileSource {
     }
 }
 
-/// Goes forward to a position; none for the witness if the input is shorter.
-fn wind(
-    mut opened: Opened,
-    offset: u64,
-    stop: &Arc<AtomicBool>,
-) -> io::Result<(Opened, Option<Witness>)> {
-    if let Some(mut file) = opened.seekable() {
-        let witness = Witness::of_plain(file, offset)?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
-        opened.restart_reader()?;
-        return Ok((opened, witness));
-    }
-    let mut reader = Stoppable::new(&mut opened.reader, Arc::clone(stop));
-    let witness = Witness::of_stream(&mut reader, offset)?;
-    Ok((opened, witness))
-}
-
-fn parcel(partition: u32, run: Run) -> Records {
+fn records(partition: u32, run: LineRun) -> Records {
     let records: Vec<Record> = run
         .lines
         .into_iter()

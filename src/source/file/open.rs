@@ -1,7 +1,7 @@
-//! Opening an input: what it is inside is told by its first bytes, never by its name.
+//! Opens an input. Its first bytes, never its name, tell whether it is compressed.
 //!
-//! gzip (several members too) and zstd (several frames too) are decompressed as they are read; everything else is
-//! read as it is. Every read passes [`Failpoint::SourceRead`].
+//! gzip (also of several members) and zstd (also of several frames) are decompressed while they are read. Every read passes
+//! [`Failpoint::SourceRead`].
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -23,12 +23,12 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// The file, if positions in it are positions in the partition.
+    /// The file, if offsets in it are offsets of the partition.
     pub fn seekable(&self) -> Option<&File> {
         self.plain.as_ref()
     }
 
-    /// Reads on from where the file stands now, without the bytes looked at when it was opened.
+    /// Continues at the current position of the file, without the bytes that were read when it was opened.
     pub fn restart_reader(&mut self) -> io::Result<()> {
         if let Some(file) = &self.plain {
             self.reader = Box::new(PointReader::new(Failpoint::SourceRead, file.try_clone()?));
@@ -36,7 +36,7 @@ impl Opened {
         Ok(())
     }
 
-    /// How long the partition is, if that is known.
+    /// The length of the partition in bytes, if it is known.
     pub fn length(&self) -> Option<u64> {
         let meta = self.plain.as_ref()?.metadata().ok()?;
         Some(meta.len())
@@ -64,7 +64,7 @@ pub fn stdin() -> io::Result<Opened> {
     })
 }
 
-/// Looks at the first bytes; the flag says that nothing was compressed.
+/// Chooses the decompression by the first bytes; the flag says that there is none.
 fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut magic = Vec::with_capacity(ZSTD.len());
     raw.by_ref()
@@ -82,7 +82,7 @@ fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<(Box<dyn Read +
     Ok((Box::new(whole), true))
 }
 
-/// A reader that fails as soon as its flag is up, so that no loop over it outlives a stop.
+/// A reader that fails as soon as its flag is raised, so that every loop over it ends on a stop.
 pub struct Stoppable<R> {
     inner: R,
     stop: Arc<AtomicBool>,

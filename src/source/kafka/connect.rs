@@ -3,6 +3,7 @@
 //! What another attempt cannot mend (a wrong password, a certificate that is not trusted, a topic that does not exist) is a
 //! matter of configuration and ends the program; everything else is waited out. Texts name no address and no secret.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::context::{Consumer, Context, TopicPartition};
-use super::settings::{Connection, Mechanism, Settings};
+use super::config::{KafkaConfig, KafkaConnection, SaslMechanism};
+use super::consumer::{Consumer, KafkaContext, TopicPartition, list, offsets};
+use crate::event::Millis;
 use crate::source::connect_error::ConnectError;
 
 /// How long one question to the brokers may take.
@@ -20,8 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the driver tells what it knows.
 const STATISTICS: Duration = Duration::from_secs(1);
 
-/// What every client is told.
-pub fn client(connection: &Connection) -> Result<ClientConfig, ConnectError> {
+/// The configuration of every client.
+pub fn client(connection: &KafkaConnection) -> Result<ClientConfig, ConnectError> {
     built_for(connection, WITH_TLS)?;
     let mut config = ClientConfig::new();
     config
@@ -38,7 +41,7 @@ pub fn client(connection: &Connection) -> Result<ClientConfig, ConnectError> {
     Ok(config)
 }
 
-fn secure(config: &mut ClientConfig, connection: &Connection) {
+fn secure(config: &mut ClientConfig, connection: &KafkaConnection) {
     let protocol = match (connection.tls, &connection.login) {
         (false, None) => "plaintext",
         (true, None) => "ssl",
@@ -70,11 +73,11 @@ fn secure(config: &mut ClientConfig, connection: &Connection) {
 const WITH_TLS: bool = cfg!(feature = "kafka-tls");
 
 /// What was left out of a program that is built with or without TLS.
-fn built_for(connection: &Connection, with_tls: bool) -> Result<(), ConnectError> {
+fn built_for(connection: &KafkaConnection, with_tls: bool) -> Result<(), ConnectError> {
     let scram = connection
         .login
         .as_ref()
-        .filter(|login| login.mechanism != Mechanism::Plain);
+        .filter(|login| login.mechanism != SaslMechanism::Plain);
     let what = match (connection.tls, scram) {
         _ if with_tls => return Ok(()),
         (true, _) => "TLS (kafka.tls)",
@@ -87,45 +90,45 @@ fn built_for(connection: &Connection, with_tls: bool) -> Result<(), ConnectError
 }
 
 /// A consumer that has not connected yet. It commits nothing by itself, and begins nowhere by itself.
-pub fn consumer(settings: &Settings) -> Result<Consumer, ConnectError> {
-    made(&consuming(settings)?)
+pub fn consumer(config: &KafkaConfig) -> Result<Consumer, ConnectError> {
+    create(&consumer_config(config)?)
 }
 
 /// The same, for partitions that are read to their end; it says when it is there.
-pub fn replaying(settings: &Settings) -> Result<Consumer, ConnectError> {
-    let mut config = consuming(settings)?;
-    made(config.set("enable.partition.eof", "true"))
+pub fn replay_consumer(config: &KafkaConfig) -> Result<Consumer, ConnectError> {
+    let mut driver = consumer_config(config)?;
+    create(driver.set("enable.partition.eof", "true"))
 }
 
-fn made(config: &ClientConfig) -> Result<Consumer, ConnectError> {
-    let made = config.create_with_context(Context::default());
+fn create(config: &ClientConfig) -> Result<Consumer, ConnectError> {
+    let made = config.create_with_context(KafkaContext::default());
     made.map_err(|error| not_made(&error))
 }
 
-fn consuming(settings: &Settings) -> Result<ClientConfig, ConnectError> {
-    let mut config = client(&settings.connection)?;
+fn consumer_config(config: &KafkaConfig) -> Result<ClientConfig, ConnectError> {
+    let mut driver = client(&config.connection)?;
     let millis = |time: Duration| time.as_millis().to_string();
-    let heartbeat = (settings.session_timeout / 10).min(Duration::from_secs(3));
-    config
-        .set("group.id", &settings.group)
+    let heartbeat = (config.session_timeout / 10).min(Duration::from_secs(3));
+    driver
+        .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", millis(settings.session_timeout))
+        .set("session.timeout.ms", millis(config.session_timeout))
         .set("heartbeat.interval.ms", millis(heartbeat))
-        .set("max.poll.interval.ms", millis(settings.poll_interval_max))
+        .set("max.poll.interval.ms", millis(config.poll_interval_max))
         // A fetch that finds the queue full is tried again after this, not after a second.
         .set("fetch.queue.backoff.ms", "5")
         .set(
             "queued.max.messages.kbytes",
-            (settings.queue_bytes / 1024).max(1).to_string(),
+            (config.queue_bytes / 1024).max(1).to_string(),
         )
         .set("statistics.interval.ms", millis(STATISTICS));
-    if let (Some(member), None) = (&settings.member, &settings.partitions) {
-        config.set("group.instance.id", member);
+    if let (Some(member), None) = (&config.member, &config.partitions) {
+        driver.set("group.instance.id", member);
     }
-    Ok(config)
+    Ok(driver)
 }
 
 /// What the driver says of settings that it does not take; its text names the setting, and a path at most.
@@ -145,13 +148,13 @@ pub fn not_made(error: &KafkaError) -> ConnectError {
 /// The partitions of every topic that is read.
 pub fn partitions(
     consumer: &Consumer,
-    settings: &Settings,
+    config: &KafkaConfig,
 ) -> Result<Vec<TopicPartition>, ConnectError> {
     let mut all = Vec::new();
-    for topic in &settings.topics {
+    for topic in &config.topics {
         let found = of_topic(consumer, &topic.name)?;
-        let highest = settings.partitions.as_ref().and_then(|set| set.highest());
-        if highest.is_some_and(|highest| usize::try_from(highest).is_ok_and(|at| at >= found)) {
+        let highest = config.partitions.as_ref().and_then(|set| set.highest());
+        if highest.is_some_and(|highest| highest as usize >= found) {
             return Err(ConnectError::Permanent(format!(
                 "kafka.partitions names a partition that the topic {} does not have: it has {found}",
                 topic.name
@@ -192,20 +195,54 @@ pub fn of_topic(consumer: &Consumer, name: &str) -> Result<usize, ConnectError> 
     })
 }
 
-/// What an error means; what the client was told meanwhile says more than the error itself, which is often only that time
+/// The offset of the oldest message of a partition, and of the next one.
+pub fn watermarks(
+    consumer: &Consumer,
+    partition: &TopicPartition,
+) -> Result<(u64, u64), ConnectError> {
+    let (low, high) = consumer
+        .fetch_watermarks(&partition.topic, partition.number, PATIENCE)
+        .map_err(|error| why(consumer, &error))?;
+    Ok((low.try_into().unwrap_or(0), high.try_into().unwrap_or(0)))
+}
+
+/// The first offset of each partition of that time or later, where there is one.
+pub fn offsets_at(
+    consumer: &Consumer,
+    partitions: &[TopicPartition],
+    time: Millis,
+) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
+    let time = u64::try_from(time.0).unwrap_or(0);
+    let asked = list(partitions.iter().map(|one| (one, Some(time))));
+    offsets_of(consumer, consumer.offsets_for_times(asked, PATIENCE))
+}
+
+/// The offsets of a list that was answered; an error of any partition is one of all.
+pub fn offsets_of(
+    consumer: &Consumer,
+    answered: Result<TopicPartitionList, KafkaError>,
+) -> Result<HashMap<TopicPartition, u64>, ConnectError> {
+    let answered = answered.map_err(|error| why(consumer, &error))?;
+    for element in answered.elements() {
+        element.error().map_err(|error| why(consumer, &error))?;
+    }
+    Ok(offsets(&answered))
+}
+
+/// What an error means. What the client reported meanwhile says more than the error itself, which is often only that time
 /// was up.
 pub fn why(consumer: &Consumer, error: &KafkaError) -> ConnectError {
     let until = Instant::now() + Duration::from_millis(200);
     while Instant::now() < until {
         drop(consumer.poll(Duration::from_millis(20)));
-        let told = consumer.context().errors();
-        let mut meant = told.into_iter().map(meaning);
-        if let Some(refused) = meant.find(|trouble| matches!(trouble, ConnectError::Permanent(_))) {
+        let errors = consumer.context().errors();
+        let mut meant = errors.into_iter().map(meaning);
+        if let Some(refused) = meant.find(|error| matches!(error, ConnectError::Permanent(_))) {
             return refused;
         }
     }
     match meaning(error.rdkafka_error_code().unwrap_or(Code::Unknown)) {
-        ConnectError::Transient(_) if consumer.context().hung_up() => {
+        ConnectError::Transient(_) if consumer.context().has_hung_up() => {
             ConnectError::Transient(HUNG_UP.into())
         }
         meant => meant,
@@ -256,10 +293,10 @@ pub fn meaning(code: Code) -> ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::kafka::settings::{Login, Secret};
+    use crate::source::kafka::config::{KafkaLogin, Secret};
 
-    fn connection() -> Connection {
-        Connection {
+    fn connection() -> KafkaConnection {
+        KafkaConnection {
             brokers: Secret::new("127.0.0.1:1".into()),
             tls: false,
             ca_file: None,
@@ -268,8 +305,8 @@ mod tests {
         }
     }
 
-    fn login(mechanism: Mechanism) -> Option<Login> {
-        Some(Login {
+    fn login(mechanism: SaslMechanism) -> Option<KafkaLogin> {
+        Some(KafkaLogin {
             mechanism,
             user: "me".into(),
             password: Secret::new("hunter2".into()),
@@ -278,18 +315,18 @@ mod tests {
 
     #[test]
     fn what_was_not_built_in_is_refused_with_what_to_do() {
-        let plain = Connection {
-            login: login(Mechanism::Plain),
+        let plain = KafkaConnection {
+            login: login(SaslMechanism::Plain),
             ..connection()
         };
         assert!(client(&plain).is_ok());
         assert!(built_for(&plain, false).is_ok());
-        let tls = Connection {
+        let tls = KafkaConnection {
             tls: true,
             ..connection()
         };
-        let scram = Connection {
-            login: login(Mechanism::Scram256),
+        let scram = KafkaConnection {
+            login: login(SaslMechanism::Scram256),
             ..connection()
         };
         for wanted in [tls, scram] {

@@ -1,13 +1,12 @@
-//! Kafka: topics whose partitions a consumer group shares out, or that are given to a member by its settings.
+//! Kafka: topics whose partitions a consumer group shares out, or that are given to a member by its config.
 //!
-//! * [`settings`], [`partitions`]: what is set, and which partitions a member reads;
-//! * [`connect`], `context`: a client, what it tells, and why there is none;
-//! * [`begin`], [`assigned`]: pure decisions and bookkeeping of where a partition begins, what is open, settled and committed;
+//! * [`config`]: what is set; [`connect`], `consumer`: a client and its callbacks, and why there is none;
+//! * [`start_offset`], [`assigned_partition`]: pure decisions and bookkeeping of where a partition starts, what is open and committed;
 //! * `reader`: moves messages to the job and commits back;
 //! * [`replay`]: the past; `setup`, [`publisher`]: topics, and the other direction.
 //!
-//! Contract (beside that of [`broker`](super::broker)): only offsets are committed up to which everything, without gaps, is durable in
-//! every sink, and only while the partition is ours. Partitions that the group takes away are held until what was handed out of them
+//! Contract (beside that of every [`Source`]): only offsets are committed up to which everything, without gaps, is durable in
+//! every sink, and only while the partition is ours. Partitions that the group revokes are held until what was handed out of them
 //! is settled and committed, at most for `revoke_deadline`; past it they go uncommitted. A slow sink never makes a member leave its
 //! group. An offset is never reset silently.
 //!
@@ -15,52 +14,112 @@
 //! for room at the job; both count beside `job.in_flight_bytes_max`.
 //!
 //! After partitions were *lost* (the session ended, a member was presumed dead), or let go past the deadline, the same messages may be
-//! handed out a second time while their first copies are still open. That is safe: the copy's position settles only when the frontier
-//! behind all sinks has passed it, and so the first copy.
+//! handed out a second time while their first copies are still open. That is safe: the copy settles only when the frontier behind
+//! all sinks has passed it, and so the first copy.
 
-pub mod assigned;
-pub mod begin;
+pub mod assigned_partition;
+pub mod config;
 pub mod connect;
-mod context;
+mod consumer;
 mod headers;
-pub mod partitions;
 pub mod publisher;
 mod reader;
 pub mod replay;
-pub mod settings;
 mod setup;
+pub mod start_offset;
 
-pub use settings::Settings;
+pub use config::KafkaConfig;
 pub use setup::setup;
 
-use super::broker::{BrokerSource, SourceContext};
+use super::connector::{Connector, Source, SourceError};
+use super::context::SourceContext;
+use super::outgoing::{OutgoingMessage, Published};
+use super::pace::Pace;
+use super::replay::{ReplayRange, ReplayStart};
 use crate::error::Fatal;
 
 /// The live source: reads its partitions for ever.
 #[derive(Debug)]
 pub struct KafkaSource {
-    settings: Settings,
+    config: KafkaConfig,
 }
 
 impl KafkaSource {
     /// A source that has not connected yet.
-    pub const fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub const fn new(config: KafkaConfig) -> Self {
+        Self { config }
     }
 }
 
-impl BrokerSource for KafkaSource {
-    fn run(self: Box<Self>, ends: SourceContext) {
-        let condition = ends.condition.clone();
-        if let Err(fatal) = reader::run(self.settings, ends) {
-            condition.fail(fatal);
+impl Source for KafkaSource {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        reader::run(self.config, context)
+    }
+
+    fn commits_offsets(&self) -> bool {
+        true
+    }
+}
+
+/// Kafka as the configuration describes it.
+#[derive(Debug)]
+pub struct KafkaConnector {
+    config: KafkaConfig,
+}
+
+impl KafkaConnector {
+    /// Connects to nothing yet.
+    pub const fn new(config: KafkaConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Connector for KafkaConnector {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn identity(&self) -> String {
+        format!("kafka {}", self.config.group)
+    }
+
+    fn member(&self) -> String {
+        format!("{:?} {:?}", self.config.member, self.config.partitions)
+    }
+
+    fn live(&self) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(KafkaSource::new(self.config.clone())))
+    }
+
+    fn replay(&self, range: ReplayRange) -> Result<Box<dyn Source>, SourceError> {
+        if let ReplayStart::Offset(_) = range.start {
+            let message = "each partition of a Kafka topic counts its offsets by itself: say --since TIME instead of --since-sequence";
+            return Err(SourceError::InvalidRange(message.to_owned()));
         }
+        let replay = replay::KafkaReplay::new(self.config.clone(), range);
+        Ok(Box::new(replay))
+    }
+
+    fn preflight(&self) -> Result<(), SourceError> {
+        Ok(check(&self.config)?)
+    }
+
+    fn setup(&self) -> Result<Vec<String>, SourceError> {
+        Ok(setup(&self.config)?)
+    }
+
+    fn publish(
+        &self,
+        messages: &mut dyn Iterator<Item = OutgoingMessage>,
+        pace: Pace,
+    ) -> Result<Published, SourceError> {
+        Ok(publisher::publish(&self.config, messages, pace)?)
     }
 }
 
 /// Whether a job could begin: the brokers, our login and the topics.
-pub fn check(settings: &Settings) -> Result<(), Fatal> {
-    let consumer = connect::consumer(settings)?;
-    connect::partitions(&consumer, settings)?;
+pub fn check(config: &KafkaConfig) -> Result<(), Fatal> {
+    let consumer = connect::consumer(config)?;
+    connect::partitions(&consumer, config)?;
     Ok(())
 }

@@ -14,12 +14,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
+use super::config::KafkaConfig;
 use super::connect::{client, consumer, meaning, not_made, of_topic};
-use super::settings::Settings;
 use crate::error::{Exit, Fatal};
 use crate::event::Delivery;
 use crate::source::connect_error::ConnectError;
 use crate::source::message::publish::{headers, key};
+use crate::source::outgoing::{OutgoingContent, OutgoingMessage, Published};
 use crate::source::pace::Pace;
 
 /// How long a message may take until it is confirmed.
@@ -27,17 +28,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Confirmations are looked at after so many messages.
 const LOOK_EVERY: u64 = 512;
 
-/// One message to publish.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
+/// A message as the driver takes it.
+struct ProducerRecord {
     key: String,
     headers: OwnedHeaders,
     body: Bytes,
 }
 
-impl Outgoing {
-    /// A delivery.
-    pub fn delivery(delivery: &Delivery) -> Self {
+impl From<OutgoingContent> for ProducerRecord {
+    fn from(content: OutgoingContent) -> Self {
+        match content {
+            OutgoingContent::Delivery(delivery) => Self::delivery(&delivery),
+            OutgoingContent::Malformed(body) => Self {
+                key: String::new(),
+                headers: OwnedHeaders::new(),
+                body,
+            },
+        }
+    }
+}
+
+impl ProducerRecord {
+    fn delivery(delivery: &Delivery) -> Self {
         let mut all = OwnedHeaders::new_with_capacity(8);
         for (name, value) in headers(delivery) {
             all = all.insert(Header {
@@ -49,15 +61,6 @@ impl Outgoing {
             key: key(delivery),
             headers: all,
             body: delivery.body.clone(),
-        }
-    }
-
-    /// Bytes that are no delivery: they will be a dead letter.
-    pub fn junk(body: Bytes) -> Self {
-        Self {
-            key: String::new(),
-            headers: OwnedHeaders::new(),
-            body,
         }
     }
 }
@@ -107,23 +110,23 @@ impl ProducerContext for Confirmations {
     }
 }
 
-/// Publishes everything to the first of the topics, each message when it is due; answers how many messages that were.
+/// Publishes everything to the first of the topics, each message when it is due.
 pub fn publish(
-    settings: &Settings,
-    messages: impl Iterator<Item = Outgoing>,
+    config: &KafkaConfig,
+    messages: impl Iterator<Item = OutgoingMessage>,
     pace: Pace,
-) -> Result<u64, Fatal> {
-    let Some(topic) = settings.topics.first() else {
+) -> Result<Published, Fatal> {
+    let Some(topic) = config.topics.first() else {
         return Err(Fatal::new(Exit::Config, "kafka.topics names no topic"));
     };
-    of_topic(&consumer(settings)?, &topic.name)?;
-    let producer = producer(settings)?;
+    of_topic(&consumer(config)?, &topic.name)?;
+    let producer = producer(config)?;
     let started = Instant::now();
     for (number, message) in (1..).zip(messages) {
         while let Some(wait) = pace.wait(number - 1, started.elapsed()) {
             look(&producer, wait)?;
         }
-        send(&producer, &topic.name, &message)?;
+        send(&producer, &topic.name, &message.content.into())?;
         if number % LOOK_EVERY == 0 {
             look(&producer, Duration::ZERO)?;
         }
@@ -132,11 +135,14 @@ pub fn publish(
         look(&producer, Duration::from_millis(10))?;
     }
     look(&producer, Duration::ZERO)?;
-    Ok(producer.context().count.load(Ordering::Relaxed))
+    Ok(Published {
+        messages: producer.context().count.load(Ordering::Relaxed),
+        duplicates: None,
+    })
 }
 
-fn producer(settings: &Settings) -> Result<BaseProducer<Confirmations>, Fatal> {
-    let mut config = client(&settings.connection)?;
+fn producer(config: &KafkaConfig) -> Result<BaseProducer<Confirmations>, Fatal> {
+    let mut config = client(&config.connection)?;
     config
         .set("enable.idempotence", "true")
         .set("linger.ms", "5")
@@ -151,7 +157,7 @@ fn producer(settings: &Settings) -> Result<BaseProducer<Confirmations>, Fatal> {
 fn send(
     producer: &BaseProducer<Confirmations>,
     topic: &str,
-    message: &Outgoing,
+    message: &ProducerRecord,
 ) -> Result<(), Fatal> {
     let mut record = BaseRecord::<str, [u8]>::to(topic)
         .payload(&message.body)

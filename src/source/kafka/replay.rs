@@ -1,289 +1,187 @@
 //! The past of the topics, as a finite source: everything from a moment on, up to what each partition holds when it begins.
 //!
-//! It joins no group and commits nothing, so live readers do not notice it. Topics are read one after the other, the partitions of one
-//! side by side; each partition is a partition, and its offsets are the positions.
-//!
-//! A replay that is stopped starts again from its beginning; what it applied already is recognised as duplicates.
+//! It joins no group and commits nothing, so live readers do not notice it. Topics are read one after the other, the partitions of
+//! one side by side; offsets are the partitions' own.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::topic_partition_list::Offset;
 
-use super::assigned::AssignedPartition;
-use super::connect::{PATIENCE, of_topic, replaying, why};
-use super::context::{Consumer, TopicPartition, list, topic_partition};
+use super::config::{KafkaConfig, Topic};
+use super::connect::{of_topic, offsets_at, replay_consumer, watermarks, why};
+use super::consumer::{Consumer, TopicPartition, list};
 use super::reader::record;
-use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
 use crate::event::Millis;
-use crate::source::broker::{BrokerSource, SourceContext};
-use crate::source::connect_error::{ConnectError, End};
+use crate::source::connect_error::ConnectError;
 use crate::source::message::FieldsWriter;
-use crate::source::{PartitionEvent, Stopped};
+use crate::source::replay::{ReplayError, ReplayOutput, ReplayRange, ReplayStart};
+use crate::source::{Source, SourceContext};
 
+/// How often a replay that waits for room looks whether it is stopped.
+const STOP_CHECK: Duration = Duration::from_millis(10);
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A replay.
 #[derive(Debug)]
 pub struct KafkaReplay {
-    settings: Settings,
+    config: KafkaConfig,
     since: Option<Millis>,
     until: Option<Millis>,
 }
 
 impl KafkaReplay {
-    /// A replay that has not connected yet: of what the topics took from one time on, and before another.
-    pub const fn new(settings: Settings, since: Option<Millis>, until: Option<Millis>) -> Self {
+    /// A replay that has not connected yet.
+    pub const fn new(config: KafkaConfig, range: ReplayRange) -> Self {
+        let since = match range.start {
+            ReplayStart::Time(time) => Some(time),
+            ReplayStart::Beginning | ReplayStart::Offset(_) => None,
+        };
         Self {
-            settings,
+            config,
             since,
-            until,
+            until: range.until,
         }
     }
 }
 
-impl BrokerSource for KafkaReplay {
-    fn run(self: Box<Self>, mut ends: SourceContext) {
-        let mut numbers = 0;
-        for topic in &self.settings.topics {
-            match self.read(topic, &mut numbers, &mut ends) {
+impl Source for KafkaReplay {
+    fn run(self: Box<Self>, mut context: SourceContext) -> Result<(), Fatal> {
+        let mut first_partition = 0;
+        for topic in &self.config.topics {
+            match self.read(topic, &mut first_partition, &mut context) {
                 Ok(()) => {}
-                Err(End::Stopped) => break,
-                Err(End::Failed(fatal)) => return ends.condition.fail(fatal),
+                Err(ReplayError::Stopped) => break,
+                Err(ReplayError::Failed(fatal)) => return Err(fatal),
             }
         }
-        let settled = ends.settled.clone();
-        drop(ends);
-        // Nothing is acknowledged; but a source that ends tells the job that all is over.
-        settled.iter().for_each(drop);
+        Ok(())
     }
 }
 
 impl KafkaReplay {
-    /// Reads one topic; `numbers` is how many numbers there were before it.
-    fn read(&self, topic: &Topic, numbers: &mut u32, ends: &mut SourceContext) -> Result<(), End> {
-        let consumer = replaying(&self.settings)?;
-        let spans = self.spans(&consumer, topic)?;
-        let begins = spans.iter().map(|(one, span)| (one, Some(span.0)));
-        let assigned = consumer.assign(&list(
-            begins.filter(|(one, _)| spans.get(one).is_some_and(|span| span.0 < span.1)),
-        ));
+    /// Reads one topic. Its partition 0 is known to the job as `first_partition`, which is moved on behind its last one.
+    fn read(
+        &self,
+        topic: &Topic,
+        first_partition: &mut u32,
+        context: &mut SourceContext,
+    ) -> Result<(), ReplayError> {
+        let consumer = replay_consumer(&self.config)?;
+        let ranges = self.ranges(&consumer, topic)?;
+        let begins = ranges.iter().filter(|(_, offsets)| !offsets.is_empty());
+        let begins = list(begins.map(|(partition, offsets)| (partition, Some(offsets.start))));
+        let assigned = consumer.assign(&begins);
         assigned.map_err(|error| why(&consumer, &error))?;
-        let mut reading = Reading {
+        let mut replay = TopicReplay {
             topic,
-            ends,
+            output: ReplayOutput::new(context),
             fields: FieldsWriter::default(),
-            numbers: BTreeMap::new(),
-            started: Instant::now(),
+            first_partition: *first_partition,
         };
-        for (topic_partition, (start, end)) in spans {
-            reading.begin(*numbers, &topic_partition, start, end)?;
-            *numbers += 1;
+        for (partition, offsets) in ranges {
+            let name = partition.to_string();
+            replay.output.begin(*first_partition, &name, offsets)?;
+            *first_partition += 1;
         }
-        reading.all(&consumer)
+        replay.read_all(&consumer)
     }
 
-    /// Where each partition is read from, and up to where.
-    fn spans(
+    /// Which offsets are read of each partition, in the order of their numbers.
+    fn ranges(
         &self,
         consumer: &Consumer,
         topic: &Topic,
-    ) -> Result<BTreeMap<TopicPartition, (u64, u64)>, ConnectError> {
+    ) -> Result<BTreeMap<TopicPartition, Range<u64>>, ConnectError> {
         let count = i32::try_from(of_topic(consumer, &topic.name)?).unwrap_or(i32::MAX);
-        let all = (0..count).map(|number| TopicPartition {
-            topic: topic.name.clone(),
-            number,
-        });
-        let all: Vec<TopicPartition> = all.collect();
-        let (since, until) = (
-            at_time(consumer, &all, self.since)?,
-            at_time(consumer, &all, self.until)?,
-        );
-        let spans = all.into_iter().map(|one| {
-            let ends = consumer.fetch_watermarks(&one.topic, one.number, PATIENCE);
-            let (low, high) = ends.map_err(|error| why(consumer, &error))?;
-            let (low, high) = (
-                u64::try_from(low).unwrap_or(0),
-                u64::try_from(high).unwrap_or(0),
-            );
+        let all: Vec<TopicPartition> = (0..count)
+            .map(|number| TopicPartition {
+                topic: topic.name.clone(),
+                number,
+            })
+            .collect();
+        let offsets_at = |time| offsets_at(consumer, &all, time);
+        let since = self.since.map(offsets_at).transpose()?;
+        let until = self.until.map(offsets_at).transpose()?;
+        let ranges = all.iter().map(|partition| {
+            let (low, high) = watermarks(consumer, partition)?;
             // A time that no message reaches is where the partition ends.
-            let start = self
-                .since
-                .map_or(low, |_| since.get(&one).copied().unwrap_or(high));
-            let end = self
-                .until
-                .map_or(high, |_| until.get(&one).copied().unwrap_or(high));
-            Ok((one, (start.max(low), end.min(high))))
+            let at = |found: &Option<HashMap<_, u64>>, none: u64| match found {
+                Some(found) => found.get(partition).copied().unwrap_or(high),
+                None => none,
+            };
+            let range = at(&since, low).max(low)..at(&until, high).min(high);
+            Ok((partition.clone(), range))
         });
-        spans.collect()
+        ranges.collect()
     }
 }
 
-/// The first message of each partition of that time or later, where there is one.
-fn at_time(
-    consumer: &Consumer,
-    all: &[TopicPartition],
-    time: Option<Millis>,
-) -> Result<BTreeMap<TopicPartition, u64>, ConnectError> {
-    let Some(time) = time.and_then(|time| u64::try_from(time.0).ok()) else {
-        return Ok(BTreeMap::new());
-    };
-    let asked = list(all.iter().map(|one| (one, Some(time))));
-    let answered = consumer.offsets_for_times(asked, PATIENCE);
-    let answered = answered.map_err(|error| why(consumer, &error))?;
-    let found = answered.elements().into_iter().filter_map(|element| {
-        let Offset::Offset(offset) = element.offset() else {
-            return None;
-        };
-        Some((topic_partition(&element), u64::try_from(offset).ok()?))
-    });
-    Ok(found.collect())
-}
-
-/// One topic while it is read; its numbers by the number of their partition.
-struct Reading<'a> {
+/// One topic while it is replayed.
+struct TopicReplay<'a> {
     topic: &'a Topic,
-    ends: &'a mut SourceContext,
+    output: ReplayOutput<'a>,
     fields: FieldsWriter,
-    numbers: BTreeMap<i32, (AssignedPartition, u64)>,
-    started: Instant,
+    first_partition: u32,
 }
 
-impl Reading<'_> {
-    fn begin(
-        &mut self,
-        number: u32,
-        topic_partition: &TopicPartition,
-        start: u64,
-        end: u64,
-    ) -> Result<(), Stopped> {
-        self.ends.feed.tell(PartitionEvent::Begins {
-            partition: number,
-            name: format!("{topic_partition} from {start} to {end}"),
-            offset: start,
-            length: None,
-        })?;
-        if start >= end {
-            return self.ends.feed.tell(PartitionEvent::Ended {
-                partition: number,
-                offset: start,
-            });
-        }
-        let partition = AssignedPartition::new(number, start, Some(start));
-        self.numbers
-            .insert(topic_partition.number, (partition, end));
-        Ok(())
-    }
-
-    fn all(&mut self, consumer: &Consumer) -> Result<(), End> {
-        let mut heard = Instant::now();
-        while !self.numbers.is_empty() {
-            match consumer.poll(Duration::from_millis(20)) {
+impl TopicReplay<'_> {
+    fn read_all(&mut self, consumer: &Consumer) -> Result<(), ReplayError> {
+        let mut last_message = Instant::now();
+        while !self.output.is_done() {
+            let polled = consumer.poll(Duration::from_millis(20));
+            let is_idle = polled.is_none();
+            match polled {
                 Some(Ok(message)) => {
-                    heard = Instant::now();
-                    self.take(&message)?;
+                    last_message = Instant::now();
+                    self.take(&message);
                 }
-                Some(Err(KafkaError::PartitionEOF(number))) => self.end(number)?,
-                Some(Err(error)) => passing(&error)?,
-                None => self.idle()?,
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    self.output.end(self.partition(number));
+                }
+                Some(Err(error)) => check(&error)?,
+                None => {}
             }
-            self.still_reading()?;
-            if heard.elapsed() > SILENCE {
+            while !self.output.hand_out(is_idle, STOP_CHECK)? {
+                last_message = Instant::now();
+            }
+            if last_message.elapsed() > SILENCE {
                 let text = "messages wait at Kafka and none comes: start again";
-                return Err(End::Failed(Fatal::new(Exit::Unfinished, text)));
+                return Err(Fatal::new(Exit::Unfinished, text).into());
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
-        let number = message.partition();
-        let (Some((partition, end)), Ok(offset)) = (
-            self.numbers.get_mut(&number),
-            u64::try_from(message.offset()),
-        ) else {
-            return Ok(());
+    /// The number under which the job knows a partition of the topic.
+    fn partition(&self, number: i32) -> u32 {
+        self.first_partition + u32::try_from(number).unwrap_or(0)
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let Ok(offset) = u64::try_from(message.offset()) else {
+            return;
         };
-        if offset < *end {
-            let record = record(
-                &mut self.fields,
-                message,
-                offset,
-                self.topic.provider.as_ref(),
-            );
-            partition.arrived(offset, record, self.started.elapsed());
-        }
-        if offset + 1 >= *end {
-            return self.end(number);
-        }
-        if partition.is_due(self.started.elapsed(), false) {
-            self.hand_out(number)?;
-        }
-        Ok(())
-    }
-
-    /// Hands out what waits, however little.
-    fn idle(&mut self) -> Result<(), End> {
-        let numbers: Vec<i32> = self.numbers.keys().copied().collect();
-        numbers
-            .into_iter()
-            .try_for_each(|number| self.hand_out(number))
-    }
-
-    /// A partition was read to its end.
-    fn end(&mut self, number: i32) -> Result<(), End> {
-        self.hand_out(number)?;
-        let Some((partition, _)) = self.numbers.remove(&number) else {
-            return Ok(());
-        };
-        Ok(self.ends.feed.tell(PartitionEvent::Ended {
-            partition: partition.number(),
-            offset: partition.next(),
-        })?)
-    }
-
-    /// Hands out what waits of a partition, when there is room.
-    fn hand_out(&mut self, number: i32) -> Result<(), End> {
-        while let Some(mut parcel) = self
-            .numbers
-            .get_mut(&number)
-            .and_then(|(partition, _)| partition.cut(usize::MAX))
-        {
-            while let Some(back) = self.ends.feed.try_hand_out(parcel)? {
-                parcel = back;
-                self.still_reading()?;
-                let settled = self.ends.settled.recv_timeout(Duration::from_millis(1));
-                if settled == Err(RecvTimeoutError::Disconnected) {
-                    return Err(End::Stopped);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn still_reading(&self) -> Result<(), End> {
-        match self.ends.stop.load(Ordering::Relaxed) {
-            true => Err(End::Stopped),
-            false => Ok(()),
-        }
+        let provider = self.topic.provider.as_ref();
+        let record = record(&mut self.fields, message, offset, provider);
+        let partition = self.partition(message.partition());
+        self.output.push(partition, offset, record);
     }
 }
 
 /// Most errors the driver mends by itself; a partition that lost what is to be read it cannot mend.
-fn passing(error: &KafkaError) -> Result<(), End> {
+fn check(error: &KafkaError) -> Result<(), ReplayError> {
     let code = error.rdkafka_error_code();
     match (error, code) {
         (KafkaError::MessageConsumptionFatal(_), _)
         | (_, Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation)) => {
             let text = "messages were dropped while they were to be replayed: start again for what is left";
-            Err(End::Failed(Fatal::new(Exit::Unfinished, text)))
+            Err(Fatal::new(Exit::Unfinished, text).into())
         }
         _ => {
             tracing::debug!(?code, "the Kafka client");

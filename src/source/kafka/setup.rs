@@ -4,22 +4,22 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::config::{KafkaConfig, Topic};
 use super::connect::{PATIENCE, client, consumer, find, meaning, not_made, of_topic};
-use super::settings::{Settings, Topic};
 use crate::error::{Exit, Fatal};
 use crate::source::connect_error::ConnectError;
 
 /// Creates topics that are missing. Answers what it did, a sentence each.
-pub fn setup(settings: &Settings) -> Result<Vec<String>, Fatal> {
-    let asking = consumer(settings)?;
-    for topic in &settings.topics {
+pub fn setup(config: &KafkaConfig) -> Result<Vec<String>, Fatal> {
+    let asking = consumer(config)?;
+    for topic in &config.topics {
         if find(&asking, &topic.name)?.is_none() {
-            create(settings, topic)?;
+            create(config, topic)?;
         }
     }
-    let done = settings.topics.iter().map(|topic| {
+    let done = config.topics.iter().map(|topic| {
         let partitions = until_known(&asking, &topic.name)?;
-        Ok(ready(&topic.name, partitions, settings.storage.partitions))
+        Ok(ready(&topic.name, partitions, config.storage.partitions))
     });
     done.collect()
 }
@@ -37,7 +37,7 @@ fn ready(name: &str, partitions: usize, wanted: usize) -> String {
 }
 
 /// A topic that was just made is not known everywhere at once.
-fn until_known(asking: &super::context::Consumer, name: &str) -> Result<usize, ConnectError> {
+fn until_known(asking: &super::consumer::Consumer, name: &str) -> Result<usize, ConnectError> {
     let mut found = of_topic(asking, name);
     for _ in 0..20 {
         if found.is_ok() {
@@ -50,8 +50,8 @@ fn until_known(asking: &super::context::Consumer, name: &str) -> Result<usize, C
 }
 
 /// Creates a topic, unless somebody else just did.
-fn create(settings: &Settings, topic: &Topic) -> Result<(), Fatal> {
-    let storage = &settings.storage;
+fn create(config: &KafkaConfig, topic: &Topic) -> Result<(), Fatal> {
+    let storage = &config.storage;
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let retention = storage.max_age.as_millis().to_string();
     let wanted = NewTopic::new(
@@ -60,7 +60,7 @@ fn create(settings: &Settings, topic: &Topic) -> Result<(), Fatal> {
         TopicReplication::Fixed(number(storage.replicas)),
     )
     .set("retention.ms", &retention);
-    let admin: AdminClient<DefaultClientContext> = client(&settings.connection)?
+    let admin: AdminClient<DefaultClientContext> = client(&config.connection)?
         .create()
         .map_err(|error| not_made(&error))?;
     let options = AdminOptions::new()
@@ -78,15 +78,15 @@ fn create(settings: &Settings, topic: &Topic) -> Result<(), Fatal> {
             Ok(())
         }
         Some(Err((_, Code::TopicAlreadyExists))) | None => Ok(()),
-        Some(Err((_, code))) => Err(not_created(settings, topic, code).into()),
+        Some(Err((_, code))) => Err(not_created(config, topic, code).into()),
     }
 }
 
-fn not_created(settings: &Settings, topic: &Topic, code: Code) -> ConnectError {
+fn not_created(config: &KafkaConfig, topic: &Topic, code: Code) -> ConnectError {
     match (code, meaning(code)) {
         (Code::InvalidReplicationFactor, _) => ConnectError::Permanent(format!(
             "there are fewer brokers than kafka.replicas ({})",
-            settings.storage.replicas
+            config.storage.replicas
         )),
         (_, ConnectError::Transient(_)) => ConnectError::Permanent(format!(
             "Kafka refuses to create the topic {} ({code:?})",

@@ -197,7 +197,7 @@ impl FieldsWriter {
         }
     }
 
-    /// SourceContext the message at hand.
+    /// Ends the message at hand and gives its headers.
     pub fn take(&mut self) -> Fields {
         Fields::Packed(self.0.split().freeze())
     }

@@ -4,7 +4,7 @@
 //! A source copies out of a message only what it needs ([`Fields`]) and hands it out unread; workers [parse] it. Contract:
 //!
 //! * a message becomes a delivery or one reject with the message's value as its raw bytes; nothing else is lost;
-//! * a header wins over subject or key; where they differ, [`Parsed::differs`] says so;
+//! * a header wins over subject or key; where they differ, [`ParsedMessage::differs`] says so;
 //! * what no header says comes from subject or key, then from the topic's configured provider, the configured tenant or
 //!   the broker's clock;
 //! * pure, but for the time of reading where neither header nor broker names one;
@@ -16,7 +16,7 @@ pub mod publish;
 pub mod subject;
 
 pub use fields::{Field, Fields, FieldsWriter, header_lines};
-pub use parse::{Parsed, condemned, parse};
+pub use parse::{ParsedMessage, dead_letter, parse};
 
 use bytes::Bytes;
 
@@ -31,6 +31,8 @@ pub struct Message {
     pub address: Address,
     /// When the broker took it.
     pub at: Option<Millis>,
+    /// How often the broker delivered it, this time included; zero if it does not say.
+    pub deliveries: u32,
     /// Its headers.
     pub fields: Fields,
     /// Its value.

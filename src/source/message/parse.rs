@@ -12,11 +12,10 @@ use super::{Address, Field, Message};
 use crate::event::{Delivery, Headers, Millis, Provider, Reason, ReasonCode, Reject, Stage, User};
 use crate::json;
 use crate::source::EnvelopeDefaults;
-use crate::source::guard::DEATHS_BEFORE_SINGLY;
 
 /// A message that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parsed {
+pub struct ParsedMessage {
     /// What it says.
     pub delivery: Delivery,
     /// Its headers say otherwise than its subject or key; they won.
@@ -28,30 +27,26 @@ pub fn parse(
     message: &Message,
     defaults: &EnvelopeDefaults,
     body_bytes_max: usize,
-) -> Result<Parsed, Box<Reject>> {
+) -> Result<ParsedMessage, Box<Reject>> {
     let values = message.fields.values();
     let names = names(message, &values, defaults);
     let headers = headers(&values);
-    deliver(message, &values, &names, defaults, body_bytes_max)
+    delivery(message, &values, &names, defaults, body_bytes_max)
         .map(|mut delivery| {
             delivery.headers = headers.clone();
-            Parsed {
+            ParsedMessage {
                 delivery,
                 differs: names.differ,
             }
         })
-        .map_err(|reason| refuse(message, &names, headers, reason))
+        .map_err(|reason| reject(message, &names, defaults, headers, reason))
 }
 
-/// The dead letter of a message over which the process died; its body is not looked at.
-pub fn condemned(message: &Message, defaults: &EnvelopeDefaults) -> Box<Reject> {
+/// The dead letter of a message whose body is not to be read.
+pub fn dead_letter(message: &Message, defaults: &EnvelopeDefaults, reason: Reason) -> Box<Reject> {
     let values = message.fields.values();
     let names = names(message, &values, defaults);
-    let text = format!(
-        "the process died {DEATHS_BEFORE_SINGLY} times without getting on, and then with only this message in work"
-    );
-    let reason = Reason::new(ReasonCode::Poison, text);
-    refuse(message, &names, headers(&values), reason)
+    reject(message, &names, defaults, headers(&values), reason)
 }
 
 /// The value of a field, which must be text.
@@ -152,7 +147,7 @@ fn readable(token: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-fn deliver(
+fn delivery(
     message: &Message,
     values: &Values<'_>,
     names: &Names<'_>,
@@ -173,10 +168,7 @@ fn deliver(
         let text = format!("the body is larger than the limit of {body_bytes_max} bytes (body)");
         return Err(Reason::new(ReasonCode::Limit, text));
     }
-    let user = match text(&names.user, "user")? {
-        "" => defaults.user.clone(),
-        user => User::new(user),
-    };
+    let user = user(names, defaults)?;
     let method = match value_text(values, Field::Method)? {
         "" => CompactString::const_new("POST"),
         method => method.into(),
@@ -191,6 +183,14 @@ fn deliver(
         body: message.body.clone(),
         received_at: received_at(message, value_text(values, Field::ReceivedAt)?)?,
     })
+}
+
+/// The tenant that the message names, else the default one.
+fn user(names: &Names<'_>, defaults: &EnvelopeDefaults) -> Result<User, Reason> {
+    match text(&names.user, "user")? {
+        "" => Ok(defaults.user.clone()),
+        user => Ok(User::new(user)),
+    }
 }
 
 fn text<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str, Reason> {
@@ -237,13 +237,19 @@ fn bad(text: impl Into<String>) -> Reason {
     Reason::new(ReasonCode::BadDelivery, text)
 }
 
-fn refuse(message: &Message, names: &Names<'_>, headers: Headers, reason: Reason) -> Box<Reject> {
+fn reject(
+    message: &Message,
+    names: &Names<'_>,
+    defaults: &EnvelopeDefaults,
+    headers: Headers,
+    reason: Reason,
+) -> Box<Reject> {
     let values = message.fields.values();
     let at = value_text(&values, Field::ReceivedAt).unwrap_or_default();
     Box::new(Reject {
         origin: message.origin,
         provider: Provider::new(text(&names.provider, "").unwrap_or_default()),
-        user: User::new(text(&names.user, "").unwrap_or_default()),
+        user: user(names, defaults).unwrap_or_default(),
         stage: Stage::Source,
         index: 0,
         reason,

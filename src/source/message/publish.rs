@@ -14,9 +14,10 @@ use crate::json;
 pub fn headers(delivery: &Delivery) -> Vec<(&'static str, Cow<'_, str>)> {
     let original = String::from_utf8_lossy(delivery.headers.as_json());
     let encoding = content_encoding(delivery);
-    let url = match plain(&delivery.url) {
-        true => Cow::Borrowed(&*delivery.url),
-        false => Cow::Owned(without_controls(&delivery.url)),
+    let url = if plain(&delivery.url) {
+        Cow::Borrowed(&*delivery.url)
+    } else {
+        Cow::Owned(without_controls(&delivery.url))
     };
     let all = [
         (Field::Provider, Cow::Borrowed(delivery.provider.as_str())),
@@ -65,9 +66,10 @@ fn plain(text: &str) -> bool {
 fn without_controls(url: &str) -> String {
     let mut plain = String::with_capacity(url.len());
     for c in url.trim().chars() {
-        match c.is_control() {
-            true => push_token(&mut plain, c.encode_utf8(&mut [0; 4])),
-            false => plain.push(c),
+        if c.is_control() {
+            push_token(&mut plain, c.encode_utf8(&mut [0; 4]))
+        } else {
+            plain.push(c)
         }
     }
     plain
@@ -75,8 +77,9 @@ fn without_controls(url: &str) -> String {
 
 /// Line breaks within JSON can only stand between its tokens.
 fn on_one_line(object: Cow<'_, str>) -> Cow<'_, str> {
-    match plain(&object) {
-        true => object,
-        false => Cow::Owned(object.trim().replace(char::is_control, " ")),
+    if plain(&object) {
+        object
+    } else {
+        Cow::Owned(object.trim().replace(char::is_control, " "))
     }
 }

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use percent_encoding::percent_decode;
+
 /// The token of an empty text.
 const EMPTY: &str = "%00";
 
@@ -34,31 +36,8 @@ pub fn token_text(token: &[u8]) -> Option<Cow<'_, str>> {
     if !token.contains(&b'%') {
         return std::str::from_utf8(token).ok().map(Cow::Borrowed);
     }
-    String::from_utf8(percent_decoded(token))
-        .ok()
-        .map(Cow::Owned)
-}
-
-fn percent_decoded(token: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(token.len());
-    let mut rest = token;
-    while let Some((&byte, behind)) = rest.split_first() {
-        let escaped = match (byte, behind) {
-            (b'%', [high, low, behind @ ..]) => hexadecimal(*high)
-                .zip(hexadecimal(*low))
-                .map(|(high, low)| (high * 16 + low, behind)),
-            _ => None,
-        };
-        let (byte, behind) = escaped.unwrap_or((byte, behind));
-        text.push(byte);
-        rest = behind;
-    }
-    text
-}
-
-fn hexadecimal(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
+    let text: Cow<'_, [u8]> = percent_decode(token).into();
+    String::from_utf8(text.into_owned()).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{Delivery, Headers, ReasonCode, Reject, Stage, User};
 use crate::source::EnvelopeDefaults;
+use crate::source::envelope::parse_line_of_any_provider;
 
 const AT: Millis = Millis(1_700_000_000_123);
 
@@ -34,6 +35,7 @@ fn on_subject(subject: &str, headers: &[(&str, &str)], body: &str) -> Message {
             skip: 2,
         },
         at: Some(AT),
+        deliveries: 0,
         fields: fields(headers),
         body: Bytes::copy_from_slice(body.as_bytes()),
     }
@@ -50,11 +52,11 @@ fn on_topic(key: Option<&str>, provider: Option<&str>, headers: &[(&str, &str)])
     }
 }
 
-fn read(message: Message) -> Result<Parsed, Box<Reject>> {
+fn read(message: Message) -> Result<ParsedMessage, Box<Reject>> {
     parse(&message, &defaults("default"), 32)
 }
 
-fn names(parsed: &Parsed) -> (&str, &str, bool) {
+fn names(parsed: &ParsedMessage) -> (&str, &str, bool) {
     let delivery = &parsed.delivery;
     (
         delivery.provider.as_str(),
@@ -181,6 +183,39 @@ fn a_message_that_is_no_delivery_is_a_reject_that_holds_it() {
     }
 }
 
+#[test]
+fn reject_without_a_user_has_the_default_tenant() {
+    let named = [("Hookflow-Provider", "pigeon")];
+    let cases = [
+        (on_subject("w.1.pigeon.%00", &[], "coo"), "default"),
+        (on_subject("w.1.pigeon", &[], "coo"), "default"),
+        (on_subject("w.1.pigeon.u", &[], "coo"), "u"),
+        (on_topic(None, None, &named), "default"),
+        (on_subject("w.1.ses.a%00", &[], "x"), ""),
+    ];
+    for (message, user) in cases {
+        assert_eq!(read(message).unwrap_err().user.as_str(), user);
+    }
+}
+
+#[test]
+fn published_line_of_an_unknown_provider_keeps_its_names() {
+    let line = Bytes::from_static(br#"{"provider":"pigeon","user":"u-1","body":"coo"}"#);
+    let origin = Origin::default();
+    let delivery = parse_line_of_any_provider(origin, &line, &defaults("default"), 32).unwrap();
+    let headers = publish::headers(&delivery);
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
+    let mut message = on_topic(None, None, &headers);
+    message.body = delivery.body.clone();
+    let reject = read(message).unwrap_err();
+    assert_eq!(reject.reason.code, ReasonCode::UnknownProvider);
+    let names = (reject.provider.as_str(), reject.user.as_str());
+    assert_eq!((names, &reject.raw[..]), (("pigeon", "u-1"), &b"coo"[..]));
+}
+
 fn delivery() -> impl Strategy<Value = Delivery> {
     let headers = proptest::collection::btree_map("[a-z-]{1,8}", "\\PC{0,8}", 0..4);
     let encoding = proptest::option::of("gzip|identity|br");
@@ -211,9 +246,10 @@ fn delivery() -> impl Strategy<Value = Delivery> {
                     user: User::new(user),
                     method: method.into(),
                     url: url.into(),
-                    headers: match pairs.is_empty() {
-                        true => Headers::default(),
-                        false => Headers::from_pairs(pairs),
+                    headers: if pairs.is_empty() {
+                        Headers::default()
+                    } else {
+                        Headers::from_pairs(pairs)
                     },
                     body: body.into(),
                     received_at: Millis(at),

@@ -7,9 +7,9 @@
 //! * `reader`: moves messages to the job and acknowledgements back; `watch` looks at the server beside it;
 //! * [`replay`]: the stream's past; [`publisher`]: the other direction.
 //!
-//! Contract (beside that of [`broker`](super::broker)): a message is handed out once while it is open, however often the server delivers
+//! Contract (beside that of [`Source`]): a message is handed out once while it is open, however often the server delivers
 //! it; a redelivery only replaces the subject by which it is acknowledged. Nothing is acknowledged that is not durable in
-//! every sink. Nothing is handed out that the [guard](super::guard) does not permit. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
+//! every sink. What is held longer than a third of `ack_wait` is reported as worked on. A consumer or stream that
 //! disappears is never made anew here.
 
 pub mod assign;
@@ -31,7 +31,11 @@ mod wire;
 
 pub use settings::Settings;
 
-use super::broker::{BrokerSource, SourceContext};
+use super::connector::{Connector, Source, SourceError};
+use super::context::SourceContext;
+use super::outgoing::{OutgoingContent, OutgoingMessage, Published};
+use super::pace::Pace;
+use super::replay::ReplayRange;
 use crate::error::{Exit, Fatal};
 
 /// The live source: reads its partitions for ever.
@@ -47,13 +51,80 @@ impl NatsSource {
     }
 }
 
-impl BrokerSource for NatsSource {
-    fn run(self: Box<Self>, ends: SourceContext) {
-        let condition = ends.condition.clone();
-        let ended = runtime().and_then(|runtime| runtime.block_on(start::run(self.settings, ends)));
-        if let Err(fatal) = ended {
-            condition.fail(fatal);
-        }
+impl Source for NatsSource {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        runtime()?.block_on(start::run(self.settings, context))
+    }
+
+    fn commits_offsets(&self) -> bool {
+        true
+    }
+}
+
+/// NATS as the configuration describes it.
+#[derive(Debug)]
+pub struct NatsConnector {
+    settings: Settings,
+}
+
+impl NatsConnector {
+    /// Connects to nothing yet.
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+impl Connector for NatsConnector {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn identity(&self) -> String {
+        format!("nats {}", self.settings.stream)
+    }
+
+    fn member(&self) -> String {
+        format!("{} {:?}", self.settings.stream, self.settings.partitions)
+    }
+
+    fn live(&self) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(NatsSource::new(self.settings.clone())))
+    }
+
+    fn replay(&self, range: ReplayRange) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(replay::NatsReplay::new(
+            self.settings.clone(),
+            range,
+        )))
+    }
+
+    fn preflight(&self) -> Result<(), SourceError> {
+        Ok(check(&self.settings)?)
+    }
+
+    fn setup(&self) -> Result<Vec<String>, SourceError> {
+        Ok(setup(&self.settings)?)
+    }
+
+    fn publish(
+        &self,
+        messages: &mut dyn Iterator<Item = OutgoingMessage>,
+        pace: Pace,
+    ) -> Result<Published, SourceError> {
+        let subject = &self.settings.subject;
+        let messages = messages.map(|message| match message.content {
+            OutgoingContent::Delivery(delivery) => {
+                publisher::Outgoing::delivery(subject, &message.id, &delivery)
+            }
+            OutgoingContent::Malformed(body) => {
+                publisher::Outgoing::junk(subject, &message.id, body)
+            }
+        });
+        let published = publisher::publish(&self.settings.connection, messages, pace)?;
+        Ok(Published {
+            messages: published.messages,
+            duplicates: Some(published.duplicates),
+        })
     }
 }
 

@@ -20,58 +20,33 @@ use super::settings::Settings;
 use super::stream::find;
 use super::token::Token;
 use crate::error::{Exit, Fatal};
-use crate::event::Millis;
-use crate::source::broker::{BrokerSource, SourceContext};
-use crate::source::connect_error::End;
 use crate::source::message::FieldsWriter;
+use crate::source::replay::{ReplayError as End, ReplayRange, ReplayStart};
 use crate::source::{PartitionEvent, Record, Records};
+use crate::source::{Source, SourceContext};
 
 /// Most messages of one parcel.
 const PARCEL: usize = 512;
 /// How long a message may take while more are known to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where a replay begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// With the oldest message.
-    Beginning,
-    /// With the first message that the stream took at this time or later.
-    Time(Millis),
-    /// With this sequence.
-    Sequence(u64),
-}
-
 /// A replay.
 #[derive(Debug)]
 pub struct NatsReplay {
     settings: Settings,
-    since: Since,
-    /// Messages that the stream took at this time or later are left out.
-    until: Option<Millis>,
+    range: ReplayRange,
 }
 
 impl NatsReplay {
     /// A replay that has not connected yet.
-    pub const fn new(settings: Settings, since: Since, until: Option<Millis>) -> Self {
-        Self {
-            settings,
-            since,
-            until,
-        }
+    pub const fn new(settings: Settings, range: ReplayRange) -> Self {
+        Self { settings, range }
     }
 }
 
-impl BrokerSource for NatsReplay {
-    fn run(self: Box<Self>, ends: SourceContext) {
-        let condition = ends.condition.clone();
-        let settled = ends.settled.clone();
-        let ended = super::runtime().and_then(|runtime| runtime.block_on(self.read(ends)));
-        if let Err(fatal) = ended {
-            condition.fail(fatal);
-        }
-        // Nothing is acknowledged; but a source that ends tells the job that all is over.
-        settled.iter().for_each(drop);
+impl Source for NatsReplay {
+    fn run(self: Box<Self>, context: SourceContext) -> Result<(), Fatal> {
+        super::runtime()?.block_on(self.read(context))
     }
 }
 
@@ -120,12 +95,12 @@ impl NatsReplay {
                 start_sequence: next,
             });
         }
-        match self.since {
-            Since::Beginning => Ok(DeliverPolicy::All),
-            Since::Sequence(sequence) => Ok(DeliverPolicy::ByStartSequence {
+        match self.range.start {
+            ReplayStart::Beginning => Ok(DeliverPolicy::All),
+            ReplayStart::Offset(sequence) => Ok(DeliverPolicy::ByStartSequence {
                 start_sequence: sequence.max(1),
             }),
-            Since::Time(time) => {
+            ReplayStart::Time(time) => {
                 let nanos = i128::from(time.0) * 1_000_000;
                 let start_time = datetime::from_nanos(nanos).map_err(|_| {
                     Fatal::new(Exit::Usage, format!("{time} is no time to begin at"))
@@ -148,7 +123,7 @@ enum Then {
 impl Reading<'_> {
     async fn all(&mut self, context: &Context) -> Result<(), End> {
         let (name, offset) = (&self.replay.settings.stream, self.start);
-        self.ends.feed.tell(PartitionEvent::Begins {
+        self.ends.records.tell(PartitionEvent::Begins {
             partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
@@ -164,7 +139,7 @@ impl Reading<'_> {
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.ends.feed.tell(PartitionEvent::Ended {
+        Ok(self.ends.records.tell(PartitionEvent::Ended {
             partition: 0,
             offset: self.start,
         })?)
@@ -203,7 +178,11 @@ impl Reading<'_> {
         let Some(token) = token.filter(|token| token.delivery == expected) else {
             return Ok(Then::Again);
         };
-        let late = self.replay.until.is_some_and(|until| token.at >= until);
+        let late = self
+            .replay
+            .range
+            .until
+            .is_some_and(|until| token.at >= until);
         if token.sequence > self.last || late {
             return Ok(Then::Done);
         }
@@ -246,7 +225,7 @@ impl Reading<'_> {
             if self.ends.stop.load(Ordering::Relaxed) {
                 return Err(End::Stopped);
             }
-            match self.ends.feed.try_hand_out(parcel)? {
+            match self.ends.records.try_hand_out(parcel)? {
                 None => return Ok(()),
                 Some(back) => parcel = back,
             }

@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::stream::{Found, check, find};
 use crate::error::{Exit, Fatal};
 use crate::failpoint::{self, Failpoint};
-use crate::source::broker::SourceContext;
+use crate::source::SourceContext;
 use crate::source::connect_error::ConnectError;
 
 /// The longest wait between two attempts.
@@ -44,11 +44,11 @@ async fn reached(
     while !ends.stop.load(Ordering::Relaxed) {
         match attempt(settings).await {
             Ok(reached) => {
-                ends.condition.recovered("broker");
+                ends.health.recovered("broker");
                 return Ok(Some(reached));
             }
             Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(ConnectError::Transient(why)) => ends.condition.degraded("broker", why),
+            Err(ConnectError::Transient(why)) => ends.health.degraded("broker", why),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST);

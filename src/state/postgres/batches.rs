@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 
-use super::super::fold::{FLAG_COUNT, Flag};
-use super::connect::Connection;
-use super::rows::Grown;
-use super::values::{Stamp, count, int};
+use super::super::kernel::{BatchDeltas, FLAG_COUNT, Flag};
+use super::connect::StoreConnection;
+use super::values::{Timestamptz, count, int};
 use crate::error::SinkError;
 use crate::event::Millis;
 
@@ -49,9 +48,9 @@ pub(super) static GROW: LazyLock<String> = LazyLock::new(|| {
 
 /// Adds to the counters of batches; returns how many completed.
 pub(super) async fn grow(
-    connection: &Connection,
+    client: &Client,
     statement: &Statement,
-    grown: &Grown,
+    grown: &BatchDeltas,
     now: Millis,
 ) -> Result<u64, SinkError> {
     if grown.is_empty() {
@@ -74,20 +73,22 @@ pub(super) async fn grow(
             column.push(int(value));
         }
     }
-    let now = Stamp(now);
+    let now = Timestamptz(now);
     let mut columns: Vec<&(dyn ToSql + Sync)> = vec![&ids, &now];
     for column in &growth {
         columns.push(column);
     }
-    let row = connection.client.query_one(statement, &columns).await?;
+    let row = client.query_one(statement, &columns).await?;
     Ok(count(&row, 0)?)
 }
 
-/// Completes sealed batches that are not complete yet and are due, and tells it through the outbox; where all recipients
-/// finished as well, that is the cause.
+/// Completes those of the given batches that are sealed, not complete yet, and due at `$2`: all recipients finished, or the
+/// deadline passed. Writes the outbox. The conditions are checked again after each row is locked, because a load may
+/// have moved the deadline meanwhile.
 pub(super) const FIRE: &str = "WITH locked AS MATERIALIZED (
         SELECT id, coalesce(finished >= total, false) AS whole FROM batches
         WHERE id = ANY ($1::bigint[]) AND completed_at IS NULL AND sealed_at IS NOT NULL
+        AND (finished >= total OR deadline <= $2)
         ORDER BY id FOR NO KEY UPDATE
     ), fired AS (
         UPDATE batches AS b SET completed_at = $2, cause = CASE WHEN whole THEN 'all' ELSE 'deadline' END
@@ -101,14 +102,14 @@ pub(super) const FIRE: &str = "WITH locked AS MATERIALIZED (
 
 /// Completes those batches; returns how many fired.
 pub(super) async fn fire(
-    connection: &Connection,
+    connection: &StoreConnection,
     batches: &[i64],
     now: Millis,
 ) -> Result<u64, SinkError> {
     let statement = connection.statement(FIRE).await?;
     let row = connection
         .client
-        .query_one(&statement, &[&batches, &Stamp(now)])
+        .query_one(&statement, &[&batches, &Timestamptz(now)])
         .await?;
     Ok(count(&row, 0)?)
 }

@@ -1,20 +1,17 @@
 //! One chunk of a load, in one transaction: recipients and messages, or rows of `batches`.
 //!
-//! The first accepted mapping of a (message, address) stands. Within a chunk rows are judged in their order; against the store
-//! in one question for all. Everything is inserted sorted by its unique key.
+//! The kernel's [`JudgedChunk`] decides. Everything is inserted sorted by its unique key.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::{BatchRow, LoadId, Loaded, Mapping, RecipientRow, RowId};
-use super::class::bug;
-use super::connect::Connection;
+use super::super::kernel::{JudgedChunk, MessageKey};
+use super::super::{BatchRow, LoadId, LoadOutcome, RecipientRow, RowId};
+use super::connect::StoreConnection;
 use super::load;
-use super::values::{Key, Stamp, int};
+use super::values::{Key, Timestamptz, int};
 use crate::error::{Class, SinkError};
 use crate::failpoint::Failpoint;
 use crate::key::{AddressKey, JoinKey, RowKey};
-
-type Address = (JoinKey, AddressKey);
 
 /// Locks the load, so that nobody closes it meanwhile.
 const OPEN: &str = "SELECT kind FROM loads WHERE id = $1 AND ended_at IS NULL FOR UPDATE";
@@ -58,32 +55,36 @@ const TOUCH: &str = "INSERT INTO load_touched (load_id, batch) SELECT $1, unnest
 const COUNT: &str =
     "UPDATE loads SET accepted = accepted + $2, contradictions = contradictions + $3 WHERE id = $1";
 
-/// Stores one chunk of recipients; each row's fate in the order given.
+/// Stores one chunk of recipients; what became of each row, in the order given.
 pub(super) async fn recipients(
-    connection: &Connection,
+    connection: &StoreConnection,
     load: LoadId,
     rows: &[RecipientRow],
-) -> Result<Vec<Loaded>, SinkError> {
+) -> Result<Vec<LoadOutcome>, SinkError> {
     connection.begin().await?;
     open(connection, load).await?;
     let mapped = mapped(connection, rows).await?;
-    let judged = Judged::of(rows, &mapped);
-    let batches = batch_numbers(connection, &judged.batches(rows)).await?;
-    let (ids, gained) = state_rows(connection, load, rows, &judged, &batches).await?;
-    messages(connection, load, rows, &judged, &ids).await?;
+    let mut judged = JudgedChunk::of(rows, &mapped);
+    judged.accepted.sort_by_key(|row| (row.join, row.address));
+    let batches = batch_numbers(connection, &judged.batches()).await?;
+    let (ids, gained) = state_rows(connection, load, &judged, &batches).await?;
+    messages(connection, load, &judged, &ids).await?;
     grow(connection, load, &batches, &gained).await?;
     let statement = connection.statement(COUNT).await?;
-    let (accepted, refused) = (int(judged.new.len() as u64), judged.contradictions);
+    let counts = (
+        int(judged.accepted.len() as u64),
+        int(judged.contradictions),
+    );
     connection
         .client
-        .execute(&statement, &[&load.0, &accepted, &refused])
+        .execute(&statement, &[&load.0, &counts.0, &counts.1])
         .await?;
-    let fates = judged.fates(rows, &ids)?;
+    let outcomes = judged.outcomes(&ids)?;
     connection.commit(Failpoint::StoreLoad).await?;
-    Ok(fates)
+    Ok(outcomes)
 }
 
-async fn open(connection: &Connection, load: LoadId) -> Result<(), SinkError> {
+async fn open(connection: &StoreConnection, load: LoadId) -> Result<(), SinkError> {
     let statement = connection.statement(OPEN).await?;
     let found = connection.client.query_opt(&statement, &[&load.0]).await?;
     found.map(drop).ok_or_else(load::closed)
@@ -91,9 +92,9 @@ async fn open(connection: &Connection, load: LoadId) -> Result<(), SinkError> {
 
 /// The state rows to which messages and addresses map already.
 async fn mapped(
-    connection: &Connection,
+    connection: &StoreConnection,
     rows: &[RecipientRow],
-) -> Result<HashMap<Address, (RowId, RowKey)>, SinkError> {
+) -> Result<HashMap<MessageKey, (RowId, RowKey)>, SinkError> {
     let (joins, addresses): (Vec<Key>, Vec<Key>) = rows
         .iter()
         .map(|row| (Key(row.join.0), Key(row.address.0)))
@@ -112,112 +113,9 @@ async fn mapped(
     Ok(mapped)
 }
 
-/// What becomes of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Its mapping is new.
-    New,
-    /// Exactly that mapping is there, or came earlier in the chunk.
-    Known,
-    /// The message and address belong to another row.
-    Contradiction,
-}
-
-/// The fates of a chunk.
-struct Judged {
-    fates: Vec<Fate>,
-    /// Places of the rows that are new, sorted by message and address.
-    new: Vec<usize>,
-    /// State rows that are there already, as far as messages led to them.
-    known: HashMap<RowKey, RowId>,
-    contradictions: i64,
-}
-
-impl Judged {
-    fn of(rows: &[RecipientRow], mapped: &HashMap<Address, (RowId, RowKey)>) -> Self {
-        let mut first: HashMap<Address, RowKey> = HashMap::new();
-        let mut judged = Self {
-            fates: Vec::with_capacity(rows.len()),
-            new: Vec::new(),
-            known: mapped.values().map(|(id, key)| (*key, *id)).collect(),
-            contradictions: 0,
-        };
-        for (index, row) in rows.iter().enumerate() {
-            let address = (row.join, row.address);
-            let standing = mapped.get(&address).map(|(_, key)| *key);
-            let fate = match standing.or_else(|| first.get(&address).copied()) {
-                Some(key) if key == row.row => Fate::Known,
-                Some(_) => Fate::Contradiction,
-                None => Fate::New,
-            };
-            if fate == Fate::New {
-                first.insert(address, row.row);
-                judged.new.push(index);
-            }
-            judged.contradictions += i64::from(fate == Fate::Contradiction);
-            judged.fates.push(fate);
-        }
-        let place = |index: &usize| rows.get(*index).map(|row| (row.join, row.address));
-        judged.new.sort_by_key(place);
-        judged
-    }
-
-    /// The batches of all rows that are not refused.
-    fn batches<'a>(&self, rows: &'a [RecipientRow]) -> Vec<(&'a str, &'a str)> {
-        let taken = rows.iter().zip(&self.fates);
-        let mut names: Vec<_> = taken
-            .filter(|(row, fate)| **fate != Fate::Contradiction && !row.batch_id.is_empty())
-            .map(|(row, _)| (row.user.as_str(), row.batch_id.as_str()))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The rows that are new.
-    fn accepted<'a>(&'a self, rows: &'a [RecipientRow]) -> impl Iterator<Item = &'a RecipientRow> {
-        self.new.iter().filter_map(|index| rows.get(*index))
-    }
-
-    fn fates(
-        &self,
-        rows: &[RecipientRow],
-        ids: &HashMap<RowKey, RowId>,
-    ) -> Result<Vec<Loaded>, SinkError> {
-        let find = |row: &RecipientRow| {
-            let found = ids.get(&row.row).or_else(|| self.known.get(&row.row));
-            let id = found.copied();
-            id.map(|id| mapping(row, id))
-                .ok_or_else(|| bug("a state row that was just made is not there"))
-        };
-        let told = rows.iter().zip(&self.fates).map(|(row, fate)| {
-            Ok(match fate {
-                Fate::New => Loaded::Accepted(find(row)?),
-                Fate::Known => Loaded::Known(find(row)?),
-                Fate::Contradiction => Loaded::Contradiction,
-            })
-        });
-        told.collect()
-    }
-}
-
-fn mapping(row: &RecipientRow, id: RowId) -> Mapping {
-    Mapping {
-        user: row.user.clone(),
-        provider: row.provider.clone(),
-        join: row.join,
-        address: row.address,
-        row_id: id,
-        row: row.row,
-        batch_id: row.batch_id.clone(),
-        recipient_id: row.recipient_id.clone(),
-        sent_at: row.sent_at,
-    }
-}
-
 /// The numbers of batches, made if missing.
 pub(super) async fn batch_numbers(
-    connection: &Connection,
+    connection: &StoreConnection,
     names: &[(&str, &str)],
 ) -> Result<BTreeMap<(String, String), i64>, SinkError> {
     let mut numbers = BTreeMap::new();
@@ -236,15 +134,13 @@ pub(super) async fn batch_numbers(
 
 /// Makes the state rows that are missing; the numbers of all, and how many each batch gained.
 async fn state_rows(
-    connection: &Connection,
+    connection: &StoreConnection,
     load: LoadId,
-    rows: &[RecipientRow],
-    judged: &Judged,
+    judged: &JudgedChunk<'_>,
     batches: &BTreeMap<(String, String), i64>,
 ) -> Result<(HashMap<RowKey, RowId>, BTreeMap<i64, i64>), SinkError> {
-    let mut wanted: Vec<&RecipientRow> = judged.accepted(rows).collect();
+    let mut wanted = judged.state_rows();
     wanted.sort_by_key(|row| row.row);
-    wanted.dedup_by_key(|row| row.row);
     let number = |row: &RecipientRow| {
         let name = (row.user.as_str().to_owned(), row.batch_id.to_string());
         batches.get(&name).copied()
@@ -279,18 +175,21 @@ async fn state_rows(
 
 /// Stores the new mappings. Where another load was quicker, the chunk is judged again.
 async fn messages(
-    connection: &Connection,
+    connection: &StoreConnection,
     load: LoadId,
-    rows: &[RecipientRow],
-    judged: &Judged,
+    judged: &JudgedChunk<'_>,
     ids: &HashMap<RowKey, RowId>,
 ) -> Result<(), SinkError> {
     let new: Vec<(&RecipientRow, i64)> = judged
-        .accepted(rows)
-        .filter_map(|row| Some((row, ids.get(&row.row)?.0)))
+        .accepted
+        .iter()
+        .filter_map(|row| Some((*row, ids.get(&row.row)?.0)))
         .collect();
     let row_ids: Vec<i64> = new.iter().map(|(_, id)| *id).collect();
-    let sent: Vec<Option<Stamp>> = new.iter().map(|(row, _)| row.sent_at.map(Stamp)).collect();
+    let sent: Vec<Option<Timestamptz>> = new
+        .iter()
+        .map(|(row, _)| row.sent_at.map(Timestamptz))
+        .collect();
     let joins: Vec<Key> = new.iter().map(|(row, _)| Key(row.join.0)).collect();
     let addresses: Vec<Key> = new.iter().map(|(row, _)| Key(row.address.0)).collect();
     let providers: Vec<&str> = new.iter().map(|(row, _)| row.provider.as_str()).collect();
@@ -308,7 +207,7 @@ async fn messages(
         &recipients,
     ];
     let stored = connection.client.execute(&statement, &columns).await?;
-    if stored == judged.new.len() as u64 {
+    if stored == judged.accepted.len() as u64 {
         return Ok(());
     }
     let message = "another process loaded some of the same messages meanwhile";
@@ -316,7 +215,7 @@ async fn messages(
 }
 
 async fn grow(
-    connection: &Connection,
+    connection: &StoreConnection,
     load: LoadId,
     batches: &BTreeMap<(String, String), i64>,
     gained: &BTreeMap<i64, i64>,
@@ -342,7 +241,7 @@ const KEEP: &str = r#"INSERT INTO load_batches (load_id, "user", batch_id, total
 
 /// Keeps one chunk of batch rows for the end of the load; the last row of a batch wins.
 pub(super) async fn batch_rows(
-    connection: &Connection,
+    connection: &StoreConnection,
     load: LoadId,
     rows: &[BatchRow],
 ) -> Result<(), SinkError> {
@@ -353,8 +252,12 @@ pub(super) async fn batch_rows(
     );
     let (users, ids): (Vec<&str>, Vec<&str>) = last.keys().copied().unzip();
     let totals: Vec<Option<i64>> = last.values().map(|row| row.total.map(int)).collect();
-    let sealed: Vec<Option<Stamp>> = last.values().map(|r| r.sealed_at.map(Stamp)).collect();
-    let deadlines: Vec<Option<Stamp>> = last.values().map(|r| r.deadline.map(Stamp)).collect();
+    let sealed: Vec<Option<Timestamptz>> = last
+        .values()
+        .map(|r| r.sealed_at.map(Timestamptz))
+        .collect();
+    let deadlines: Vec<Option<Timestamptz>> =
+        last.values().map(|r| r.deadline.map(Timestamptz)).collect();
     connection.begin().await?;
     open(connection, load).await?;
     let statement = connection.statement(KEEP).await?;

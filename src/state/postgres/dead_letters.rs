@@ -2,8 +2,9 @@
 
 use tokio_postgres::Statement;
 
-use super::connect::Connection;
-use super::values::{Key, Stamp};
+use super::super::kernel::in_key_order;
+use super::connect::StoreConnection;
+use super::values::{Key, Timestamptz};
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};
 use crate::failpoint::Failpoint;
@@ -16,11 +17,13 @@ const WRITE: &str = r#"INSERT INTO dead_letters AS d (id, provider, "user", stag
     first_seen = least(d.first_seen, excluded.first_seen), last_seen = greatest(d.last_seen, excluded.last_seen)"#;
 
 /// Stores rejects; a repeat raises the attempts and is kept from then on.
-pub(super) async fn bury(connection: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
-    let mut keyed: Vec<(RejectKey, &Reject)> = rejects.iter().map(|r| (key(r), r)).collect();
-    keyed.sort_by_key(|(key, _)| *key);
+pub(super) async fn bury(
+    connection: &StoreConnection,
+    rejects: &[Reject],
+) -> Result<(), SinkError> {
+    let keyed = in_key_order(rejects);
     let statement = connection.statement(WRITE).await?;
-    let now = Stamp(Millis::now());
+    let now = Timestamptz(Millis::now());
     connection.begin().await?;
     // Sent one behind the other without waiting for each answer.
     let sent = keyed
@@ -32,24 +35,12 @@ pub(super) async fn bury(connection: &Connection, rejects: &[Reject]) -> Result<
     connection.commit(Failpoint::StoreBury).await
 }
 
-/// The identity of a dead letter.
-fn key(reject: &Reject) -> RejectKey {
-    let sha = &reject.body_sha256;
-    RejectKey::of(
-        &reject.provider,
-        &reject.user,
-        sha,
-        reject.stage,
-        reject.index,
-    )
-}
-
 async fn bury_one(
-    connection: &Connection,
+    connection: &StoreConnection,
     statement: &Statement,
     key: RejectKey,
     reject: &Reject,
-    now: Stamp,
+    now: Timestamptz,
 ) -> Result<(), SinkError> {
     let texts = [
         storable(reject.provider.as_str()),
@@ -74,7 +65,7 @@ async fn bury_one(
                 &&reject.raw[..],
                 &&reject.body_sha256[..],
                 &headers,
-                &Stamp(reject.received_at),
+                &Timestamptz(reject.received_at),
                 &reject.origin.to_string(),
                 &now,
             ],

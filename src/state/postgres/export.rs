@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use tokio_postgres::Row;
 
-use super::super::fold::{FLAG_COUNT, Flag, Flags, RowState, Status, Totals};
+use super::super::kernel::{EventTotals, FLAG_COUNT, Flag, Flags, RowState, Status};
 use super::super::view::{BatchView, CompletionView, Export, RecipientView};
 use super::class::bug;
-use super::connect::Connection;
+use super::connect::StoreConnection;
 use super::values::{count, moment, moment_if};
 use crate::error::SinkError;
 
@@ -28,7 +28,7 @@ pub(super) static RECIPIENT: LazyLock<String> = LazyLock::new(|| {
 pub(super) const RECIPIENT_NUMBER: usize = 5 + 2 * FLAG_COUNT;
 
 /// Exports everything that can be compared.
-pub(super) async fn export(connection: &Connection) -> Result<Export, SinkError> {
+pub(super) async fn export(connection: &StoreConnection) -> Result<Export, SinkError> {
     connection.begin_reading().await?;
     let client = &connection.client;
     let read = format!(
@@ -74,7 +74,7 @@ pub(super) fn recipient(row: &Row) -> Result<RecipientView, SinkError> {
 }
 
 /// All batches by user and id.
-pub(super) async fn batches(connection: &Connection) -> Result<Vec<BatchView>, SinkError> {
+pub(super) async fn batches(connection: &StoreConnection) -> Result<Vec<BatchView>, SinkError> {
     let mut read =
         r#"SELECT "user", batch_id, total, sealed_at, deadline, generation, recipients, finished,
         completed_at, cause, opens, clicks, machine_opens"#
@@ -103,7 +103,7 @@ fn batch(row: &Row) -> Result<BatchView, SinkError> {
         finished: count(row, 7)?,
         completed_at: moment_if(row, 8)?,
         cause: row.try_get(9)?,
-        totals: Totals {
+        totals: EventTotals {
             opens: count(row, 10)?,
             clicks: count(row, 11)?,
             machine_opens: count(row, 12)?,
@@ -113,7 +113,9 @@ fn batch(row: &Row) -> Result<BatchView, SinkError> {
 }
 
 /// All completions by batch and generation.
-pub(super) async fn completions(connection: &Connection) -> Result<Vec<CompletionView>, SinkError> {
+pub(super) async fn completions(
+    connection: &StoreConnection,
+) -> Result<Vec<CompletionView>, SinkError> {
     let read = r#"SELECT b."user", b.batch_id, o.generation, o.cause, o.completed_at, o.delivered_at
         FROM outbox AS o JOIN batches AS b ON b.id = o.batch
         ORDER BY b."user" COLLATE "C", b.batch_id COLLATE "C", o.generation"#;

@@ -1,7 +1,7 @@
 //! How far the partitions of jobs are settled.
 
 use super::super::Checkpoint;
-use super::connect::Connection;
+use super::connect::StoreConnection;
 use super::values::{count, int};
 use crate::error::SinkError;
 use crate::failpoint::Failpoint;
@@ -13,7 +13,7 @@ const WRITE: &str = r#"INSERT INTO checkpoints (job, partition, "offset", proof,
 
 /// Stores positions, replacing those of the same partitions; of several for one partition the last counts.
 pub(super) async fn checkpoint(
-    connection: &Connection,
+    connection: &StoreConnection,
     partitions: &[Checkpoint],
 ) -> Result<(), SinkError> {
     let mut last: Vec<&Checkpoint> = partitions.iter().rev().collect();
@@ -43,7 +43,7 @@ pub(super) async fn checkpoint(
 
 /// The positions of a job, by partition.
 pub(super) async fn checkpoints(
-    connection: &Connection,
+    connection: &StoreConnection,
     job: &str,
 ) -> Result<Vec<Checkpoint>, SinkError> {
     let read = r#"SELECT partition, "offset", proof, finished FROM checkpoints WHERE job = $1 ORDER BY partition COLLATE "C""#;

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::super::{LateMatch, LatePage, RowId};
 use super::class::bug;
-use super::connect::Connection;
+use super::connect::StoreConnection;
 use super::load;
 use super::values::{Key, int, moment, moment_if};
 use crate::error::SinkError;
@@ -39,7 +39,7 @@ const LAST: &str =
 
 /// Of the first `limit` parked events behind `after`, those whose state row is known now.
 pub(super) async fn late_matches(
-    connection: &Connection,
+    connection: &StoreConnection,
     after: Identity,
     limit: usize,
 ) -> Result<LatePage, SinkError> {
@@ -51,7 +51,7 @@ pub(super) async fn late_matches(
 }
 
 async fn read_page(
-    connection: &Connection,
+    connection: &StoreConnection,
     after: Identity,
     limit: usize,
 ) -> Result<LatePage, SinkError> {
@@ -119,12 +119,12 @@ fn event(row: &Row) -> Result<Event, SinkError> {
         message_id: text(row, 14)?,
         event_key: text(row, 15)?,
         recipient: name(16)?,
-        ids,
+        ids: ids.map(std::sync::Arc::new),
         join: JoinKey(row.try_get::<_, Key>(10)?.0),
         address: address.map(|key| AddressKey(key.0)),
         raw: row
             .try_get::<_, Option<Vec<u8>>>(19)?
-            .map(Vec::into_boxed_slice),
+            .map(bytes::Bytes::from),
     })
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::super::hits::Verdict;
-use super::super::{Effect, StateEvent};
-use super::connect::Connection;
-use super::values::{Key, Stamp};
+use tokio_postgres::{Client, Statement};
+
+use super::super::kernel::{LedgerKey, LedgerKeys, LedgerVerdict};
+use super::connect::StoreConnection;
+use super::values::{Key, Timestamptz};
 use crate::error::SinkError;
 use crate::event::Millis;
 use crate::key::{Bucket, Identity};
 
 /// Stores what is new of sorted, distinct keys; answers the hour below which keys were dropped, and which keys were new.
-const JUDGE: &str = "WITH floor AS (SELECT dropped_before AS hour FROM meta),
+pub(super) const JUDGE: &str = "WITH floor AS (SELECT dropped_before AS hour FROM meta),
     fresh AS (
         INSERT INTO ledger (bucket, identity, stored)
         SELECT a.bucket, a.identity, CASE WHEN a.bucket = 0 THEN $3::timestamptz END
@@ -22,70 +23,31 @@ const JUDGE: &str = "WITH floor AS (SELECT dropped_before AS hour FROM meta),
     )
     SELECT (SELECT hour FROM floor), array_agg(bucket), array_agg(identity) FROM fresh";
 
-type LedgerKey = (Bucket, Identity);
-
-/// Stores the identities of all events but those to be parked, in the order of the key.
+/// Inserts the keys of a write; the verdict on each of its events.
 pub(super) async fn judge(
-    connection: &Connection,
-    events: &[StateEvent],
-) -> Result<Vec<Verdict>, SinkError> {
-    let mut verdicts = vec![Verdict::Parking; events.len()];
-    let keys = in_key_order(events);
-    if keys.is_empty() {
-        return Ok(verdicts);
+    client: &Client,
+    statement: &Statement,
+    keys: &LedgerKeys,
+) -> Result<Vec<LedgerVerdict>, SinkError> {
+    let distinct = keys.distinct();
+    if distinct.is_empty() {
+        return Ok(keys.verdicts(Bucket::NONE, &[]));
     }
-    let mut distinct: Vec<LedgerKey> = keys.iter().map(|(key, _)| *key).collect();
-    distinct.dedup();
-    let (floor, fresh) = store(connection, &distinct).await?;
-    let all_new = fresh.len() == distinct.len();
-    let mut before = None;
-    for (key, index) in keys {
-        let late = key.0 != Bucket::NONE && key.0 < floor;
-        let first = before.replace(key) != Some(key);
-        let verdict = match () {
-            () if late => Verdict::Late,
-            () if first && (all_new || fresh.binary_search(&key).is_ok()) => Verdict::New,
-            () => Verdict::Known,
-        };
-        if let Some(slot) = verdicts.get_mut(index as usize) {
-            *slot = verdict;
-        }
-    }
-    Ok(verdicts)
-}
-
-fn in_key_order(events: &[StateEvent]) -> Vec<(LedgerKey, u32)> {
-    let mut keys: Vec<_> = (0u32..)
-        .zip(events)
-        .filter(|(_, event)| !matches!(event.effect, Effect::Park(_)))
-        .map(|(index, event)| ((event.bucket, event.identity), index))
-        .collect();
-    keys.sort_unstable();
-    keys
-}
-
-/// The floor, and which of the keys were new, sorted.
-async fn store(
-    connection: &Connection,
-    keys: &[LedgerKey],
-) -> Result<(Bucket, Vec<LedgerKey>), SinkError> {
-    let (buckets, identities) = columns(keys);
-    let statement = connection.statement(JUDGE).await?;
-    let now = Stamp(Millis::now());
-    let row = connection
-        .client
-        .query_one(&statement, &[&buckets, &identities, &now])
+    let (buckets, identities) = columns(&distinct);
+    let now = Timestamptz(Millis::now());
+    let row = client
+        .query_one(statement, &[&buckets, &identities, &now])
         .await?;
-    let floor = Bucket(row.try_get::<_, i32>(0)?.unsigned_abs());
+    let dropped_before = Bucket(row.try_get::<_, i32>(0)?.unsigned_abs());
     let buckets: Option<Vec<i32>> = row.try_get(1)?;
     let identities: Option<Vec<Key>> = row.try_get(2)?;
-    let buckets = buckets.unwrap_or_default();
-    let fresh = buckets.into_iter().zip(identities.unwrap_or_default());
-    let mut fresh: Vec<LedgerKey> = fresh
+    let pairs = buckets.unwrap_or_default().into_iter();
+    let mut inserted: Vec<LedgerKey> = pairs
+        .zip(identities.unwrap_or_default())
         .map(|(bucket, key)| (Bucket(bucket.unsigned_abs()), Identity(key.0)))
         .collect();
-    fresh.sort_unstable();
-    Ok((floor, fresh))
+    inserted.sort_unstable();
+    Ok(keys.verdicts(dropped_before, &inserted))
 }
 
 fn columns(keys: &[LedgerKey]) -> (Vec<i32>, Vec<Key>) {
@@ -107,7 +69,7 @@ const KNOWN: &str = "SELECT a.bucket, a.identity
 
 /// For each event, whether the ledger or the parked table hold it.
 pub(super) async fn known(
-    connection: &Connection,
+    connection: &StoreConnection,
     events: &[LedgerKey],
 ) -> Result<Vec<bool>, SinkError> {
     let (buckets, identities) = columns(events);

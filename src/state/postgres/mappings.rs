@@ -4,8 +4,8 @@ use compact_str::CompactString;
 use tokio_postgres::Row;
 
 use super::super::{Mapping, MappingCursor, RowId};
-use super::connect::Connection;
-use super::values::{Key, Stamp, int};
+use super::connect::StoreConnection;
+use super::values::{Key, Timestamptz, int};
 use crate::error::SinkError;
 use crate::event::{Provider, User};
 use crate::key::{AddressKey, JoinKey, RowKey};
@@ -26,7 +26,7 @@ const PAGE: &str = r#"SELECT m.id, r."user", m.provider, m.join_key, m.address_k
 
 /// A page that ends with a message, and the place of its last mapping.
 pub(super) async fn page(
-    connection: &Connection,
+    connection: &StoreConnection,
     after: MappingCursor,
     limit: usize,
 ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
@@ -35,7 +35,7 @@ pub(super) async fn page(
         .client
         .query(&ended, &[&after.finish, &LOADS])
         .await?;
-    let mut page = Page {
+    let mut page = MappingPage {
         mappings: Vec::new(),
         cursor: after,
         limit: limit.max(1),
@@ -52,15 +52,15 @@ pub(super) async fn page(
     Ok((page.mappings, page.cursor))
 }
 
-struct Page {
+struct MappingPage {
     mappings: Vec<Mapping>,
     cursor: MappingCursor,
     limit: usize,
 }
 
-impl Page {
+impl MappingPage {
     /// Takes mappings of one load; answers whether there is room for those of the next.
-    async fn take(&mut self, connection: &Connection, load: i64) -> Result<bool, SinkError> {
+    async fn take(&mut self, connection: &StoreConnection, load: i64) -> Result<bool, SinkError> {
         let statement = connection.statement(PAGE).await?;
         let from = self.mappings.len();
         loop {
@@ -101,6 +101,6 @@ fn mapping(row: &Row) -> Result<Mapping, SinkError> {
         row: RowKey(key(6)?),
         batch_id: CompactString::new(text(7)?),
         recipient_id: CompactString::new(text(8)?),
-        sent_at: row.try_get::<_, Option<Stamp>>(9)?.map(|sent| sent.0),
+        sent_at: row.try_get::<_, Option<Timestamptz>>(9)?.map(|sent| sent.0),
     })
 }

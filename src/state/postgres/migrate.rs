@@ -3,17 +3,17 @@
 //! Contract: safe to run twice and by several at once (an advisory lock lets one in at a time), and to break off anywhere. A
 //! table lock that somebody else holds is waited for no longer than `lock_timeout`.
 
-use super::connect::{Connection, Lock, Mode};
-use super::locks::What;
+use super::connect::{Mode, StoreConnection};
+use super::locks::LockPurpose;
 use super::partitions;
 use super::schema::{self, VERSION};
 use super::session::Session;
-use super::settings::Settings;
-use super::trouble::Trouble;
+use super::settings::PostgresConfig;
 use super::values::Key;
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::Millis;
 use crate::failpoint::Failpoint;
+use crate::postgres::PostgresError;
 
 /// What leads from each version to the next; the first from nothing.
 const STEPS: [&str; VERSION as usize] = [include_str!("schema.sql")];
@@ -31,45 +31,30 @@ pub struct Migrated {
 }
 
 /// Makes the schema and its tables, or brings them up to date.
-pub fn migrate(settings: Settings) -> Result<Migrated, Fatal> {
-    let limits = (
-        settings.lock_timeout.as_millis(),
-        settings.maintenance_timeout,
-    );
-    let mut session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
-    let lock = session.lock(What::Migration);
-    let partitions_lock = session.lock(What::Partitions);
-    let mut there = (false, String::new());
-    session
-        .connect_and(async |connection, schema| {
-            there = (
-                schema::check_server(connection, schema).await?,
-                schema.to_owned(),
-            );
-            Ok(())
-        })
-        .map_err(Trouble::fatal)?;
-    let (_, schema) = there;
+pub fn migrate(config: PostgresConfig) -> Result<Migrated, Fatal> {
+    let schema = config.schema.clone();
+    let (lock_timeout, limit) = (config.lock_timeout.as_millis(), config.maintenance_timeout);
+    let mut session = Session::new(config, Mode::Durable)?;
+    session.connect_and(async |connection, schema| {
+        let found = schema::check_server(connection, schema).await;
+        found.map(drop)
+    })?;
     let mut refused = None;
-    let migrated = session.within(limits.1, async |c| {
-        match run(c, lock, &schema, limits.0).await {
-            Ok(done) => Ok(done),
-            Err(Trouble::Sink(error)) => Err(error),
-            Err(trouble @ Trouble::Config(_)) => {
-                refused = Some(trouble);
-                Err(super::class::bug("the migration was refused"))
-            }
+    let migrated = session.within(limit, async |c| match run(c, &schema, lock_timeout).await {
+        Ok(done) => Ok(done),
+        Err(PostgresError::Failed(error)) => Err(error),
+        Err(error @ PostgresError::Config(_)) => {
+            refused = Some(error);
+            Err(super::class::bug("the migration was refused"))
         }
     });
-    if let Some(trouble) = refused {
-        return Err(trouble.fatal());
+    if let Some(error) = refused {
+        return Err(error.into());
     }
     let migrated = migrated.map_err(explain)?;
     let now = Millis::now();
     session
-        .within(limits.1, async |c| {
-            partitions::make(c, partitions_lock, now).await
-        })
+        .within(limit, async |c| partitions::make(c, now).await)
         .map_err(explain)?;
     Ok(migrated)
 }
@@ -78,26 +63,25 @@ pub fn migrate(settings: Settings) -> Result<Migrated, Fatal> {
 fn explain(error: SinkError) -> Fatal {
     match error.class {
         Class::Retry | Class::Outage => error.into(),
-        Class::Data | Class::Bug => Trouble::config(format!(
+        Class::Data | Class::Bug => PostgresError::config(format!(
             "the migration was refused, and undone: {error}. The user of a migration must own the schema, or may create one in the database"
         ))
-        .fatal(),
+        .into(),
     }
 }
 
 async fn run(
-    connection: &Connection,
-    lock: Lock,
+    connection: &StoreConnection,
     schema: &str,
     lock_timeout_millis: u128,
-) -> Result<Migrated, Trouble> {
+) -> Result<Migrated, PostgresError> {
     let mut from = None;
     loop {
         connection.begin().await?;
         let words =
             format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {PATIENCE_MILLIS}");
         connection.client.batch_execute(&words).await?;
-        connection.lock(lock).await?;
+        connection.lock(LockPurpose::Migration).await?;
         let words = format!("SET LOCAL lock_timeout = {lock_timeout_millis}");
         connection.client.batch_execute(&words).await?;
         let version = found(connection, schema).await?;
@@ -118,7 +102,7 @@ async fn run(
 }
 
 /// The version that is there, asked under the lock.
-async fn found(connection: &Connection, schema: &str) -> Result<i32, Trouble> {
+async fn found(connection: &StoreConnection, schema: &str) -> Result<i32, PostgresError> {
     match schema::check_server(connection, schema).await? {
         true => schema::version(connection).await,
         false => Ok(0),
@@ -126,11 +110,11 @@ async fn found(connection: &Connection, schema: &str) -> Result<i32, Trouble> {
 }
 
 async fn step_up(
-    connection: &Connection,
+    connection: &StoreConnection,
     schema: &str,
     version: i32,
     step: &str,
-) -> Result<(), Trouble> {
+) -> Result<(), PostgresError> {
     if version == 0 {
         make_schema(connection, schema).await?;
     }
@@ -149,7 +133,7 @@ async fn step_up(
 }
 
 /// Only where it is missing: a user who owns the schema need not be allowed to make others.
-async fn make_schema(connection: &Connection, schema: &str) -> Result<(), Trouble> {
+async fn make_schema(connection: &StoreConnection, schema: &str) -> Result<(), PostgresError> {
     let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
     let row = connection.client.query_one(there, &[&schema]).await?;
     if !row.try_get::<_, bool>(0)? {

@@ -32,7 +32,6 @@
 //! ledger 10.7 µs and 465 bytes (`cargo bench --bench state_postgres`, random recipients, 5,000 events a batch).
 
 mod apply;
-mod attempts;
 mod batches;
 mod chunk;
 mod connect;
@@ -56,35 +55,32 @@ mod schema;
 mod seal;
 mod session;
 mod settings;
-mod trouble;
 mod values;
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadSummary, Loaded, Mapping,
-    MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping,
+    MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::key::{Bucket, Identity};
-use crate::postgres::class;
+use crate::postgres::{PostgresError, class};
 use connect::Mode;
-use locks::What;
 use session::Session;
-use trouble::Trouble;
 
 pub use migrate::{Migrated, migrate};
 pub use outbox::PostgresOutbox;
 pub use query::PostgresReader;
 pub use schema::VERSION;
-pub use settings::{Settings, Tls, is_schema_name};
+pub use settings::{PostgresConfig, is_schema_name};
 
 /// A state store in Postgres.
 pub struct PostgresStore {
     session: Session,
     /// The load that this store has open, and the connection that holds its lock.
     load: Option<(LoadId, u64)>,
-    partitions: partitions::Ahead,
+    partitions: partitions::PartitionSchedule,
 }
 
 impl std::fmt::Debug for PostgresStore {
@@ -96,39 +92,39 @@ impl std::fmt::Debug for PostgresStore {
 impl PostgresStore {
     /// Opens the store. What a person has to change (password, schema, rights) is refused here; a server that cannot be
     /// reached is not: every call tries again, and says that there is an outage until it succeeds.
-    pub fn open(settings: Settings) -> Result<Self, Fatal> {
+    pub fn open(settings: PostgresConfig) -> Result<Self, Fatal> {
         Self::open_as(settings, Mode::Durable)
     }
 
     /// Opens the store for a dry run: everything happens in one transaction, which is undone at the end. The rows it
     /// changes stay locked until then, so a live job beside it would wait.
-    pub fn open_dry(settings: Settings) -> Result<Self, Fatal> {
+    pub fn open_dry(settings: PostgresConfig) -> Result<Self, Fatal> {
         Self::open_as(settings, Mode::Dry)
     }
 
-    fn open_as(settings: Settings, mode: Mode) -> Result<Self, Fatal> {
-        let session = Session::new(settings, mode).map_err(Trouble::fatal)?;
+    fn open_as(settings: PostgresConfig, mode: Mode) -> Result<Self, Fatal> {
+        let session = Session::new(settings, mode)?;
         let mut store = Self {
             session,
             load: None,
-            partitions: partitions::Ahead::default(),
+            partitions: partitions::PartitionSchedule::default(),
         };
         match store.start() {
             Ok(()) => Ok(store),
-            Err(Trouble::Sink(error)) if matches!(error.class, Class::Outage | Class::Retry) => {
+            Err(PostgresError::Failed(error))
+                if matches!(error.class, Class::Outage | Class::Retry) =>
+            {
                 tracing::warn!(%error, "the state store cannot be reached yet");
                 Ok(store)
             }
-            Err(trouble) => Err(trouble.fatal()),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Closes loads that died and drops parked rows that are known: what a start owes to whatever went before it.
-    fn start(&mut self) -> Result<(), Trouble> {
+    fn start(&mut self) -> Result<(), PostgresError> {
         self.session.connect()?;
-        let locks = self.load_locks();
-        self.session
-            .call(async |c| load::close_dead(c, &locks).await)?;
+        self.session.call(load::close_dead)?;
         self.session.maintain(parked::drop_known)?;
         self.make_partitions();
         Ok(())
@@ -141,19 +137,10 @@ impl PostgresStore {
         if !self.partitions.due(now) {
             return;
         }
-        let lock = self.session.lock(What::Partitions);
-        let made = self
-            .session
-            .call(async |c| partitions::make(c, lock, now).await);
+        let made = self.session.call(async |c| partitions::make(c, now).await);
         if let Err(error) = made {
             tracing::warn!(%error, "partitions of the ledger could not be made ahead; `hookflow migrate` makes them too");
         }
-    }
-
-    fn load_locks(&self) -> load::Locks {
-        let end = self.session.lock(What::LoadEnd);
-        let of = self.session.lock(What::Load(LoadId(0)));
-        load::Locks { end, of }
     }
 
     /// Makes sure that this session holds the lock of a load that it has begun.
@@ -163,8 +150,7 @@ impl PostgresStore {
         if self.load == Some((load, connection)) {
             return Ok(());
         }
-        let lock = self.session.lock(What::Load(load));
-        self.session.call(async |c| load::hold(c, lock).await)?;
+        self.session.call(async |c| load::hold(c, load).await)?;
         self.load = Some((load, connection));
         Ok(())
     }
@@ -177,24 +163,22 @@ impl PostgresStore {
 
 impl StateStore for PostgresStore {
     fn apply(&mut self, events: &[StateEvent]) -> Result<Applied, SinkError> {
-        let floor = self.session.lock(What::LedgerFloor);
-        self.session
-            .call(async |c| apply::apply(c, floor, events).await)
+        self.session.call(async |c| apply::apply(c, events).await)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         self.session
             .call(async |c| dead_letters::bury(c, rejects).await)
     }
 
     fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError> {
         self.session.connect()?;
-        let (locks, before) = (self.load_locks(), self.load.take());
+        let before = self.load.take();
         let before = before.filter(|(_, connection)| *connection == self.session.connections());
         let before = before.map(|(load, _)| load);
         let load = self
             .session
-            .call(async |c| load::begin_load(c, &locks, before, kind).await)?;
+            .call(async |c| load::begin_load(c, before, kind).await)?;
         self.load = Some((load, self.session.connections()));
         Ok(load)
     }
@@ -203,7 +187,7 @@ impl StateStore for PostgresStore {
         &mut self,
         load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError> {
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         self.hold(load)?;
         self.session
             .call(async |c| chunk::recipients(c, load, rows).await)
@@ -217,10 +201,9 @@ impl StateStore for PostgresStore {
 
     fn finish_load(&mut self, load: LoadId) -> Result<LoadSummary, SinkError> {
         self.hold(load)?;
-        let locks = self.load_locks();
         let summary = self
             .session
-            .long(async |c| seal::finish_load(c, &locks, load).await)?;
+            .long(async |c| seal::finish_load(c, load).await)?;
         self.load = None;
         Ok(summary)
     }
@@ -264,28 +247,13 @@ impl StateStore for PostgresStore {
         self.session.call(async |c| jobs::checkpoints(c, job).await)
     }
 
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        self.session
-            .call(async |c| attempts::attempts(c, job).await)
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        self.session
-            .call(async |c| attempts::note(c, job, partitions).await)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         self.session.call(async |c| ledger::known(c, events).await)
     }
 
     fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError> {
-        let floor = self.session.lock(What::LedgerFloor);
         self.session
-            .maintain(async |c| prune::prune(c, floor, what, rows_max).await)
+            .maintain(async |c| prune::prune(c, what, rows_max).await)
     }
 
     fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {

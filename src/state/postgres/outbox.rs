@@ -3,11 +3,10 @@
 use tokio_postgres::Row;
 
 use super::super::{Completion, CompletionOutbox};
-use super::connect::{Connection, Mode};
+use super::connect::{Mode, StoreConnection};
 use super::session::Session;
-use super::settings::Settings;
-use super::trouble::Trouble;
-use super::values::{Stamp, count, int, moment};
+use super::settings::PostgresConfig;
+use super::values::{Timestamptz, count, int, moment};
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, User};
 use crate::failpoint::Failpoint;
@@ -25,8 +24,8 @@ impl std::fmt::Debug for PostgresOutbox {
 
 impl PostgresOutbox {
     /// The outbox of that store; it connects at the first call.
-    pub fn new(settings: Settings) -> Result<Self, Fatal> {
-        let session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
+    pub fn new(settings: PostgresConfig) -> Result<Self, Fatal> {
+        let session = Session::new(settings, Mode::Durable)?;
         Ok(Self { session })
     }
 }
@@ -53,7 +52,7 @@ const MARK: &str = "UPDATE outbox AS o SET delivered_at = $3
     WHERE o.batch = a.batch AND o.generation = a.generation";
 
 async fn relay_page(
-    connection: &Connection,
+    connection: &StoreConnection,
     limit: usize,
     deliver: &mut dyn FnMut(&[Completion]) -> bool,
 ) -> Result<usize, SinkError> {
@@ -72,7 +71,7 @@ async fn relay_page(
         .map(|row| row.try_get(0))
         .collect::<Result<_, _>>()?;
     let generations: Vec<i64> = page.iter().map(|one| int(one.generation)).collect();
-    let now = Stamp(Millis::now());
+    let now = Timestamptz(Millis::now());
     connection
         .client
         .execute(&mark, &[&batches, &generations, &now])

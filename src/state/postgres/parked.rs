@@ -3,15 +3,16 @@
 //! Parked events are not in the ledger. Whoever applies an event deletes its parked copy in the same transaction; a copy
 //! that another member parks in that moment is known to the ledger, and deleted by the next look at it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 
-use super::super::hits::Verdict;
-use super::super::{Effect, Outcome, StateEvent};
-use super::connect::Connection;
+use super::super::Outcome;
+use super::super::kernel::{ParkRequest, Parking};
+use super::connect::StoreConnection;
 use super::ledger::hour;
-use super::values::{Key, Stamp, count, int};
+use super::values::{Key, Timestamptz, count, int};
 use crate::error::SinkError;
 use crate::event::{Event, Millis};
 use crate::failpoint::Failpoint;
@@ -19,7 +20,7 @@ use crate::key::{Identity, RowKey};
 
 /// Locks the parked rows of a batch in the order in which it names them, each found by its key, and deletes those whose event is
 /// being applied.
-const DELETE: &str = "WITH locked AS MATERIALIZED (
+pub(super) const DELETE: &str = "WITH locked AS MATERIALIZED (
         SELECT u.identity, a.gone FROM unnest($1::uuid[], $2::boolean[]) AS a (identity, gone)
         CROSS JOIN LATERAL (SELECT identity FROM unmatched WHERE unmatched.identity = a.identity FOR UPDATE) AS u
         WHERE EXISTS (SELECT FROM unmatched)
@@ -27,7 +28,7 @@ const DELETE: &str = "WITH locked AS MATERIALIZED (
     DELETE FROM unmatched AS u WHERE u.identity = ANY (ARRAY(SELECT identity FROM locked WHERE gone))";
 
 /// Parks what the ledger does not hold; of what is parked already only the attempts grow. Answers the attempts of each.
-const PARK: &str = r#"INSERT INTO unmatched AS u (identity, partition, "offset", received_at, parked_at, occurred_at, attempts,
+pub(super) const PARK: &str = r#"INSERT INTO unmatched AS u (identity, partition, "offset", received_at, parked_at, occurred_at, attempts,
         place, bucket, kind, bounce_class, machine, join_key, address_key, row_key, provider, "user", message_id,
         event_key, recipient, ids_batch, ids_recipient, raw)
     SELECT a.identity, a.partition, a."offset", a.received_at, $1, a.occurred_at, a.attempts, a.place, a.bucket, a.kind,
@@ -44,11 +45,11 @@ const PARK: &str = r#"INSERT INTO unmatched AS u (identity, partition, "offset",
     ON CONFLICT (identity) DO UPDATE SET attempts = u.attempts + excluded.attempts
     RETURNING identity, attempts"#;
 
-/// What settling the parked table found: the place of each event that was parked.
+/// The places in the write of the events that were parked.
 #[derive(Debug, Default)]
-pub(super) struct Settled(Vec<usize>);
+pub(super) struct ParkedEvents(Vec<usize>);
 
-impl Settled {
+impl ParkedEvents {
     /// Corrects the outcomes of those.
     pub(super) fn note(self, outcomes: &mut [Outcome]) {
         for index in self.0 {
@@ -59,123 +60,67 @@ impl Settled {
     }
 }
 
-/// One event to be parked: its first copy in the batch, where that is, and how many copies there are.
-struct Park<'a> {
-    event: &'a Event,
-    index: usize,
-    copies: i64,
-}
-
-/// Deletes parked copies of what is applied, then parks what is new to ledger and parked table alike.
+/// Deletes parked copies of what is applied, then parks what is new to ledger and parked table alike. The two prepared
+/// statements are sent in this order without waiting.
 pub(super) async fn settle(
-    connection: &Connection,
-    events: &[StateEvent],
-    verdicts: &[Verdict],
-    now: Millis,
-) -> Result<Settled, SinkError> {
-    let parks = parks(events, verdicts);
-    let mut touched: Vec<(Identity, bool)> = events
-        .iter()
-        .map(|event| (event.identity, !matches!(event.effect, Effect::Park(_))))
-        .collect();
-    // Sorted so that of an event that comes both ways the copy that is applied stands last, and stays.
-    touched.sort_unstable();
-    let mut distinct: HashMap<Identity, bool> = HashMap::with_capacity(touched.len());
-    distinct.extend(touched.iter().copied());
-    touched.dedup_by_key(|(identity, _)| *identity);
-    let identities: Vec<Key> = touched
-        .iter()
-        .map(|(identity, _)| Key(identity.0))
-        .collect();
-    let gone: Vec<bool> = touched
-        .iter()
-        .map(|(identity, _)| distinct.get(identity).copied().unwrap_or(false))
-        .collect();
-    let delete = connection.statement(DELETE).await?;
+    client: &Client,
+    (delete, park): (&Statement, &Statement),
+    parking: &Parking<'_>,
+) -> Result<ParkedEvents, SinkError> {
+    let touched = parking.touched.iter();
+    let (identities, gone): (Vec<Key>, Vec<bool>) = touched
+        .map(|(identity, applied)| (Key(identity.0), *applied))
+        .unzip();
     let keys: [&(dyn ToSql + Sync); 2] = [&identities, &gone];
-    let deleting = connection.client.execute(&delete, &keys);
-    if parks.is_empty() {
+    let deleting = client.execute(delete, &keys);
+    if parking.requests.is_empty() {
         deleting.await?;
-        return Ok(Settled::default());
+        return Ok(ParkedEvents::default());
     }
-    let park = connection.statement(PARK).await?;
-    let (deleted, parked) =
-        futures_util::future::join(deleting, insert(connection, &park, &parks, now)).await;
+    let parking = insert(client, park, &parking.requests, Millis::now());
+    let (deleted, parked) = futures_util::future::join(deleting, parking).await;
     deleted?;
     parked
 }
 
-/// What is to be parked, in the order of identities.
-fn parks<'a>(events: &'a [StateEvent], verdicts: &[Verdict]) -> Vec<Park<'a>> {
-    let late: HashSet<Identity> = events
-        .iter()
-        .zip(verdicts)
-        .filter(|(_, verdict)| **verdict == Verdict::Late)
-        .map(|(event, _)| event.identity)
-        .collect();
-    let mut all: Vec<(&Event, usize)> = events
-        .iter()
-        .enumerate()
-        .filter_map(|(index, event)| match &event.effect {
-            Effect::Park(parked) if !late.contains(&event.identity) => Some((&**parked, index)),
-            _ => None,
-        })
-        .collect();
-    all.sort_unstable_by_key(|(event, index)| (event.identity, *index));
-    all.chunk_by(|a, b| a.0.identity == b.0.identity)
-        .filter_map(|copies| {
-            let (event, index) = *copies.first()?;
-            let copies = int(copies.len() as u64);
-            Some(Park {
-                event,
-                index,
-                copies,
-            })
-        })
-        .collect()
-}
-
 /// Stores them; those of which the attempts are what this batch brought are new.
 async fn insert(
-    connection: &Connection,
-    statement: &tokio_postgres::Statement,
-    parks: &[Park<'_>],
+    client: &Client,
+    statement: &Statement,
+    parks: &[ParkRequest<'_>],
     now: Millis,
-) -> Result<Settled, SinkError> {
+) -> Result<ParkedEvents, SinkError> {
     let columns = ParkColumns::of(parks);
-    let now = Stamp(now);
-    let rows = connection
-        .client
-        .query(statement, &columns.parameters(&now))
-        .await?;
-    let by_identity: HashMap<Key, &Park<'_>> = parks
+    let now = Timestamptz(now);
+    let rows = client.query(statement, &columns.parameters(&now)).await?;
+    let by_identity: HashMap<Key, &ParkRequest<'_>> = parks
         .iter()
         .map(|park| (Key(park.event.identity.0), park))
         .collect();
-    let mut settled = Settled::default();
+    let mut parked = ParkedEvents::default();
     for row in rows {
         let (key, attempts): (Key, i64) = (row.try_get(0)?, row.try_get(1)?);
         if let Some(park) = by_identity.get(&key)
-            && park.copies == attempts
+            && int(park.copies) == attempts
         {
-            settled.0.push(park.index);
+            parked.0.push(park.index);
         }
     }
-    Ok(settled)
+    Ok(parked)
 }
 
 /// The events as columns, in the order of the statement's parameters.
 struct ParkColumns<'a>(Vec<Box<dyn ToSql + Sync + 'a>>);
 
 impl<'a> ParkColumns<'a> {
-    fn of(parks: &'a [Park<'a>]) -> Self {
+    fn of(parks: &'a [ParkRequest<'a>]) -> Self {
         let mut all = Self(Vec::new());
         all.add(parks, |p| Key(p.event.identity.0));
         all.add(parks, |p| i64::from(p.event.delivery.origin.partition));
         all.add(parks, |p| p.event.delivery.origin.offset.cast_signed());
-        all.add(parks, |p| Stamp(p.event.delivery.received_at));
-        all.add(parks, |p| p.event.occurred_at.map(Stamp));
-        all.add(parks, |p| p.copies);
+        all.add(parks, |p| Timestamptz(p.event.delivery.received_at));
+        all.add(parks, |p| p.event.occurred_at.map(Timestamptz));
+        all.add(parks, |p| int(p.copies));
         all.add(parks, |p| i64::from(p.event.index));
         all.add(parks, |p| hour(p.event.bucket));
         all.add(parks, |p| p.event.kind as i16);
@@ -199,12 +144,16 @@ impl<'a> ParkColumns<'a> {
         all
     }
 
-    fn add<T: ToSql + Sync + 'a>(&mut self, parks: &'a [Park<'a>], of: impl Fn(&'a Park<'a>) -> T) {
+    fn add<T: ToSql + Sync + 'a>(
+        &mut self,
+        parks: &'a [ParkRequest<'a>],
+        of: impl Fn(&'a ParkRequest<'a>) -> T,
+    ) {
         self.0
             .push(Box::new(parks.iter().map(of).collect::<Vec<T>>()));
     }
 
-    fn parameters<'b>(&'b self, now: &'b Stamp) -> Vec<&'b (dyn ToSql + Sync)> {
+    fn parameters<'b>(&'b self, now: &'b Timestamptz) -> Vec<&'b (dyn ToSql + Sync)> {
         let mut all: Vec<&(dyn ToSql + Sync)> = vec![now];
         for column in &self.0 {
             all.push(&**column);
@@ -229,7 +178,7 @@ const UNPARK: &str = "WITH locked AS MATERIALIZED (
 
 /// Deletes parked events.
 pub(super) async fn unpark(
-    connection: &Connection,
+    connection: &StoreConnection,
     identities: &[Identity],
 ) -> Result<(), SinkError> {
     let mut keys: Vec<Key> = identities.iter().map(|one| Key(one.0)).collect();
@@ -241,7 +190,7 @@ pub(super) async fn unpark(
 }
 
 /// How many events are parked.
-pub(super) async fn size(connection: &Connection) -> Result<u64, SinkError> {
+pub(super) async fn size(connection: &StoreConnection) -> Result<u64, SinkError> {
     let statement = connection
         .statement("SELECT count(*) FROM unmatched")
         .await?;
@@ -250,7 +199,7 @@ pub(super) async fn size(connection: &Connection) -> Result<u64, SinkError> {
 }
 
 /// Deletes parked rows that the ledger holds: duplicates that another member or a hand left behind.
-pub(super) async fn drop_known(connection: &Connection) -> Result<(), SinkError> {
+pub(super) async fn drop_known(connection: &StoreConnection) -> Result<(), SinkError> {
     let words = "WITH known AS MATERIALIZED (
             SELECT u.identity FROM unmatched AS u
             WHERE EXISTS (SELECT FROM ledger AS l WHERE l.bucket = u.bucket AND l.identity = u.identity)

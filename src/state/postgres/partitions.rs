@@ -3,7 +3,8 @@
 //! A table is created on its own and then attached, so writers wait only for the moment of attaching. A day for which rows
 //! lie in the rest partition already stays there: attaching would have to move them.
 
-use super::connect::{Connection, Lock};
+use super::connect::StoreConnection;
+use super::locks::LockPurpose;
 use crate::error::SinkError;
 use crate::event::Millis;
 use crate::failpoint::Failpoint;
@@ -16,11 +17,11 @@ const DAYS: (i64, i64) = (7, 21);
 
 /// When partitions were looked after last.
 #[derive(Debug, Default)]
-pub(super) struct Ahead {
+pub(super) struct PartitionSchedule {
     looked_at: Option<Millis>,
 }
 
-impl Ahead {
+impl PartitionSchedule {
     /// Whether it is time to look again (every six hours), which is noted.
     pub(super) fn due(&mut self, now: Millis) -> bool {
         let due = self
@@ -35,9 +36,9 @@ impl Ahead {
 
 /// One day: its first hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Day(pub(super) i32);
+pub(super) struct LedgerDay(pub(super) i32);
 
-impl Day {
+impl LedgerDay {
     /// `ledger_d` and the number of the day since 1970.
     pub(super) fn table(self) -> String {
         format!("ledger_d{}", i64::from(self.0) / DAY_HOURS)
@@ -56,42 +57,38 @@ impl Day {
 }
 
 /// The names of all day partitions there are.
-pub(super) async fn days(connection: &Connection) -> Result<Vec<Day>, SinkError> {
+pub(super) async fn days(connection: &StoreConnection) -> Result<Vec<LedgerDay>, SinkError> {
     let read =
         "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'ledger'::regclass";
     let rows = connection.client.query(read, &[]).await?;
     let mut days = Vec::new();
     for row in rows {
-        days.extend(Day::of_table(&row.try_get::<_, String>(0)?));
+        days.extend(LedgerDay::of_table(&row.try_get::<_, String>(0)?));
     }
     days.sort_unstable_by_key(|day| day.0);
     Ok(days)
 }
 
 /// Makes what is missing around `now`.
-pub(super) async fn make(
-    connection: &Connection,
-    lock: Lock,
-    now: Millis,
-) -> Result<(), SinkError> {
+pub(super) async fn make(connection: &StoreConnection, now: Millis) -> Result<(), SinkError> {
     let there = days(connection).await?;
     let today = now.0.div_euclid(DAY_HOURS * HOUR_MILLIS);
     for day in today - DAYS.0..=today + DAYS.1 {
         let Ok(hour) = i32::try_from(day * DAY_HOURS) else {
             continue;
         };
-        if !there.contains(&Day(hour)) {
-            make_one(connection, lock, Day(hour)).await?;
+        if !there.contains(&LedgerDay(hour)) {
+            make_one(connection, LedgerDay(hour)).await?;
         }
     }
     Ok(())
 }
 
-async fn make_one(connection: &Connection, lock: Lock, day: Day) -> Result<(), SinkError> {
+async fn make_one(connection: &StoreConnection, day: LedgerDay) -> Result<(), SinkError> {
     let (table, from, to) = (day.table(), day.0, day.end());
     connection.begin().await?;
-    connection.lock(lock).await?;
+    connection.lock(LockPurpose::Partitions).await?;
     let needless = "SELECT to_regclass($1) IS NOT NULL
         OR EXISTS (SELECT FROM ledger_rest WHERE bucket >= $2 AND bucket < $3)";
     let row = connection
@@ -115,16 +112,16 @@ mod tests {
 
     #[test]
     fn names_say_which_day_it_is() {
-        let day = Day(20_500 * 24);
+        let day = LedgerDay(20_500 * 24);
         assert_eq!(day.table(), "ledger_d20500");
-        assert_eq!(Day::of_table("ledger_d20500"), Some(day));
-        assert_eq!(Day::of_table("ledger_rest"), None);
-        assert_eq!(Day::of_table("ledger_d99999999999"), None);
+        assert_eq!(LedgerDay::of_table("ledger_d20500"), Some(day));
+        assert_eq!(LedgerDay::of_table("ledger_rest"), None);
+        assert_eq!(LedgerDay::of_table("ledger_d99999999999"), None);
     }
 
     #[test]
     fn partitions_are_looked_after_now_and_then() {
-        let mut ahead = Ahead::default();
+        let mut ahead = PartitionSchedule::default();
         assert!(ahead.due(Millis(0)));
         assert!(!ahead.due(Millis(HOUR_MILLIS)));
         assert!(ahead.due(Millis(6 * HOUR_MILLIS)));

@@ -5,10 +5,11 @@
 //! events shares, so no batch judges by a floor that is about to rise.
 
 use super::super::{Prune, Pruned};
-use super::connect::{Connection, Lock};
+use super::connect::StoreConnection;
 use super::ledger::hour;
-use super::partitions::{self, Day};
-use super::values::{Key, Stamp, count};
+use super::locks::LockPurpose;
+use super::partitions::{self, LedgerDay};
+use super::values::{Key, Timestamptz, count};
 use crate::error::SinkError;
 use crate::event::Millis;
 use crate::failpoint::Failpoint;
@@ -16,8 +17,7 @@ use crate::key::Bucket;
 
 /// Drops what is asked, at most `rows_max` rows a transaction where it is not a whole day.
 pub(super) async fn prune(
-    connection: &Connection,
-    floor: Lock,
+    connection: &StoreConnection,
     what: &Prune,
     rows_max: u32,
 ) -> Result<Pruned, SinkError> {
@@ -27,10 +27,10 @@ pub(super) async fn prune(
         let before = hour(Bucket::of(Some(before)));
         for day in partitions::days(connection).await? {
             if day.end() <= before {
-                pruned.ledger += drop_day(connection, floor, day).await?;
+                pruned.ledger += drop_day(connection, day).await?;
             }
         }
-        pruned.ledger += hours(connection, floor, before, rows_max).await?;
+        pruned.ledger += hours(connection, before, rows_max).await?;
     }
     if let Some(before) = what.no_time_stored_before {
         pruned.no_time = no_time(connection, before, rows_max).await?;
@@ -42,12 +42,12 @@ pub(super) async fn prune(
 }
 
 /// Drops one partition. It is counted before the lock is taken, which writers wait for.
-async fn drop_day(connection: &Connection, floor: Lock, day: Day) -> Result<u64, SinkError> {
+async fn drop_day(connection: &StoreConnection, day: LedgerDay) -> Result<u64, SinkError> {
     let table = day.table();
     let read = format!("SELECT count(*) FROM {table}");
     let rows = count(&connection.client.query_one(&read, &[]).await?, 0)?;
     connection.begin().await?;
-    connection.lock(floor).await?;
+    connection.lock(LockPurpose::LedgerFloor).await?;
     let words = format!(
         "UPDATE meta SET dropped_before = greatest(dropped_before, (SELECT max(bucket) + 1 FROM {table}));
          DROP TABLE {table}"
@@ -65,16 +65,11 @@ const DELETE: &str = "DELETE FROM ledger AS l USING (
         ORDER BY bucket, identity LIMIT $2) AS old
     WHERE l.bucket = old.bucket AND l.identity = old.identity";
 
-async fn hours(
-    connection: &Connection,
-    floor: Lock,
-    before: i32,
-    rows_max: i64,
-) -> Result<u64, SinkError> {
+async fn hours(connection: &StoreConnection, before: i32, rows_max: i64) -> Result<u64, SinkError> {
     let mut dropped = 0;
     loop {
         connection.begin().await?;
-        connection.lock(floor).await?;
+        connection.lock(LockPurpose::LedgerFloor).await?;
         let row = connection.client.query_one(HIGHEST, &[&before]).await?;
         let Some(highest) = row.try_get::<_, Option<i32>>(0)? else {
             connection.roll_back().await?;
@@ -90,7 +85,11 @@ async fn hours(
 }
 
 /// Bucket 0 goes by the date of storing; it is walked in the order of its key, one bounded range after the other.
-async fn no_time(connection: &Connection, before: Millis, rows_max: i64) -> Result<u64, SinkError> {
+async fn no_time(
+    connection: &StoreConnection,
+    before: Millis,
+    rows_max: i64,
+) -> Result<u64, SinkError> {
     let range_end = "SELECT identity FROM (SELECT identity FROM ledger
         WHERE bucket = 0 AND identity >= $1 ORDER BY identity LIMIT $2) AS range ORDER BY identity DESC LIMIT 1";
     let delete = "DELETE FROM ledger
@@ -109,7 +108,7 @@ async fn no_time(connection: &Connection, before: Millis, rows_max: i64) -> Resu
         let end: Key = end.try_get(0)?;
         dropped += connection
             .client
-            .execute(delete, &[&from, &end, &Stamp(before)])
+            .execute(delete, &[&from, &end, &Timestamptz(before)])
             .await?;
         connection.commit(Failpoint::StorePrune).await?;
         let Some(next) = end.0.checked_add(1) else {
@@ -120,7 +119,7 @@ async fn no_time(connection: &Connection, before: Millis, rows_max: i64) -> Resu
 }
 
 async fn dead_letters(
-    connection: &Connection,
+    connection: &StoreConnection,
     before: Millis,
     step: u32,
 ) -> Result<u64, SinkError> {
@@ -139,7 +138,7 @@ const DROP_DEAD_LETTERS: &str = "DELETE FROM dead_letters WHERE id = ANY (ARRAY(
 
 /// Drops the oldest dead letters last seen before a time, at most `rows_max`, in one transaction.
 pub(super) async fn drop_dead_letters(
-    connection: &Connection,
+    connection: &StoreConnection,
     before: Millis,
     rows_max: u32,
 ) -> Result<u64, SinkError> {
@@ -147,7 +146,7 @@ pub(super) async fn drop_dead_letters(
     connection.begin().await?;
     let rows = connection
         .client
-        .execute(&statement, &[&Stamp(before), &i64::from(rows_max)])
+        .execute(&statement, &[&Timestamptz(before), &i64::from(rows_max)])
         .await?;
     connection.commit(Failpoint::StorePrune).await?;
     Ok(rows)

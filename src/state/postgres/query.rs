@@ -3,14 +3,13 @@
 use tokio_postgres::Row;
 
 use super::super::view::{
-    BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
-    StateReader, UnmatchedView,
+    BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
+    StoreCounts, UnmatchedView,
 };
 use super::super::{LatePage, Mapping, MappingCursor};
-use super::connect::{Connection, Mode};
+use super::connect::{Mode, StoreConnection};
 use super::session::Session;
-use super::settings::Settings;
-use super::trouble::Trouble;
+use super::settings::PostgresConfig;
 use super::values::{Key, count, int, moment, moment_if};
 use super::{export, late, mappings, parked};
 use crate::error::{Fatal, SinkError};
@@ -32,15 +31,15 @@ const DEAD_LETTER: &str = r#"encode(uuid_send(id), 'hex'), provider, "user", sta
 
 impl PostgresReader {
     /// Connects. A server that cannot be reached is an error here: there is nobody who would wait.
-    pub fn open(settings: Settings) -> Result<Self, Fatal> {
+    pub fn open(settings: PostgresConfig) -> Result<Self, Fatal> {
         let mut reader = Self::beside_job(settings)?;
-        reader.session.connect().map_err(Trouble::fatal)?;
+        reader.session.connect()?;
         Ok(reader)
     }
 
     /// For a job, which waits for its server: connects at the first call.
-    pub fn beside_job(settings: Settings) -> Result<Self, Fatal> {
-        let session = Session::new(settings, Mode::Durable).map_err(Trouble::fatal)?;
+    pub fn beside_job(settings: PostgresConfig) -> Result<Self, Fatal> {
+        let session = Session::new(settings, Mode::Durable)?;
         Ok(Self { session })
     }
 }
@@ -108,13 +107,13 @@ impl StateReader for PostgresReader {
         }
     }
 
-    fn counts(&mut self) -> Result<Counts, SinkError> {
+    fn counts(&mut self) -> Result<StoreCounts, SinkError> {
         self.session.maintain(counts)
     }
 }
 
 async fn recipients(
-    connection: &Connection,
+    connection: &StoreConnection,
     needle: &str,
 ) -> Result<Vec<RecipientView>, SinkError> {
     let read = format!(
@@ -133,7 +132,10 @@ async fn recipients(
     Ok(found)
 }
 
-async fn messages(connection: &Connection, row_id: i64) -> Result<Vec<MessageView>, SinkError> {
+async fn messages(
+    connection: &StoreConnection,
+    row_id: i64,
+) -> Result<Vec<MessageView>, SinkError> {
     let read = "SELECT provider, message_id, recipient, sent_at FROM messages WHERE row_id = $1 ORDER BY id";
     let statement = connection.statement(read).await?;
     let mut found = Vec::new();
@@ -148,7 +150,10 @@ async fn messages(connection: &Connection, row_id: i64) -> Result<Vec<MessageVie
     Ok(found)
 }
 
-async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedView>, SinkError> {
+async fn unmatched(
+    connection: &StoreConnection,
+    limit: u64,
+) -> Result<Vec<UnmatchedView>, SinkError> {
     let read = r#"SELECT encode(uuid_send(identity), 'hex'), provider, "user", kind, message_id, recipient,
         occurred_at, received_at, parked_at, attempts, partition || '-' || "offset" FROM unmatched ORDER BY parked_at, identity LIMIT $1"#;
     let mut found = Vec::new();
@@ -170,12 +175,12 @@ async fn unmatched(connection: &Connection, limit: u64) -> Result<Vec<UnmatchedV
     Ok(found)
 }
 
-async fn counts(connection: &Connection) -> Result<Counts, SinkError> {
+async fn counts(connection: &StoreConnection) -> Result<StoreCounts, SinkError> {
     let read = "SELECT (SELECT count(*) FROM recipients), (SELECT count(*) FROM messages),
         (SELECT count(*) FROM batches), (SELECT count(*) FROM batches WHERE completed_at IS NOT NULL),
         (SELECT count(*) FROM ledger), (SELECT count(*) FROM unmatched), (SELECT count(*) FROM dead_letters)";
     let row = connection.client.query_one(read, &[]).await?;
-    Ok(Counts {
+    Ok(StoreCounts {
         recipients: count(&row, 0)?,
         messages: count(&row, 1)?,
         batches: count(&row, 2)?,

@@ -4,27 +4,23 @@
 //! where an event sets a flag that it has already, and those that changed travel in two arrays for all rows, into which each row
 //! points: an array a column would cost the server more than the update itself.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{Client, Row, Statement};
 
-use super::super::fold::{Deltas, FLAG_COUNT, Flag, Flags, RowState, Status};
-use super::super::hits::{Hit, Verdict, fold_hit, hits, written_status};
-use super::super::{Applied, StateEvent};
+use super::super::Applied;
+use super::super::kernel::{
+    BatchDeltas, FLAG_COUNT, Flag, Flags, ROW_MISSING, RowChange, RowPatch, RowState, Status,
+};
 use super::class::bug;
-use super::connect::Connection;
-use super::values::{Place, Stamp};
+use super::values::{Timestamptz, TupleId};
 use crate::error::SinkError;
-
-/// By how much each batch's counters grow, by the number of the batch.
-pub(super) type Grown = BTreeMap<i64, Deltas>;
 
 /// Locks rows in the order of their ids, in which they are given, and reads them: batch, flags and, where a flag that is asked for is
 /// set, all times. One after another is looked up, as everywhere (see `connect::BY_KEY`).
-static READ: LazyLock<String> = LazyLock::new(|| {
+pub(super) static READ: LazyLock<String> = LazyLock::new(|| {
     let times = ["first", "last"].map(|which| {
         let columns = Flag::ALL.map(|flag| format!("r.{which}_{}", flag.name()));
         columns.join(", ")
@@ -68,90 +64,60 @@ pub(super) static WRITE: LazyLock<String> = LazyLock::new(|| {
     sql
 });
 
-/// The events of a batch that reach rows.
-pub(super) struct Folding {
-    hits: Vec<Hit>,
-    ids: Vec<i64>,
-    /// The flags that the events of each row set.
-    asked: Vec<i16>,
+/// Locks and reads the rows of the patches.
+pub(super) async fn read(
+    client: &Client,
+    statement: &Statement,
+    patches: &[RowPatch],
+) -> Result<Vec<Row>, SinkError> {
+    if patches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (ids, asked): (Vec<i64>, Vec<i16>) = patches
+        .iter()
+        .map(|patch| (patch.row.0, patch.state.flags.0.cast_signed()))
+        .unzip();
+    let rows = client.query(statement, &[&ids, &asked]).await?;
+    if rows.len() == ids.len() {
+        return Ok(rows);
+    }
+    Err(bug(ROW_MISSING))
 }
 
-impl Folding {
-    /// What reaches rows, by the verdicts.
-    pub(super) fn of(events: &[StateEvent], verdicts: &[Verdict]) -> Self {
-        let hits = hits(events, verdicts);
-        let (mut ids, mut asked) = (Vec::new(), Vec::new());
-        for group in hits.chunk_by(|a, b| a.row == b.row) {
-            let flags = group
-                .iter()
-                .fold(Flags::default(), |flags, hit| flags.or(hit.flag.bit()));
-            ids.extend(group.first().map(|hit| hit.row.0));
-            asked.push(flags.0.cast_signed());
+/// Merges the patches into the rows that were read for them.
+pub(super) fn merge(
+    patches: &[RowPatch],
+    read: &[Row],
+    applied: &mut Applied,
+) -> Result<ChangedRows, SinkError> {
+    let mut changed = ChangedRows::default();
+    for (patch, line) in patches.iter().zip(read) {
+        let row = LockedRow::read(line, patch.row.0)?;
+        let mut state = row.state;
+        state.merge(&patch.state);
+        let change = RowChange {
+            batch: row.batch,
+            before: row.state.flags,
+            after: state.flags,
+            written: state != row.state,
+        };
+        if change.written {
+            changed.add(&row, &state, patch.status(state.flags));
         }
-        Self { hits, ids, asked }
+        patch.settle(&change, applied, &mut changed.grown);
     }
-
-    /// Locks and reads the rows.
-    pub(super) async fn read(&self, connection: &Connection) -> Result<Vec<Row>, SinkError> {
-        if self.ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let statement = connection.statement(&READ).await?;
-        let rows = connection
-            .client
-            .query(&statement, &[&self.ids, &self.asked])
-            .await?;
-        if rows.len() == self.ids.len() {
-            return Ok(rows);
-        }
-        Err(bug(
-            "an event names a state row that the store does not hold",
-        ))
-    }
-
-    /// Folds the events into the rows that were read, which come in the order of their ids.
-    pub(super) fn fold(
-        &self,
-        read: &[Row],
-        events: &[StateEvent],
-        applied: &mut Applied,
-    ) -> Result<Changed, SinkError> {
-        let mut changed = Changed::default();
-        let groups = self.hits.chunk_by(|a, b| a.row == b.row);
-        for ((group, id), line) in groups.zip(&self.ids).zip(read) {
-            let found = Found::read(line, *id)?;
-            let before = found.state;
-            let mut deltas = Deltas::default();
-            let mut state = before;
-            for hit in group {
-                fold_hit(hit, events, &mut state, &mut deltas, applied);
-            }
-            if state != before {
-                changed.note(
-                    (*id, found.place),
-                    &before,
-                    &state,
-                    written_status(&state, group),
-                );
-                applied.recipients_changed += 1;
-                deltas.transition(state.since(&before));
-            }
-            if let (Some(batch), false) = (found.batch, deltas.is_empty()) {
-                changed.grown.entry(batch).or_default().add(&deltas);
-            }
-        }
-        Ok(changed)
-    }
+    Ok(changed)
 }
 
 /// What was read of one row: all its flags; its times too, where an event sets one that it has.
-struct Found {
+struct LockedRow {
+    id: i64,
     batch: Option<i64>,
-    place: Place,
+    place: TupleId,
     state: RowState,
 }
 
-impl Found {
+impl LockedRow {
     fn read(line: &Row, id: i64) -> Result<Self, SinkError> {
         if line.try_get::<_, i64>(0)? != id {
             return Err(bug("state rows were read in another order"));
@@ -160,7 +126,7 @@ impl Found {
             flags: Flags(line.try_get::<_, i16>(2)?.cast_unsigned()),
             ..RowState::default()
         };
-        let times: Option<Vec<Option<Stamp>>> = line.try_get(4)?;
+        let times: Option<Vec<Option<Timestamptz>>> = line.try_get(4)?;
         if let Some((first, last)) = times
             .as_deref()
             .and_then(|t| t.split_at_checked(FLAG_COUNT))
@@ -171,6 +137,7 @@ impl Found {
             }
         }
         Ok(Self {
+            id,
             batch: line.try_get(1)?,
             place: line.try_get(3)?,
             state,
@@ -180,36 +147,33 @@ impl Found {
 
 /// Rows to be written, and what their change means for batches.
 #[derive(Default)]
-pub(super) struct Changed {
+pub(super) struct ChangedRows {
     ids: Vec<i64>,
-    places: Vec<Place>,
+    places: Vec<TupleId>,
     marks: Vec<i64>,
     status: Vec<i16>,
     /// How many times stand before those of each row.
     before: Vec<i32>,
-    first: Vec<Stamp>,
-    last: Vec<Stamp>,
-    pub(super) grown: Grown,
+    first: Vec<Timestamptz>,
+    last: Vec<Timestamptz>,
+    pub(super) grown: BatchDeltas,
 }
 
-impl Changed {
-    fn note(
-        &mut self,
-        (id, place): (i64, Place),
-        before: &RowState,
-        state: &RowState,
-        status: Status,
-    ) {
+impl ChangedRows {
+    fn add(&mut self, row: &LockedRow, state: &RowState, status: Status) {
         let start = self.first.len();
         let mut marks = i64::from(state.flags.0) << FLAGS_SHIFT;
-        for flag in Flag::ALL.into_iter().filter(|f| differs(*f, before, state)) {
+        for flag in Flag::ALL
+            .into_iter()
+            .filter(|f| differs(*f, &row.state, state))
+        {
             let at = flag.index();
-            self.first.push(Stamp(state.first[at]));
-            self.last.push(Stamp(state.last[at]));
+            self.first.push(Timestamptz(state.first[at]));
+            self.last.push(Timestamptz(state.last[at]));
             marks |= ((self.first.len() - start) as i64) << (PLACE_BITS * at);
         }
-        self.ids.push(id);
-        self.places.push(place);
+        self.ids.push(row.id);
+        self.places.push(row.place);
         self.marks.push(marks);
         self.status.push(status as i16);
         self.before.push(i32::try_from(start).unwrap_or(i32::MAX));
@@ -218,7 +182,7 @@ impl Changed {
     /// Sends the rows. The commit is under way behind them, so what is said of a row that moved is an alarm and takes nothing back.
     pub(super) async fn write(
         &self,
-        connection: &Connection,
+        client: &Client,
         statement: &Statement,
     ) -> Result<(), SinkError> {
         if self.ids.is_empty() {
@@ -233,10 +197,11 @@ impl Changed {
             &self.last,
             &self.places,
         ];
-        let written = connection.client.execute(statement, &columns).await?;
-        match written == self.ids.len() as u64 {
-            true => Ok(()),
-            false => Err(bug("a state row moved while it was locked")),
+        let written = client.execute(statement, &columns).await?;
+        if written == self.ids.len() as u64 {
+            Ok(())
+        } else {
+            Err(bug("a state row moved while it was locked"))
         }
     }
 }
@@ -255,23 +220,27 @@ mod tests {
     use super::*;
     use crate::event::Millis;
 
+    fn locked(id: i64, state: RowState) -> LockedRow {
+        LockedRow {
+            id,
+            batch: None,
+            place: TupleId::default(),
+            state,
+        }
+    }
+
     #[test]
     fn marks_say_where_the_times_of_a_flag_stand() {
-        let mut changed = Changed::default();
+        let mut changed = ChangedRows::default();
         let before = RowState::of(Flag::Sent, Millis(1));
         let mut state = before;
         state.add(Flag::Delivered, Millis(2));
         state.add(Flag::MachineOpened, Millis(3));
-        for row in [7, 8] {
-            changed.note(
-                (row, Place::default()),
-                &before,
-                &state,
-                state.flags.status(),
-            );
+        for id in [7, 8] {
+            changed.add(&locked(id, before), &state, state.flags.status());
         }
         assert_eq!(changed.before, [0, 2]);
-        let times = [2, 3, 2, 3].map(|at| Stamp(Millis(at)));
+        let times = [2, 3, 2, 3].map(|at| Timestamptz(Millis(at)));
         assert_eq!(
             (&changed.first[..], &changed.last[..]),
             (&times[..], &times[..])
@@ -288,13 +257,8 @@ mod tests {
         for flag in Flag::ALL {
             all.add(flag, Millis(1));
         }
-        let mut changed = Changed::default();
-        changed.note(
-            (1, Place::default()),
-            &RowState::default(),
-            &all,
-            all.flags.status(),
-        );
+        let mut changed = ChangedRows::default();
+        changed.add(&locked(1, RowState::default()), &all, all.flags.status());
         assert!(changed.marks[0] > 0 && FLAG_COUNT < 1 << PLACE_BITS);
         assert_eq!(changed.marks[0] >> FLAGS_SHIFT, i64::from(all.flags.0));
     }

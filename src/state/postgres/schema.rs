@@ -2,10 +2,10 @@
 
 use tokio_postgres::Row;
 
-use super::connect::Connection;
-use super::trouble::Trouble;
+use super::connect::StoreConnection;
 use super::values::Key;
 use crate::error::{Class, SinkError};
+use crate::postgres::PostgresError;
 
 /// The version that this program reads and writes.
 pub const VERSION: i32 = 1;
@@ -24,7 +24,7 @@ const TABLES: &str = "SELECT name, oid IS NULL FROM unnest($1::text[]) AS name,
     WHERE oid IS NULL OR NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
     AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))";
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 13] = [
     "meta",
     "ledger",
     "recipients",
@@ -37,14 +37,13 @@ const NAMES: [&str; 14] = [
     "load_touched",
     "load_batches",
     "checkpoints",
-    "attempts",
     "ledger_rest",
 ];
 
 /// Checks a new connection for a job or a reader.
-pub(super) async fn check(connection: &Connection, schema: &str) -> Result<(), Trouble> {
+pub(super) async fn check(connection: &StoreConnection, schema: &str) -> Result<(), PostgresError> {
     if !check_server(connection, schema).await? {
-        return Err(Trouble::config(format!(
+        return Err(PostgresError::config(format!(
             "there is no hookflow store in schema {schema} of this Postgres database: run `hookflow migrate`, or correct postgres.url and postgres.schema"
         )));
     }
@@ -55,16 +54,19 @@ pub(super) async fn check(connection: &Connection, schema: &str) -> Result<(), T
 }
 
 /// Checks the server; answers whether there is a store in the schema.
-pub(super) async fn check_server(connection: &Connection, schema: &str) -> Result<bool, Trouble> {
+pub(super) async fn check_server(
+    connection: &StoreConnection,
+    schema: &str,
+) -> Result<bool, PostgresError> {
     let row = connection.client.query_one(SERVER, &[&schema]).await?;
     let (version, encoding): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
     if version < SERVER_LEAST {
-        return Err(Trouble::config(
+        return Err(PostgresError::config(
             "this Postgres server is older than version 13: use a newer one",
         ));
     }
     if encoding != "UTF8" {
-        return Err(Trouble::config(
+        return Err(PostgresError::config(
             "this Postgres database is not encoded in UTF8: create one with ENCODING 'UTF8'",
         ));
     }
@@ -82,13 +84,13 @@ pub(super) async fn check_server(connection: &Connection, schema: &str) -> Resul
 }
 
 /// The version of the store that is there.
-pub(super) async fn version(connection: &Connection) -> Result<i32, Trouble> {
+pub(super) async fn version(connection: &StoreConnection) -> Result<i32, PostgresError> {
     let read = "SELECT schema_version FROM meta";
     let row = connection.client.query_opt(read, &[]).await?;
     Ok(row.map_or(Ok(0), |row| row.try_get(0))?)
 }
 
-async fn check_tables(connection: &Connection, schema: &str) -> Result<(), Trouble> {
+async fn check_tables(connection: &StoreConnection, schema: &str) -> Result<(), PostgresError> {
     let rows = connection
         .client
         .query(TABLES, &[&&NAMES[..], &schema])
@@ -97,7 +99,7 @@ async fn check_tables(connection: &Connection, schema: &str) -> Result<(), Troub
         return Ok(());
     };
     let (name, missing): (String, bool) = (first.try_get(0)?, first.try_get(1)?);
-    Err(Trouble::config(if missing {
+    Err(PostgresError::config(if missing {
         format!(
             "table {name} is missing from schema {schema} in Postgres: restore it from a copy, or migrate into another schema"
         )
@@ -109,19 +111,21 @@ async fn check_tables(connection: &Connection, schema: &str) -> Result<(), Troub
 }
 
 /// The sentence for a store of another version.
-pub(super) fn refuse(found: i32) -> Trouble {
+pub(super) fn refuse(found: i32) -> PostgresError {
     let advice = if found > VERSION {
         "use the newer hookflow that made it"
     } else {
         "run `hookflow migrate`"
     };
-    Trouble::config(format!(
+    PostgresError::config(format!(
         "the state store in Postgres has schema version {found}, this hookflow knows {VERSION}: {advice}"
     ))
 }
 
 /// The secret and the incarnation.
-pub(super) async fn cache_keys(connection: &Connection) -> Result<([u8; 32], [u8; 16]), SinkError> {
+pub(super) async fn cache_keys(
+    connection: &StoreConnection,
+) -> Result<([u8; 32], [u8; 16]), SinkError> {
     let read = connection
         .statement("SELECT secret, incarnation FROM meta")
         .await?;

@@ -204,16 +204,3 @@ CREATE TABLE checkpoints (
     PRIMARY KEY (job, partition)
 ) WITH (fillfactor = 50);
 
--- Lanes of brokers whose messages may have ended the process: see the documentation of messages that kill.
-CREATE TABLE attempts (
-    job        text    NOT NULL,
-    partition       text    NOT NULL,
-    floor      bigint  NOT NULL,  -- everything before it was settled when the partition was begun last
-    deaths     bigint  NOT NULL,  -- starts in a row that ended with a dead process and the floor where it was
-    running    boolean NOT NULL,  -- messages were handed out, and no end of the process was told since
-    named_from bigint,            -- the messages that were in work alone: from here
-    named_to   bigint,            -- ... to here, exclusive
-    until      bigint  NOT NULL,  -- suspicion ends when the floor has passed this
-    condemned  bigint,            -- this message is handed out as a dead letter
-    PRIMARY KEY (job, partition)
-);

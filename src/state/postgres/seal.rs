@@ -1,17 +1,19 @@
 //! The end of a load: totals, seals and generations change here and nowhere else, in one transaction.
 //!
-//! The rules are those of [`Standing`]. A batch that is complete the moment it is sealed completes in the same transaction.
+//! The rules are those of the kernel's [`SealDecision`].
 
 use std::collections::BTreeMap;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::standing::{Given, Standing, Wish};
-use super::super::{LoadId, LoadSummary};
-use super::connect::Connection;
-use super::load::Locks;
-use super::values::{Stamp, count, moment_if};
+use super::super::kernel::{
+    BatchProgress, BatchSeal, BatchTerms, LoadEnding, SealDecision, SealRequest, seal_requests,
+};
+use super::super::{LoadId, LoadKind, LoadSummary};
+use super::connect::StoreConnection;
+use super::locks::LockPurpose;
+use super::values::{Timestamptz, count, moment_if};
 use super::{batches, chunk, load};
 use crate::error::SinkError;
 use crate::event::Millis;
@@ -25,7 +27,7 @@ const GIVEN: &str =
 
 const TOUCHED: &str = "SELECT batch FROM load_touched WHERE load_id = $1";
 
-const STANDING: &str = "SELECT id, given, total, sealed_at, deadline, recipients, finished
+const BATCHES: &str = "SELECT id, given, total, sealed_at, deadline, recipients, finished
     FROM batches WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE";
 
 const WRITE: &str = "UPDATE batches AS b SET given = a.given, total = a.total, sealed_at = a.sealed_at,
@@ -37,150 +39,177 @@ const WRITE: &str = "UPDATE batches AS b SET given = a.given, total = a.total, s
 
 /// Ends a load. One that has ended already changes nothing.
 pub(super) async fn finish_load(
-    connection: &Connection,
-    locks: &Locks,
+    connection: &StoreConnection,
     load: LoadId,
 ) -> Result<LoadSummary, SinkError> {
     connection.begin().await?;
-    let Some((full, contradictions)) = open(connection, load).await? else {
-        connection.roll_back().await?;
-        load::ended(connection, locks, load).await?;
-        return Ok(LoadSummary::default());
+    let summary = match open(connection, load).await? {
+        None => {
+            connection.roll_back().await?;
+            LoadSummary::default()
+        }
+        Some((kind, contradictions)) => {
+            let now = Millis::now();
+            let ended = seal(connection, load, LoadEnding::Finished(kind), now).await?;
+            connection.lock(LockPurpose::LoadEnd).await?;
+            load::close(connection, load, false, now).await?;
+            connection.commit(Failpoint::StoreLoadEnd).await?;
+            LoadSummary {
+                contradictions,
+                ..ended
+            }
+        }
     };
-    let now = Millis::now();
-    let wishes = wishes(connection, load, full).await?;
-    let changes = Changes::of(connection, &wishes, now).await?;
-    changes.write(connection).await?;
-    let mut summary = changes.summary;
-    summary.contradictions = contradictions;
-    summary.completed = batches::fire(connection, &changes.whole, now).await?;
-    connection.lock(locks.end).await?;
-    load::end(connection, load.0, false, now).await?;
-    connection.commit(Failpoint::StoreLoadEnd).await?;
-    load::ended(connection, locks, load).await?;
+    connection.release(LockPurpose::Load(load)).await?;
     Ok(summary)
 }
 
-/// Whether the load is a full one, and its contradictions; none if it is not open.
-async fn open(connection: &Connection, load: LoadId) -> Result<Option<(bool, u64)>, SinkError> {
+/// The kind of the load and its contradictions; none if it is not open.
+async fn open(
+    connection: &StoreConnection,
+    load: LoadId,
+) -> Result<Option<(LoadKind, u64)>, SinkError> {
     let statement = connection.statement(OPEN).await?;
     let found = connection.client.query_opt(&statement, &[&load.0]).await?;
     Ok(match found {
-        Some(row) => Some((row.try_get(0)?, count(&row, 1)?)),
+        Some(row) => Some((LoadKind::of_full(row.try_get(0)?), count(&row, 1)?)),
         None => None,
     })
 }
 
-/// What the load wants of each batch: what a `batches` row says; else of a full load that it be sealed at its state rows.
-async fn wishes(
-    connection: &Connection,
+/// Seals what the end of a load seals, within its transaction.
+pub(super) async fn seal(
+    connection: &StoreConnection,
     load: LoadId,
-    full: bool,
-) -> Result<BTreeMap<i64, Option<Wish>>, SinkError> {
-    let mut wishes = BTreeMap::new();
-    let touched = connection.statement(TOUCHED).await?;
-    for row in connection.client.query(&touched, &[&load.0]).await? {
-        wishes.insert(row.try_get(0)?, full.then_some(Wish::AtStateRows));
-    }
-    let statement = connection.statement(GIVEN).await?;
-    let rows = connection.client.query(&statement, &[&load.0]).await?;
-    let mut given: BTreeMap<(String, String), Given> = BTreeMap::new();
-    for row in &rows {
-        given.insert((row.try_get(0)?, row.try_get(1)?), read_given(row)?);
-    }
-    let names: Vec<(&str, &str)> = given
-        .keys()
-        .map(|(u, b)| (u.as_str(), b.as_str()))
-        .collect();
-    for (name, batch) in chunk::batch_numbers(connection, &names).await? {
-        if let Some(given) = given.get(&name) {
-            wishes.insert(batch, Some(Wish::Given(*given)));
-        }
-    }
-    Ok(wishes)
+    ending: LoadEnding,
+    now: Millis,
+) -> Result<LoadSummary, SinkError> {
+    let requests = requests(connection, load, ending).await?;
+    let changes = SealChanges::decide(connection, &requests, now).await?;
+    changes.write(connection).await?;
+    let mut summary = changes.summary;
+    summary.completed = batches::fire(connection, &changes.complete, now).await?;
+    Ok(summary)
 }
 
-fn read_given(row: &Row) -> Result<Given, SinkError> {
-    Ok(Given {
+/// What the load asks of each batch.
+async fn requests(
+    connection: &StoreConnection,
+    load: LoadId,
+    ending: LoadEnding,
+) -> Result<BTreeMap<i64, SealRequest>, SinkError> {
+    let statement = connection.statement(TOUCHED).await?;
+    let rows = connection.client.query(&statement, &[&load.0]).await?;
+    let touched = rows.iter().map(|row| row.try_get(0));
+    let touched: Vec<i64> = touched.collect::<Result<_, _>>()?;
+    let terms = match ending {
+        LoadEnding::Finished(_) => terms(connection, load).await?,
+        LoadEnding::Died => Vec::new(),
+    };
+    Ok(seal_requests(ending, touched, terms))
+}
+
+/// The load's `batches` rows; their batches are made if missing.
+async fn terms(
+    connection: &StoreConnection,
+    load: LoadId,
+) -> Result<Vec<(i64, BatchTerms)>, SinkError> {
+    let statement = connection.statement(GIVEN).await?;
+    let rows = connection.client.query(&statement, &[&load.0]).await?;
+    let mut terms: BTreeMap<(String, String), BatchTerms> = BTreeMap::new();
+    for row in &rows {
+        terms.insert((row.try_get(0)?, row.try_get(1)?), read_terms(row)?);
+    }
+    let names: Vec<(&str, &str)> = terms
+        .keys()
+        .map(|(user, batch)| (user.as_str(), batch.as_str()))
+        .collect();
+    let numbers = chunk::batch_numbers(connection, &names).await?;
+    let number = |name: &(String, String)| numbers.get(name).copied();
+    Ok(terms
+        .iter()
+        .filter_map(|(name, terms)| Some((number(name)?, *terms)))
+        .collect())
+}
+
+fn read_terms(row: &Row) -> Result<BatchTerms, SinkError> {
+    Ok(BatchTerms {
         total: row.try_get(2)?,
         sealed_at: moment_if(row, 3)?,
         deadline: moment_if(row, 4)?,
     })
 }
 
-/// What changes, as columns.
+/// What changes.
 #[derive(Default)]
-struct Changes {
-    ids: Vec<i64>,
-    next: Vec<Standing>,
-    anew: Vec<bool>,
-    /// Batches that are sealed anew and complete already.
-    whole: Vec<i64>,
+struct SealChanges {
+    changed: Vec<(i64, SealDecision)>,
+    /// Batches whose new generation is complete already.
+    complete: Vec<i64>,
     summary: LoadSummary,
 }
 
-impl Changes {
+impl SealChanges {
     /// Locks the batches in their order and decides.
-    async fn of(
-        connection: &Connection,
-        wishes: &BTreeMap<i64, Option<Wish>>,
+    async fn decide(
+        connection: &StoreConnection,
+        requests: &BTreeMap<i64, SealRequest>,
         now: Millis,
     ) -> Result<Self, SinkError> {
-        let ids: Vec<i64> = wishes.keys().copied().collect();
-        let statement = connection.statement(STANDING).await?;
+        let ids: Vec<i64> = requests.keys().copied().collect();
+        let statement = connection.statement(BATCHES).await?;
         let mut changes = Self::default();
         for row in connection.client.query(&statement, &[&ids]).await? {
             let id: i64 = row.try_get(0)?;
-            changes.decide(id, &row, wishes.get(&id).and_then(Option::as_ref), now)?;
+            let (before, progress) = read_seal(&row)?;
+            if let Some(request) = requests.get(&id) {
+                let decision = SealDecision::of(before, progress, request, now);
+                changes.add(id, before, decision);
+            }
         }
         Ok(changes)
     }
 
-    fn decide(
-        &mut self,
-        id: i64,
-        row: &Row,
-        wish: Option<&Wish>,
-        now: Millis,
-    ) -> Result<(), SinkError> {
-        let before = Standing {
-            given: row.try_get(1)?,
-            total: row.try_get(2)?,
-            sealed_at: moment_if(row, 3)?,
-            deadline: moment_if(row, 4)?,
-        };
-        let (recipients, finished): (i64, i64) = (row.try_get(5)?, row.try_get(6)?);
-        // A `batches` row decided once, and a full load leaves that alone.
-        let wish = wish.filter(|wish| !(before.given && matches!(wish, Wish::AtStateRows)));
-        let next = wish.map_or(before, |wish| before.wish(wish, recipients, now));
-        let anew = next.is_new_generation(before);
-        if next != before {
-            self.ids.push(id);
-            self.next.push(next);
-            self.anew.push(anew);
+    fn add(&mut self, id: i64, before: BatchSeal, decision: SealDecision) {
+        decision.count(&mut self.summary);
+        if decision.next != before {
+            self.changed.push((id, decision));
         }
-        self.summary.sealed += u64::from(anew);
-        self.summary.total_too_small +=
-            u64::from(next.total.is_some_and(|total| total < recipients));
-        if anew && next.total.is_some_and(|total| finished >= total) {
-            self.whole.push(id);
+        if decision.completes {
+            self.complete.push(id);
         }
-        Ok(())
     }
 
-    async fn write(&self, connection: &Connection) -> Result<(), SinkError> {
-        if self.ids.is_empty() {
+    async fn write(&self, connection: &StoreConnection) -> Result<(), SinkError> {
+        if self.changed.is_empty() {
             return Ok(());
         }
-        let given: Vec<bool> = self.next.iter().map(|next| next.given).collect();
-        let totals: Vec<Option<i64>> = self.next.iter().map(|next| next.total).collect();
-        let sealed: Vec<Option<Stamp>> = self.next.iter().map(|n| n.sealed_at.map(Stamp)).collect();
-        let deadlines: Vec<Option<Stamp>> =
-            self.next.iter().map(|n| n.deadline.map(Stamp)).collect();
-        let columns: [&(dyn ToSql + Sync); 6] =
-            [&self.ids, &given, &totals, &sealed, &deadlines, &self.anew];
+        let next = || self.changed.iter().map(|(_, decision)| decision.next);
+        let ids: Vec<i64> = self.changed.iter().map(|(id, _)| *id).collect();
+        let given: Vec<bool> = next().map(|seal| seal.given).collect();
+        let totals: Vec<Option<i64>> = next().map(|seal| seal.total).collect();
+        let sealed: Vec<Option<Timestamptz>> =
+            next().map(|seal| seal.sealed_at.map(Timestamptz)).collect();
+        let deadlines: Vec<Option<Timestamptz>> =
+            next().map(|seal| seal.deadline.map(Timestamptz)).collect();
+        let anew: Vec<bool> = self.changed.iter().map(|(_, d)| d.new_generation).collect();
+        let columns: [&(dyn ToSql + Sync); 6] = [&ids, &given, &totals, &sealed, &deadlines, &anew];
         let statement = connection.statement(WRITE).await?;
         connection.client.execute(&statement, &columns).await?;
         Ok(())
     }
+}
+
+fn read_seal(row: &Row) -> Result<(BatchSeal, BatchProgress), SinkError> {
+    let seal = BatchSeal {
+        given: row.try_get(1)?,
+        total: row.try_get(2)?,
+        sealed_at: moment_if(row, 3)?,
+        deadline: moment_if(row, 4)?,
+    };
+    let progress = BatchProgress {
+        recipients: row.try_get(5)?,
+        finished: row.try_get(6)?,
+    };
+    Ok((seal, progress))
 }

@@ -1,8 +1,8 @@
-//! Calls into the server: each with a deadline, on a connection that is thrown away as soon as it is doubtful.
+//! Calls to the server, each with a deadline.
 //!
-//! The store is called from a thread that may block, so a small runtime lives here and nowhere else. Contract: a
-//! connection on which a deadline passed, or any reading or writing failed, is closed and never used again; the next call
-//! makes a new one, and checks the schema anew. Statements that the server refused leave the connection usable.
+//! The store is called from a thread that may block, so it has a runtime of its own. Contract: a connection on which a deadline
+//! passed, or a read or write failed, is closed; the next call opens a new one and checks the schema again. A statement that
+//! the server refused leaves the connection usable.
 
 use std::time::Duration;
 
@@ -10,30 +10,31 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::class;
-use super::connect::{AS_PLANNED, BY_KEY, Connection, Lock, Mode};
-use super::settings::Settings;
-use super::trouble::{Trouble, dry_run_lost, too_slow};
-use super::{locks, schema};
+use super::connect::{AS_PLANNED, BY_KEY, Mode, StoreConnection};
+use super::schema;
+use super::settings::PostgresConfig;
 use crate::error::{Class, SinkError};
+use crate::postgres::{PostgresError, too_slow};
 
-/// How long giving a transaction up may take before the connection is given up as well.
+/// How long a rollback may take before the connection is closed instead.
 const ROLL_BACK_LIMIT: Duration = Duration::from_secs(2);
 
-/// The way to the server.
+/// The connection to the server, made anew where it was lost.
 pub(super) struct Session {
     runtime: Runtime,
-    settings: Settings,
+    settings: PostgresConfig,
     mode: Mode,
-    connection: Option<Connection>,
+    connection: Option<StoreConnection>,
     /// How many connections there have been.
     connections: u64,
 }
 
 impl Session {
     /// A session that is not connected yet.
-    pub(super) fn new(settings: Settings, mode: Mode) -> Result<Self, Trouble> {
+    pub(super) fn new(settings: PostgresConfig, mode: Mode) -> Result<Self, PostgresError> {
         let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|_| Trouble::from(class::bug("no runtime for Postgres")))?;
+        let runtime =
+            runtime.map_err(|_| PostgresError::from(class::bug("no runtime for Postgres")))?;
         Ok(Self {
             runtime,
             settings,
@@ -43,26 +44,21 @@ impl Session {
         })
     }
 
-    /// An advisory lock of this store.
-    pub(super) fn lock(&self, what: locks::What) -> Lock {
-        locks::lock(&self.settings.schema, what)
-    }
-
     /// Which connection this is; it changes when one was lost.
     pub(super) const fn connections(&self) -> u64 {
         self.connections
     }
 
     /// Connects if that is needed, and checks that the schema is the one this program knows.
-    pub(super) fn connect(&mut self) -> Result<(), Trouble> {
+    pub(super) fn connect(&mut self) -> Result<(), PostgresError> {
         self.connect_and(async |connection, schema| schema::check(connection, schema).await)
     }
 
-    /// Connects if that is needed, and looks at what is there with `look`.
+    /// Connects if that is needed, and checks what is there with `check`.
     pub(super) fn connect_and(
         &mut self,
-        look: impl AsyncFnOnce(&Connection, &str) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+        check: impl AsyncFnOnce(&StoreConnection, &str) -> Result<(), PostgresError>,
+    ) -> Result<(), PostgresError> {
         if self
             .connection
             .as_ref()
@@ -79,9 +75,9 @@ impl Session {
         let limit = self.settings.connect_timeout + self.settings.call_timeout;
         let (settings, mode) = (&self.settings, self.mode);
         let opening = async {
-            let connection = Connection::open(settings, mode).await?;
-            look(&connection, &settings.schema).await?;
-            Ok::<_, Trouble>(connection)
+            let connection = StoreConnection::open(settings, mode).await?;
+            check(&connection, &settings.schema).await?;
+            Ok::<_, PostgresError>(connection)
         };
         let opened = self
             .runtime
@@ -94,7 +90,7 @@ impl Session {
     /// Runs a call within the usual time limit.
     pub(super) fn call<T>(
         &mut self,
-        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+        f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
         self.connect()?;
         self.within(self.settings.call_timeout, f)
@@ -103,37 +99,38 @@ impl Session {
     /// Runs a call that looks at whole tables: it may take long, and its plans are the planner's.
     pub(super) fn maintain<T>(
         &mut self,
-        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+        f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        self.told(AS_PLANNED, f)
+        self.with_plans(AS_PLANNED, f)
     }
 
     /// Runs a call that finds rows by their keys, but so many of them that it may take long.
     pub(super) fn long<T>(
         &mut self,
-        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+        f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
-        self.told(BY_KEY, f)
+        self.with_plans(BY_KEY, f)
     }
 
-    fn told<T>(
+    /// Runs a call within the long time limit, under these settings of the planner.
+    fn with_plans<T>(
         &mut self,
         plans: &str,
-        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+        f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
         self.connect()?;
         let limit = self.settings.maintenance_timeout;
         let usual = self.settings.statement_timeout.as_millis();
-        let words = format!("SET statement_timeout = {}; {plans}", limit.as_millis());
+        let sql = format!("SET statement_timeout = {}; {plans}", limit.as_millis());
         let done = self.within(limit, async |connection| {
-            connection.client.batch_execute(&words).await?;
+            connection.client.batch_execute(&sql).await?;
             f(connection).await
         });
-        // Not before the transaction of a call that failed is given up: it would take this back with it.
+        // After the rollback of a call that failed, which would undo this as well.
         if self.connection.is_some() {
-            let words = format!("SET statement_timeout = {usual}; {BY_KEY}");
+            let sql = format!("SET statement_timeout = {usual}; {BY_KEY}");
             let reset = self.within(self.settings.call_timeout, async |connection| {
-                Ok(connection.client.batch_execute(&words).await?)
+                Ok(connection.client.batch_execute(&sql).await?)
             });
             if reset.is_err() {
                 self.discard();
@@ -142,10 +139,11 @@ impl Session {
         done
     }
 
+    /// Runs a call on the open connection within a time limit.
     pub(super) fn within<T>(
         &mut self,
         limit: Duration,
-        f: impl AsyncFnOnce(&Connection) -> Result<T, SinkError>,
+        f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
         let Some(connection) = self.connection.as_ref() else {
             return Err(class::bug("a call without a connection"));
@@ -175,9 +173,16 @@ impl Session {
     }
 }
 
-async fn rolled_back(connection: &Connection) -> bool {
+async fn rolled_back(connection: &StoreConnection) -> bool {
     matches!(
         timeout(ROLL_BACK_LIMIT, connection.roll_back()).await,
         Ok(Ok(()))
+    )
+}
+
+/// A dry run that lost its transaction.
+fn dry_run_lost() -> SinkError {
+    class::bug(
+        "the dry run lost the connection that held its changes; nothing was written, run it again",
     )
 }

@@ -1,24 +1,13 @@
 //! How the server is reached and how long is waited for it.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whether the connection is encrypted. There is nothing in between: a peer without TLS is refused where it is required.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// Plain text.
-    Off,
-    /// TLS, with the server's certificate and name verified.
-    Require {
-        /// Certificates (PEM) to trust instead of those of the system.
-        ca_file: Option<PathBuf>,
-    },
-}
+use crate::postgres::PostgresTls;
 
 /// Everything about the connection. Secrets are left out of its `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct PostgresConfig {
     /// Where the server is: `postgres://user@host:port/database`, or words such as `host=… dbname=…`.
     pub url: String,
     /// The password, if the url has none.
@@ -26,7 +15,7 @@ pub struct Settings {
     /// The schema that holds the tables.
     pub schema: String,
     /// Encryption.
-    pub tls: Tls,
+    pub tls: PostgresTls,
     /// What the server shows as the name of the connection.
     pub application_name: String,
     /// How long connecting may take.
@@ -45,14 +34,14 @@ pub struct Settings {
     pub maintenance_timeout: Duration,
 }
 
-impl Settings {
-    /// Settings for that address, without TLS and with the usual limits.
+impl PostgresConfig {
+    /// PostgresConfig for that address, without TLS and with the usual limits.
     pub fn plain(url: impl Into<String>, schema: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             password: None,
             schema: schema.into(),
-            tls: Tls::Off,
+            tls: PostgresTls::Off,
             application_name: "hookflow".into(),
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(15),
@@ -65,9 +54,9 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("PostgresConfig")
             .field("schema", &self.schema)
             .field("tls", &self.tls)
             .finish_non_exhaustive()

@@ -8,7 +8,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 
 use crate::event::Millis;
 
-type Fault = Box<dyn Error + Sync + Send>;
+type ValueError = Box<dyn Error + Sync + Send>;
 
 /// A hash, stored as uuid. It sorts as its number does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ impl Key {
 }
 
 impl ToSql for Key {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Fault> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, ValueError> {
         out.put_slice(&self.bytes());
         Ok(IsNull::No)
     }
@@ -37,7 +37,7 @@ impl ToSql for Key {
 }
 
 impl<'a> FromSql<'a> for Key {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Fault> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, ValueError> {
         Ok(Self::of(raw.try_into()?))
     }
 
@@ -46,7 +46,7 @@ impl<'a> FromSql<'a> for Key {
 
 /// A moment, stored as timestamptz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stamp(pub(super) Millis);
+pub(super) struct Timestamptz(pub(super) Millis);
 
 /// Postgres counts from 2000-01-01.
 const POSTGRES_EPOCH_MILLIS: i64 = 946_684_800_000;
@@ -54,8 +54,8 @@ const POSTGRES_EPOCH_MILLIS: i64 = 946_684_800_000;
 /// About the years 4700 BC and 290000: what timestamptz can hold.
 const STAMP_RANGE: (i64, i64) = (-210_000_000_000_000, 9_000_000_000_000_000);
 
-impl ToSql for Stamp {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Fault> {
+impl ToSql for Timestamptz {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, ValueError> {
         let millis = self.0.0.clamp(STAMP_RANGE.0, STAMP_RANGE.1);
         out.put_i64((millis - POSTGRES_EPOCH_MILLIS) * 1_000);
         Ok(IsNull::No)
@@ -65,8 +65,8 @@ impl ToSql for Stamp {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Stamp {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Fault> {
+impl<'a> FromSql<'a> for Timestamptz {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, ValueError> {
         let micros = i64::from_be_bytes(raw.try_into()?);
         Ok(Self(Millis(
             micros.div_euclid(1_000) + POSTGRES_EPOCH_MILLIS,
@@ -78,10 +78,10 @@ impl<'a> FromSql<'a> for Stamp {
 
 /// Where a version of a row lies (its ctid). It holds as long as the row is locked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place([u8; 6]);
+pub(super) struct TupleId([u8; 6]);
 
-impl ToSql for Place {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Fault> {
+impl ToSql for TupleId {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, ValueError> {
         out.put_slice(&self.0);
         Ok(IsNull::No)
     }
@@ -90,8 +90,8 @@ impl ToSql for Place {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Place {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Fault> {
+impl<'a> FromSql<'a> for TupleId {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, ValueError> {
         Ok(Self(raw.try_into()?))
     }
 
@@ -110,12 +110,14 @@ pub(super) fn count(row: &Row, column: usize) -> Result<u64, tokio_postgres::Err
 
 /// A moment that is always there.
 pub(super) fn moment(row: &Row, column: usize) -> Result<Millis, tokio_postgres::Error> {
-    Ok(row.try_get::<_, Stamp>(column)?.0)
+    Ok(row.try_get::<_, Timestamptz>(column)?.0)
 }
 
 /// A moment that may be missing.
 pub(super) fn moment_if(row: &Row, column: usize) -> Result<Option<Millis>, tokio_postgres::Error> {
-    Ok(row.try_get::<_, Option<Stamp>>(column)?.map(|at| at.0))
+    Ok(row
+        .try_get::<_, Option<Timestamptz>>(column)?
+        .map(|at| at.0))
 }
 
 #[cfg(test)]
@@ -126,10 +128,10 @@ mod tests {
     fn moments_travel_exactly_and_absurd_ones_are_clamped() {
         for millis in [0, -1, 1_767_225_600_123, i64::MAX, i64::MIN] {
             let mut out = BytesMut::new();
-            Stamp(Millis(millis))
+            Timestamptz(Millis(millis))
                 .to_sql(&Type::TIMESTAMPTZ, &mut out)
                 .unwrap();
-            let back = Stamp::from_sql(&Type::TIMESTAMPTZ, &out).unwrap();
+            let back = Timestamptz::from_sql(&Type::TIMESTAMPTZ, &out).unwrap();
             assert_eq!(back.0.0, millis.clamp(STAMP_RANGE.0, STAMP_RANGE.1));
         }
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::hits::outcomes;
+use super::super::kernel::{LedgerKeys, initial_outcomes, patches};
 use super::super::{Applied, StateEvent};
 use super::{batches, begin, commit, ledger, parked, rows};
 use crate::error::SinkError;
@@ -11,15 +11,15 @@ use crate::failpoint::Failpoint;
 /// Applies a batch.
 pub(super) fn apply(conn: &Connection, events: &[StateEvent]) -> Result<Applied, SinkError> {
     let tx = begin(conn)?;
-    let verdicts = ledger::judge(&tx, events)?;
+    let verdicts = ledger::judge(&tx, &LedgerKeys::of(events))?;
     #[cfg(feature = "faults")]
     let tx = wrong_order(conn, tx)?;
     let mut applied = Applied {
-        outcomes: outcomes(events, &verdicts),
+        outcomes: initial_outcomes(events, &verdicts),
         ..Applied::default()
     };
     parked::settle(&tx, events, &verdicts, &mut applied.outcomes)?;
-    let grown = rows::fold(&tx, events, &verdicts, &mut applied)?;
+    let grown = rows::apply(&tx, &patches(events, &verdicts), &mut applied)?;
     applied.completed = batches::grow(&tx, &grown)?;
     commit(Failpoint::StoreApply, tx)?;
     Ok(applied)

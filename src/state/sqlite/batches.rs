@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 
 use rusqlite::Connection;
 
-use super::super::fold::{Deltas, FLAG_COUNT, Flag};
+use super::super::kernel::{BatchDeltas, Deltas, FLAG_COUNT, Flag};
 use super::int;
-use super::rows::Grown;
 use crate::error::SinkError;
 use crate::event::Millis;
 
@@ -32,7 +31,7 @@ static GROW: LazyLock<String> = LazyLock::new(|| {
 const FIRST_FLAG: usize = 6;
 
 /// Adds to the counters of batches, in their order; returns how many completed.
-pub(super) fn grow(conn: &Connection, grown: &Grown) -> Result<u64, SinkError> {
+pub(super) fn grow(conn: &Connection, grown: &BatchDeltas) -> Result<u64, SinkError> {
     let mut completed = 0;
     let mut complete = Vec::new();
     for (batch, deltas) in grown {

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::super::kernel::in_key_order;
 use super::{begin, commit};
 use crate::error::SinkError;
 use crate::event::{Millis, Reject};
@@ -10,26 +11,12 @@ use crate::key::RejectKey;
 
 /// Stores rejects; a repeat raises the attempts and is kept from then on.
 pub(super) fn bury(conn: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
-    let mut keyed: Vec<(RejectKey, &Reject)> = rejects.iter().map(|r| (key(r), r)).collect();
-    keyed.sort_by_key(|(key, _)| *key);
     let now = Millis::now();
     let tx = begin(conn)?;
-    for (key, reject) in keyed {
+    for (key, reject) in in_key_order(rejects) {
         bury_one(&tx, key, reject, now)?;
     }
     commit(Failpoint::StoreBury, tx)
-}
-
-/// The identity of a dead letter.
-fn key(reject: &Reject) -> RejectKey {
-    let sha = &reject.body_sha256;
-    RejectKey::of(
-        &reject.provider,
-        &reject.user,
-        sha,
-        reject.stage,
-        reject.index,
-    )
 }
 
 fn bury_one(

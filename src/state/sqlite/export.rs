@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use super::super::fold::{FLAG_COUNT, Status, Totals};
+use super::super::kernel::{EventTotals, FLAG_COUNT, Status};
 use super::super::view::{BatchView, CompletionView, Export, RecipientView};
 use super::rows::read_state;
 use super::{count, ledger, millis};
@@ -83,7 +83,7 @@ fn batch(row: &Row<'_>) -> rusqlite::Result<BatchView> {
         finished: count(row, 7)?,
         completed_at: millis(row, 8)?,
         cause: row.get(9)?,
-        totals: Totals {
+        totals: EventTotals {
             opens: count(row, 10)?,
             clicks: count(row, 11)?,
             machine_opens: count(row, 12)?,

@@ -2,42 +2,28 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::hits::Verdict;
-use super::super::{Effect, StateEvent};
+use super::super::kernel::{LedgerKey, LedgerKeys, LedgerVerdict, is_late};
 use crate::error::SinkError;
 use crate::event::Millis;
 use crate::key::{Bucket, Identity};
 
-/// Stores the identities of all events but those to be parked, in the order of the key.
-pub(super) fn judge(conn: &Connection, events: &[StateEvent]) -> Result<Vec<Verdict>, SinkError> {
+/// Inserts the keys of a write; the verdict on each of its events.
+pub(super) fn judge(conn: &Connection, keys: &LedgerKeys) -> Result<Vec<LedgerVerdict>, SinkError> {
     let dropped_before = dropped_before(conn)?;
-    let mut verdicts = vec![Verdict::Parking; events.len()];
     let now = Millis::now().0;
     let mut insert = conn.prepare_cached(
         "INSERT INTO ledger (bucket, identity, stored) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?;
-    for (bucket, identity, index) in in_key_order(events) {
+    let mut inserted = Vec::new();
+    for (bucket, identity) in keys.distinct() {
         let stored = (bucket == Bucket::NONE).then_some(now);
-        let late = bucket != Bucket::NONE && bucket < dropped_before;
-        verdicts[index as usize] = if late {
-            Verdict::Late
-        } else if insert.execute((bucket.0, identity.to_bytes(), stored))? == 1 {
-            Verdict::New
-        } else {
-            Verdict::Known
-        };
+        if !is_late(bucket, dropped_before)
+            && insert.execute((bucket.0, identity.to_bytes(), stored))? == 1
+        {
+            inserted.push((bucket, identity));
+        }
     }
-    Ok(verdicts)
-}
-
-fn in_key_order(events: &[StateEvent]) -> Vec<(Bucket, Identity, u32)> {
-    let mut keys: Vec<_> = (0u32..)
-        .zip(events)
-        .filter(|(_, event)| !matches!(event.effect, Effect::Park(_)))
-        .map(|(index, event)| (event.bucket, event.identity, index))
-        .collect();
-    keys.sort_unstable();
-    keys
+    Ok(keys.verdicts(dropped_before, &inserted))
 }
 
 /// The hour below which something was dropped; 0 if nothing ever was.
@@ -59,10 +45,7 @@ pub(super) fn holds(
 }
 
 /// For each event, whether the ledger or the parked table hold it.
-pub(super) fn known(
-    conn: &Connection,
-    events: &[(Bucket, Identity)],
-) -> Result<Vec<bool>, SinkError> {
+pub(super) fn known(conn: &Connection, events: &[LedgerKey]) -> Result<Vec<bool>, SinkError> {
     let mut parked = conn.prepare_cached("SELECT 1 FROM unmatched WHERE identity = ?1")?;
     events
         .iter()

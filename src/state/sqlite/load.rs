@@ -1,14 +1,15 @@
 //! Loads: recipients and messages come in chunks; what they mean for totals is decided at the end, see `seal`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use compact_str::CompactString;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::super::kernel::{JudgedChunk, LoadEnding, MessageKey};
 use super::super::{
-    BatchRow, LoadId, LoadKind, Loaded, Mapping, MappingCursor, RecipientRow, RowId,
+    BatchRow, LoadId, LoadKind, LoadOutcome, Mapping, MappingCursor, RecipientRow, RowId,
 };
-use super::{begin, commit, int};
+use super::{begin, commit, int, seal};
 use crate::error::SinkError;
 use crate::event::{Millis, Provider, User};
 use crate::failpoint::Failpoint;
@@ -23,7 +24,7 @@ pub(super) fn open_load(conn: &Connection) -> Result<i64, SinkError> {
         .unwrap_or(0))
 }
 
-/// Closes a load that died: its rows stand (events may be folded into them already), its `batches` rows do not, and it
+/// Closes a load that died: its rows stay (events may be folded into them already), its `batches` rows do not, and it
 /// seals nothing.
 pub(super) fn close_dead(conn: &Connection, point: Failpoint) -> Result<(), SinkError> {
     if open_load(conn)? == 0 {
@@ -35,29 +36,20 @@ pub(super) fn close_dead(conn: &Connection, point: Failpoint) -> Result<(), Sink
 }
 
 fn mark_dead(conn: &Connection) -> Result<(), SinkError> {
-    conn.execute(
-        "DELETE FROM load_batches WHERE load_id IN (SELECT id FROM loads WHERE ended_at IS NULL)",
-        (),
-    )?;
-    let now = Millis::now().0;
-    conn.execute(
-        "UPDATE loads SET ended_at = ?1, died = 1 WHERE ended_at IS NULL",
-        [now],
-    )?;
+    let load = open_load(conn)?;
+    if load != 0 {
+        seal::end(conn, LoadId(load), LoadEnding::Died)?;
+    }
     Ok(())
 }
 
 /// Begins a load, closing one that died.
 pub(super) fn begin_load(conn: &Connection, kind: LoadKind) -> Result<LoadId, SinkError> {
-    let kind = match kind {
-        LoadKind::Full => "full",
-        LoadKind::Increment => "increment",
-    };
     let tx = begin(conn)?;
     mark_dead(&tx)?;
     tx.execute(
         "INSERT INTO loads (kind, started_at) VALUES (?1, ?2)",
-        (kind, Millis::now().0),
+        (kind.name(), Millis::now().0),
     )?;
     let load = LoadId(tx.last_insert_rowid());
     commit(Failpoint::StoreLoadBegin, tx)?;
@@ -69,135 +61,126 @@ pub(super) fn recipients(
     conn: &Connection,
     load: LoadId,
     rows: &[RecipientRow],
-) -> Result<Vec<Loaded>, SinkError> {
+) -> Result<Vec<LoadOutcome>, SinkError> {
     let tx = begin(conn)?;
-    let mut chunk = Chunk {
-        conn: &tx,
-        load,
-        batches: BTreeMap::new(),
-        contradictions: 0,
-    };
-    let fates: Result<Vec<Loaded>, SinkError> = rows.iter().map(|row| chunk.take(row)).collect();
-    let fates = fates?;
-    chunk.close()?;
-    commit(Failpoint::StoreLoad, tx)?;
-    Ok(fates)
-}
-
-/// A batch that the chunk touches: its number, and how many state rows it gained.
-type Touched = (i64, u64);
-
-struct Chunk<'a> {
-    conn: &'a Connection,
-    load: LoadId,
-    batches: BTreeMap<(User, CompactString), Touched>,
-    contradictions: u64,
-}
-
-impl Chunk<'_> {
-    fn take(&mut self, row: &RecipientRow) -> Result<Loaded, SinkError> {
-        match self.mapped(row)? {
-            Some((id, key)) if key == row.row => {
-                self.batch(row)?;
-                Ok(Loaded::Known(mapping(row, id)))
-            }
-            Some(_) => {
-                self.contradictions += 1;
-                Ok(Loaded::Contradiction)
-            }
-            None => {
-                let id = self.state_row(row)?;
-                self.message(row, id)?;
-                Ok(Loaded::Accepted(mapping(row, id)))
-            }
-        }
+    let mapped = mapped(&tx, rows)?;
+    let judged = JudgedChunk::of(rows, &mapped);
+    let mut batches = BTreeMap::new();
+    for (user, batch_id) in judged.batches() {
+        batches.insert((user, batch_id), batch_number(&tx, user, batch_id)?);
     }
+    let (ids, gained) = state_rows(&tx, load, &judged, &batches)?;
+    messages(&tx, load, &judged, &ids)?;
+    touch(&tx, load, &batches, &gained)?;
+    tx.prepare_cached("UPDATE loads SET contradictions = contradictions + ?2 WHERE id = ?1")?
+        .execute((load.0, int(judged.contradictions)))?;
+    let outcomes = judged.outcomes(&ids)?;
+    commit(Failpoint::StoreLoad, tx)?;
+    Ok(outcomes)
+}
 
-    /// The state row to which this message and address map already.
-    fn mapped(&self, row: &RecipientRow) -> Result<Option<(RowId, RowKey)>, SinkError> {
-        let mut read = self.conn.prepare_cached(
-            "SELECT r.id, r.row_key FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
-             WHERE m.join_key = ?1 AND m.address_key = ?2",
-        )?;
+/// The numbers of batches by user and id.
+type BatchNumbers<'a> = BTreeMap<(&'a str, &'a str), i64>;
+
+/// The numbers of state rows by their keys, and how many rows each batch gained.
+type StateRows = (HashMap<RowKey, RowId>, BTreeMap<i64, u64>);
+
+/// The state rows to which messages and addresses map already.
+fn mapped(
+    conn: &Connection,
+    rows: &[RecipientRow],
+) -> Result<HashMap<MessageKey, (RowId, RowKey)>, SinkError> {
+    let mut read = conn.prepare_cached(
+        "SELECT r.id, r.row_key FROM messages AS m JOIN recipients AS r ON r.id = m.row_id
+         WHERE m.join_key = ?1 AND m.address_key = ?2",
+    )?;
+    let mut mapped = HashMap::new();
+    for row in rows {
         let found = read.query_row((row.join.to_bytes(), row.address.to_bytes()), |found| {
             Ok((RowId(found.get(0)?), RowKey::from_bytes(found.get(1)?)))
         });
-        Ok(found.optional()?)
+        if let Some(found) = found.optional()? {
+            mapped.insert((row.join, row.address), found);
+        }
     }
+    Ok(mapped)
+}
 
-    /// The row's batch, made if missing; none for transactional mail.
-    fn batch(&mut self, row: &RecipientRow) -> Result<Option<&mut Touched>, SinkError> {
-        if row.batch_id.is_empty() {
-            return Ok(None);
-        }
-        let key = (row.user.clone(), row.batch_id.clone());
-        if !self.batches.contains_key(&key) {
-            let id = batch_number(self.conn, row.user.as_str(), &row.batch_id)?;
-            self.batches.insert(key.clone(), (id, 0));
-        }
-        Ok(self.batches.get_mut(&key))
-    }
-
-    /// The state row, made if missing.
-    fn state_row(&mut self, row: &RecipientRow) -> Result<RowId, SinkError> {
-        let batch = self.batch(row)?.map(|touched| touched.0);
-        let mut read = self
-            .conn
-            .prepare_cached("SELECT id FROM recipients WHERE row_key = ?1")?;
-        let known = read.query_row([row.row.to_bytes()], |found| found.get(0));
-        if let Some(id) = known.optional()? {
-            return Ok(RowId(id));
-        }
-        let mut insert = self.conn.prepare_cached(
-            "INSERT INTO recipients (batch, row_key, user, batch_id, recipient_id, load_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
+/// Makes the state rows that are missing; the numbers of all, and how many each batch gained.
+fn state_rows(
+    conn: &Connection,
+    load: LoadId,
+    judged: &JudgedChunk<'_>,
+    batches: &BatchNumbers<'_>,
+) -> Result<StateRows, SinkError> {
+    let mut read = conn.prepare_cached("SELECT id FROM recipients WHERE row_key = ?1")?;
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO recipients (batch, row_key, user, batch_id, recipient_id, load_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let (mut ids, mut gained) = (HashMap::new(), BTreeMap::new());
+    for row in judged.state_rows() {
         let key = row.row.to_bytes();
-        let names = (
-            row.user.as_str(),
-            row.batch_id.as_str(),
-            row.recipient_id.as_str(),
-        );
-        insert.execute((batch, key, names.0, names.1, names.2, self.load.0))?;
-        let id = RowId(self.conn.last_insert_rowid());
-        if let Some(touched) = self.batch(row)? {
-            touched.1 += 1;
-        }
-        Ok(id)
+        let stored = read.query_row([key], |found| found.get(0)).optional()?;
+        let id = match stored {
+            Some(id) => id,
+            None => {
+                let (user, batch_id) = (row.user.as_str(), row.batch_id.as_str());
+                let batch = batches.get(&(user, batch_id)).copied();
+                let recipient = row.recipient_id.as_str();
+                insert.execute((batch, key, user, batch_id, recipient, load.0))?;
+                if let Some(batch) = batch {
+                    *gained.entry(batch).or_default() += 1;
+                }
+                conn.last_insert_rowid()
+            }
+        };
+        ids.insert(row.row, RowId(id));
     }
+    Ok((ids, gained))
+}
 
-    fn message(&self, row: &RecipientRow, id: RowId) -> Result<(), SinkError> {
-        let mut insert = self.conn.prepare_cached(
-            "INSERT INTO messages (join_key, address_key, row_id, provider, message_id, recipient, sent_at, load_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
+fn messages(
+    conn: &Connection,
+    load: LoadId,
+    judged: &JudgedChunk<'_>,
+    ids: &HashMap<RowKey, RowId>,
+) -> Result<(), SinkError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO messages (join_key, address_key, row_id, provider, message_id, recipient, sent_at, load_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for row in &judged.accepted {
         insert.execute((
             row.join.to_bytes(),
             row.address.to_bytes(),
-            id.0,
+            ids.get(&row.row).map(|id| id.0),
             row.provider.as_str(),
             &row.message_id,
             &row.recipient,
             row.sent_at.map(|at| at.0),
-            self.load.0,
+            load.0,
         ))?;
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Notes what the chunk added. The number of state rows grows at once, so that it bounds the counters at all times.
-    fn close(self) -> Result<(), SinkError> {
-        let mut touch = self.conn.prepare_cached(
-            "UPDATE batches SET recipients = recipients + ?2, load_id = ?3 WHERE id = ?1",
-        )?;
-        for (id, rows) in self.batches.into_values() {
-            touch.execute((id, int(rows), self.load.0))?;
-        }
-        let mut count = self.conn.prepare_cached(
-            "UPDATE loads SET contradictions = contradictions + ?2 WHERE id = ?1",
-        )?;
-        count.execute((self.load.0, int(self.contradictions)))?;
-        Ok(())
+/// Notes which batches the chunk brought rows of. The number of state rows grows at once, so that it bounds the counters at all
+/// times.
+fn touch(
+    conn: &Connection,
+    load: LoadId,
+    batches: &BatchNumbers<'_>,
+    gained: &BTreeMap<i64, u64>,
+) -> Result<(), SinkError> {
+    let mut touch = conn.prepare_cached(
+        "UPDATE batches SET recipients = recipients + ?2, load_id = ?3 WHERE id = ?1",
+    )?;
+    for id in batches.values() {
+        let rows = gained.get(id).copied().unwrap_or_default();
+        touch.execute((id, int(rows), load.0))?;
     }
+    Ok(())
 }
 
 /// The number of a batch, made if missing.
@@ -215,20 +198,6 @@ pub(super) fn batch_number(
     let mut insert = conn.prepare_cached("INSERT INTO batches (user, batch_id) VALUES (?1, ?2)")?;
     insert.execute((user, batch_id))?;
     Ok(conn.last_insert_rowid())
-}
-
-fn mapping(row: &RecipientRow, id: RowId) -> Mapping {
-    Mapping {
-        user: row.user.clone(),
-        provider: row.provider.clone(),
-        join: row.join,
-        address: row.address,
-        row_id: id,
-        row: row.row,
-        batch_id: row.batch_id.clone(),
-        recipient_id: row.recipient_id.clone(),
-        sent_at: row.sent_at,
-    }
 }
 
 /// Keeps one chunk of batch rows for the end of the load; the last row of a batch wins.

@@ -6,7 +6,6 @@
 //! commit passes its named point. Reading needs no lock: see [`SqliteReader`].
 
 mod apply;
-mod attempts;
 mod batches;
 mod class;
 mod dead_letters;
@@ -31,8 +30,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadSummary, Loaded, Mapping,
-    MappingCursor, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping,
+    MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
@@ -43,17 +42,22 @@ pub use outbox::SqliteOutbox;
 pub use query::SqliteReader;
 pub use schema::VERSION;
 
-/// An open embedded store; its folder is locked until this is dropped.
+/// An open embedded store; its folder, if it has one, is locked until this is dropped.
 #[derive(Debug)]
 pub struct SqliteStore {
     conn: Connection,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
     /// Opens the store in a folder, making both where they are missing. A load that died is closed.
     pub fn open(dir: &Path) -> Result<Self, Fatal> {
         open::open(dir)
+    }
+
+    /// A store that lives in memory, as long as this value.
+    pub fn in_memory() -> Result<Self, Fatal> {
+        open::in_memory()
     }
 
     /// Copies the whole store, as of now, into the store folder `to`, which must not hold one yet: what a dry run works on.
@@ -108,7 +112,7 @@ impl StateStore for SqliteStore {
         apply::apply(&self.conn, events)
     }
 
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         dead_letters::bury(&self.conn, rejects)
     }
 
@@ -120,7 +124,7 @@ impl StateStore for SqliteStore {
         &mut self,
         load: LoadId,
         rows: &[RecipientRow],
-    ) -> Result<Vec<Loaded>, SinkError> {
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         load::recipients(&self.conn, load, rows)
     }
 
@@ -162,18 +166,6 @@ impl StateStore for SqliteStore {
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         jobs::checkpoints(&self.conn, job)
-    }
-
-    fn attempts(&mut self, job: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        attempts::attempts(&self.conn, job)
-    }
-
-    fn note_attempts(
-        &mut self,
-        job: &str,
-        partitions: &[PartitionAttempt],
-    ) -> Result<(), SinkError> {
-        attempts::note(&self.conn, job, partitions)
     }
 
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {

@@ -31,7 +31,15 @@ pub(super) fn open(dir: &Path) -> Result<SqliteStore, Fatal> {
     schema::prepare(&conn)?;
     load::close_dead(&conn, Failpoint::StoreOpen)?;
     parked::drop_known(&conn)?;
+    let lock = Some(lock);
     Ok(SqliteStore { conn, _lock: lock })
+}
+
+/// An empty store in memory.
+pub(super) fn in_memory() -> Result<SqliteStore, Fatal> {
+    let conn = Connection::open_in_memory().map_err(SinkError::from)?;
+    schema::prepare(&conn)?;
+    Ok(SqliteStore { conn, _lock: None })
 }
 
 /// Opens a store for reading, also while a job writes to it.

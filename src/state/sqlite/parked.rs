@@ -3,14 +3,13 @@
 //! Parked events are not in the ledger. Whoever applies an event deletes its parked copy in the same transaction,
 //! so no event is ever in both.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use compact_str::CompactString;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::super::hits::Verdict;
-use super::super::{Effect, LateMatch, LatePage, Outcome, RowId, StateEvent};
+use super::super::kernel::{LedgerVerdict, ParkRequest, Parking};
+use super::super::{LateMatch, LatePage, Outcome, RowId, StateEvent};
 use super::{begin, commit, ledger, load, millis};
 use crate::error::{Class, SinkError};
 use crate::event::{
@@ -23,42 +22,22 @@ use crate::key::{AddressKey, Bucket, Identity, JoinKey, RowKey, Shard};
 pub(super) fn settle(
     conn: &Connection,
     events: &[StateEvent],
-    verdicts: &[Verdict],
+    verdicts: &[LedgerVerdict],
     outcomes: &mut [Outcome],
 ) -> Result<(), SinkError> {
+    let parking = Parking::of(events, verdicts);
     if size_is_not_zero(conn)? {
-        delete_copies(conn, events)?;
+        let applied = parking.touched.iter().filter(|(_, applied)| *applied);
+        delete(conn, applied.map(|(identity, _)| *identity))?;
     }
-    let mut parks: Vec<(&Event, usize)> = events
-        .iter()
-        .enumerate()
-        .filter_map(|(index, event)| match &event.effect {
-            Effect::Park(parked) => Some((&**parked, index)),
-            _ => None,
-        })
-        .collect();
-    if parks.is_empty() {
-        return Ok(());
-    }
-    parks.sort_unstable_by_key(|(event, index)| (event.identity, *index));
-    let late = late_identities(events, verdicts);
     let now = Millis::now();
-    for (event, index) in parks {
-        let known =
-            late.contains(&event.identity) || ledger::holds(conn, event.bucket, event.identity)?;
-        if !known && park(conn, event, now)? {
-            outcomes[index] = Outcome::Unmatched;
+    for request in &parking.requests {
+        let event = request.event;
+        if !ledger::holds(conn, event.bucket, event.identity)? && park(conn, request, now)? {
+            outcomes[request.index] = Outcome::Unmatched;
         }
     }
     Ok(())
-}
-
-/// Applied in this batch without a trace in the ledger.
-fn late_identities(events: &[StateEvent], verdicts: &[Verdict]) -> HashSet<Identity> {
-    let late = events.iter().zip(verdicts);
-    late.filter(|(_, verdict)| **verdict == Verdict::Late)
-        .map(|(event, _)| event.identity)
-        .collect()
 }
 
 fn size_is_not_zero(conn: &Connection) -> Result<bool, SinkError> {
@@ -66,17 +45,10 @@ fn size_is_not_zero(conn: &Connection) -> Result<bool, SinkError> {
     Ok(any.exists(())?)
 }
 
-fn delete_copies(conn: &Connection, events: &[StateEvent]) -> Result<(), SinkError> {
-    let mut identities: Vec<Identity> = events
-        .iter()
-        .filter(|event| !matches!(event.effect, Effect::Park(_)))
-        .map(|event| event.identity)
-        .collect();
-    identities.sort_unstable();
-    delete(conn, &identities)
-}
-
-fn delete(conn: &Connection, identities: &[Identity]) -> Result<(), SinkError> {
+fn delete(
+    conn: &Connection,
+    identities: impl IntoIterator<Item = Identity>,
+) -> Result<(), SinkError> {
     let mut delete = conn.prepare_cached("DELETE FROM unmatched WHERE identity = ?1")?;
     for identity in identities {
         delete.execute([identity.to_bytes()])?;
@@ -85,10 +57,11 @@ fn delete(conn: &Connection, identities: &[Identity]) -> Result<(), SinkError> {
 }
 
 /// Parks one event; a second copy only raises the attempts and answers `false`.
-fn park(conn: &Connection, event: &Event, now: Millis) -> Result<bool, SinkError> {
+fn park(conn: &Connection, request: &ParkRequest<'_>, now: Millis) -> Result<bool, SinkError> {
+    let (event, copies) = (request.event, super::int(request.copies));
     let mut again =
-        conn.prepare_cached("UPDATE unmatched SET attempts = attempts + 1 WHERE identity = ?1")?;
-    if again.execute([event.identity.to_bytes()])? == 1 {
+        conn.prepare_cached("UPDATE unmatched SET attempts = attempts + ?2 WHERE identity = ?1")?;
+    if again.execute((event.identity.to_bytes(), copies))? == 1 {
         return Ok(false);
     }
     let delivery = &event.delivery;
@@ -99,8 +72,8 @@ fn park(conn: &Connection, event: &Event, now: Millis) -> Result<bool, SinkError
     let mut insert = conn.prepare_cached(
         "INSERT INTO unmatched (identity, provider, user, partition, offset, received_at, place, kind, bounce_class,
          machine, bucket, occurred_at, message_id, event_key, recipient, ids_batch, ids_recipient, row_key,
-         join_key, address_key, raw, parked_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+         join_key, address_key, raw, parked_at, attempts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
     )?;
     insert.execute(params![
         event.identity.to_bytes(),
@@ -125,6 +98,7 @@ fn park(conn: &Connection, event: &Event, now: Millis) -> Result<bool, SinkError
         event.address.map(AddressKey::to_bytes),
         event.raw.as_deref(),
         now.0,
+        copies,
     ])?;
     Ok(true)
 }
@@ -134,7 +108,7 @@ pub(super) fn unpark(conn: &Connection, identities: &[Identity]) -> Result<(), S
     let mut sorted = identities.to_vec();
     sorted.sort_unstable();
     let tx = begin(conn)?;
-    delete(&tx, &sorted)?;
+    delete(&tx, sorted)?;
     commit(Failpoint::StoreBury, tx)
 }
 
@@ -251,14 +225,12 @@ fn event(row: &Row<'_>) -> Result<Event, SinkError> {
         message_id: text(row, 12)?,
         event_key: text(row, 13)?,
         recipient: name(14)?,
-        ids,
+        ids: ids.map(std::sync::Arc::new),
         join: JoinKey::from_bytes(row.get(18)?),
         address: row
             .get::<_, Option<[u8; 16]>>(19)?
             .map(AddressKey::from_bytes),
-        raw: row
-            .get::<_, Option<Vec<u8>>>(20)?
-            .map(Vec::into_boxed_slice),
+        raw: row.get::<_, Option<Vec<u8>>>(20)?.map(bytes::Bytes::from),
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::view::{
-    BatchView, CompletionView, Counts, DeadLetterView, Export, MessageView, RecipientView,
-    StateReader, UnmatchedView,
+    BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
+    StoreCounts, UnmatchedView,
 };
 use super::super::{LatePage, Mapping, MappingCursor};
 use super::{count, export, int, load, millis, open, parked};
@@ -128,12 +128,12 @@ impl StateReader for SqliteReader {
         Ok(read.query_row([id], dead_letter).optional()?)
     }
 
-    fn counts(&mut self) -> Result<Counts, SinkError> {
+    fn counts(&mut self) -> Result<StoreCounts, SinkError> {
         let sql = "SELECT (SELECT count(*) FROM recipients), (SELECT count(*) FROM messages),
             (SELECT count(*) FROM batches), (SELECT count(*) FROM batches WHERE completed_at IS NOT NULL),
             (SELECT count(*) FROM ledger), (SELECT count(*) FROM unmatched), (SELECT count(*) FROM dead_letters)";
         Ok(self.conn.query_row(sql, (), |row| {
-            Ok(Counts {
+            Ok(StoreCounts {
                 recipients: count(row, 0)?,
                 messages: count(row, 1)?,
                 batches: count(row, 2)?,

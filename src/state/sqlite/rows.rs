@@ -1,17 +1,13 @@
-//! State rows under one transaction: read, fold, write what changed.
+//! State rows in one transaction: read, merge the patch, write what changed.
 
-use std::collections::BTreeMap;
+use rusqlite::{Connection, Statement};
 
-use rusqlite::{CachedStatement, Connection};
-
-use super::super::fold::{Deltas, FLAG_COUNT, Flag, Flags, RowState, Status};
-use super::super::hits::{Hit, Verdict, fold_hit, hits, written_status};
-use super::super::{Applied, RowId, StateEvent};
+use super::super::kernel::{
+    BatchDeltas, FLAG_COUNT, Flag, Flags, ROW_MISSING, RowChange, RowPatch, RowState, Status,
+};
+use super::super::{Applied, RowId};
 use crate::error::{Class, SinkError};
 use crate::event::Millis;
-
-/// By how much each batch's counters grow, by the number of the batch.
-pub(super) type Grown = BTreeMap<i64, Deltas>;
 
 const READ: &str = "SELECT batch, flags,
     first_sent, first_deferred, first_dropped, first_failed, first_bounced_soft, first_bounced_hard,
@@ -29,85 +25,57 @@ const WRITE: &str = "UPDATE recipients SET flags = ?1, status = ?2,
     last_unsubscribed = ?24, last_complained = ?25, last_machine_opened = ?26
     WHERE id = ?27";
 
-/// Folds all new and late events into their rows, in the order of the rows; returns how batches grow.
-pub(super) fn fold(
+/// Applies the patches in the order of their rows; returns how batches grow.
+pub(super) fn apply(
     conn: &Connection,
-    events: &[StateEvent],
-    verdicts: &[Verdict],
+    patches: &[RowPatch],
     applied: &mut Applied,
-) -> Result<Grown, SinkError> {
-    let mut grown = Grown::new();
-    let hits = hits(events, verdicts);
-    let mut rows = Rows::prepare(conn)?;
-    for group in hits.chunk_by(|a, b| a.row == b.row) {
-        rows.fold_one(events, group, applied, &mut grown)?;
+) -> Result<BatchDeltas, SinkError> {
+    let mut grown = BatchDeltas::new();
+    let mut read = conn.prepare_cached(READ)?;
+    let mut write = conn.prepare_cached(WRITE)?;
+    for patch in patches {
+        let (batch, before) = load(&mut read, patch.row)?;
+        let mut state = before;
+        state.merge(&patch.state);
+        let change = RowChange {
+            batch,
+            before: before.flags,
+            after: state.flags,
+            written: state != before,
+        };
+        if change.written {
+            store(&mut write, patch.row, &state, patch.status(state.flags))?;
+        }
+        patch.settle(&change, applied, &mut grown);
     }
     Ok(grown)
 }
 
-/// The two statements, prepared once a batch.
-struct Rows<'conn> {
-    read: CachedStatement<'conn>,
-    write: CachedStatement<'conn>,
+fn load(read: &mut Statement<'_>, row: RowId) -> Result<(Option<i64>, RowState), SinkError> {
+    let mut found = read.query([row.0])?;
+    let Some(columns) = found.next()? else {
+        return Err(SinkError::new("sqlite", Class::Bug, ROW_MISSING));
+    };
+    Ok((columns.get(0)?, read_state(columns, 1)?))
 }
 
-impl<'conn> Rows<'conn> {
-    fn prepare(conn: &'conn Connection) -> Result<Self, SinkError> {
-        Ok(Self {
-            read: conn.prepare_cached(READ)?,
-            write: conn.prepare_cached(WRITE)?,
-        })
+fn store(
+    write: &mut Statement<'_>,
+    row: RowId,
+    state: &RowState,
+    status: Status,
+) -> rusqlite::Result<()> {
+    write.raw_bind_parameter(1, state.flags.0)?;
+    write.raw_bind_parameter(2, status as i64)?;
+    for flag in Flag::ALL {
+        let at = flag.index();
+        let set = state.flags.has(flag);
+        write.raw_bind_parameter(3 + at, set.then_some(state.first[at].0))?;
+        write.raw_bind_parameter(3 + FLAG_COUNT + at, set.then_some(state.last[at].0))?;
     }
-
-    fn fold_one(
-        &mut self,
-        events: &[StateEvent],
-        group: &[Hit],
-        applied: &mut Applied,
-        grown: &mut Grown,
-    ) -> Result<(), SinkError> {
-        let Some(row) = group.first().map(|hit| hit.row) else {
-            return Ok(());
-        };
-        let (batch, before) = self.load(row)?;
-        let mut deltas = Deltas::default();
-        let mut state = before;
-        for hit in group {
-            fold_hit(hit, events, &mut state, &mut deltas, applied);
-        }
-        if state != before {
-            self.store(row, &state, written_status(&state, group))?;
-            applied.recipients_changed += 1;
-            deltas.transition(state.since(&before));
-        }
-        if let (Some(batch), false) = (batch, deltas.is_empty()) {
-            grown.entry(batch).or_default().add(&deltas);
-        }
-        Ok(())
-    }
-
-    fn load(&mut self, row: RowId) -> Result<(Option<i64>, RowState), SinkError> {
-        let mut found = self.read.query([row.0])?;
-        let Some(columns) = found.next()? else {
-            let message = "an event names a state row that the store does not hold";
-            return Err(SinkError::new("sqlite", Class::Bug, message));
-        };
-        Ok((columns.get(0)?, read_state(columns, 1)?))
-    }
-
-    fn store(&mut self, row: RowId, state: &RowState, status: Status) -> rusqlite::Result<()> {
-        let write = &mut self.write;
-        write.raw_bind_parameter(1, state.flags.0)?;
-        write.raw_bind_parameter(2, status as i64)?;
-        for flag in Flag::ALL {
-            let at = flag.index();
-            let set = state.flags.has(flag);
-            write.raw_bind_parameter(3 + at, set.then_some(state.first[at].0))?;
-            write.raw_bind_parameter(3 + FLAG_COUNT + at, set.then_some(state.last[at].0))?;
-        }
-        write.raw_bind_parameter(3 + 2 * FLAG_COUNT, row.0)?;
-        write.raw_execute().map(drop)
-    }
+    write.raw_bind_parameter(3 + 2 * FLAG_COUNT, row.0)?;
+    write.raw_execute().map(drop)
 }
 
 /// Reads the flags at column `at`, and behind them the twelve first and the twelve last times.

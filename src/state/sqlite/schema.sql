@@ -174,19 +174,6 @@ CREATE TABLE checkpoints (
     PRIMARY KEY (job, partition)
 ) WITHOUT ROWID;
 
--- Lanes of brokers whose messages may have ended the process: see the documentation of messages that kill.
-CREATE TABLE attempts (
-    job        TEXT NOT NULL,
-    partition       TEXT NOT NULL,
-    floor      INTEGER NOT NULL,  -- everything before it was settled when the partition was begun last
-    deaths     INTEGER NOT NULL,  -- starts in a row that ended with a dead process and the floor where it was
-    running    INTEGER NOT NULL,  -- 1: messages were handed out, and no end of the process was told since
-    named_from INTEGER,           -- the messages that were in work alone: from here
-    named_to   INTEGER,           -- ... to here, exclusive
-    until      INTEGER NOT NULL,  -- suspicion ends when the floor has passed this
-    condemned  INTEGER,           -- this message is handed out as a dead letter
-    PRIMARY KEY (job, partition)
-) WITHOUT ROWID;
 
 -- Single values: dropped_before (hour), secret (32 bytes), incarnation (16 bytes).
 CREATE TABLE meta (

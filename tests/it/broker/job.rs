@@ -9,27 +9,28 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use hookflow::error::Fatal;
 use hookflow::metrics::{Counter, Metrics};
-use hookflow::source::broker::{BrokerSource, Commit, SourceContext, SourceHealth};
-use hookflow::source::guard::{AttemptStore, Unkept};
 use hookflow::source::kafka::KafkaSource;
 use hookflow::source::nats::NatsSource;
-use hookflow::source::{PartitionEvent, Record, RecordSender, Records, kafka, nats};
+use hookflow::source::{
+    Commit, PartitionEvent, Record, RecordSender, Records, Source, SourceContext, SourceHealth,
+    kafka, nats,
+};
 
 use super::wait::{LIMIT, until};
 
 /// Settings that make a live source.
 pub trait Live {
-    fn source(&self) -> Box<dyn BrokerSource>;
+    fn source(&self) -> Box<dyn Source>;
 }
 
 impl Live for nats::Settings {
-    fn source(&self) -> Box<dyn BrokerSource> {
+    fn source(&self) -> Box<dyn Source> {
         Box::new(NatsSource::new(self.clone()))
     }
 }
 
-impl Live for kafka::Settings {
-    fn source(&self) -> Box<dyn BrokerSource> {
+impl Live for kafka::KafkaConfig {
+    fn source(&self) -> Box<dyn Source> {
         Box::new(KafkaSource::new(self.clone()))
     }
 }
@@ -40,7 +41,7 @@ pub struct Job {
     partition_events: Receiver<PartitionEvent>,
     settled: Sender<Vec<Commit>>,
     stop: Arc<AtomicBool>,
-    pub condition: SourceHealth,
+    pub health: SourceHealth,
     pub metrics: Arc<Metrics>,
     thread: JoinHandle<()>,
     /// Where the last parcel of each partition ended.
@@ -53,37 +54,27 @@ impl Job {
         Self::with(settings.source(), 256)
     }
 
-    /// The same, with what is kept of messages in work.
-    pub fn guarded(settings: &impl Live, attempts: Box<dyn AttemptStore>) -> Self {
-        Self::over(settings.source(), 256, attempts)
-    }
-
     /// Any source, over a channel of so many parcels.
-    pub fn with(source: Box<dyn BrokerSource>, depth: usize) -> Self {
-        Self::over(source, depth, Box::new(Unkept::default()))
-    }
-
-    fn over(source: Box<dyn BrokerSource>, depth: usize, attempts: Box<dyn AttemptStore>) -> Self {
-        let (feed, taps) = RecordSender::channels(1, depth);
-        let (settled, floors) = crossbeam_channel::unbounded();
-        let (stop, condition) = (Arc::new(AtomicBool::new(false)), SourceHealth::default());
+    pub fn with(source: Box<dyn Source>, depth: usize) -> Self {
+        let (records, taps) = RecordSender::channels(1, depth);
+        let (settled, commits) = crossbeam_channel::unbounded();
         let metrics = Metrics::new([]);
-        let ends = SourceContext {
-            feed,
-            settled: floors,
-            stop: Arc::clone(&stop),
-            condition: condition.clone(),
-            metrics: Arc::clone(&metrics),
-            attempts,
+        let context = SourceContext::new(records, commits, Arc::clone(&metrics));
+        let (stop, health) = (Arc::clone(&context.stop), context.health.clone());
+        let failed = health.clone();
+        let run = move || {
+            if let Err(fatal) = source.run(context) {
+                failed.fail(fatal);
+            }
         };
         Self {
             parcels: taps.workers.into_iter().next().unwrap(),
             partition_events: taps.partition_events,
             settled,
             stop,
-            condition,
+            health,
             metrics,
-            thread: std::thread::spawn(move || source.run(ends)),
+            thread: std::thread::spawn(run),
             ends: BTreeMap::new(),
         }
     }
@@ -126,9 +117,11 @@ impl Job {
         );
     }
 
-    /// Everything of a partition before `upto` is durable.
-    pub fn settle(&self, partition: u32, upto: u64) {
-        self.settled.send(vec![Commit { partition, upto }]).unwrap();
+    /// Everything of a partition before `offset` is durable.
+    pub fn settle(&self, partition: u32, offset: u64) {
+        self.settled
+            .send(vec![Commit { partition, offset }])
+            .unwrap();
     }
 
     /// Everything in these parcels is durable.
@@ -148,14 +141,14 @@ impl Job {
     }
 
     fn says(&self) -> (Vec<String>, Option<Fatal>) {
-        (self.condition.problems(), self.condition.take_failure())
+        (self.health.problems(), self.health.take_failure())
     }
 
     /// Waits until it says what is wrong in such words.
     pub fn says_in_time(&self, words: &str) -> String {
         let mut said = None;
         until(&format!("the source says {words:?}"), || {
-            let troubles = self.condition.problems();
+            let troubles = self.health.problems();
             said = troubles.into_iter().find(|trouble| trouble.contains(words));
             said.is_some()
         });
@@ -165,7 +158,7 @@ impl Job {
     /// Waits until nothing is wrong.
     pub fn is_well_in_time(&self) {
         until("the source is well again", || {
-            self.condition.problems().is_empty()
+            self.health.problems().is_empty()
         });
     }
 
@@ -173,7 +166,7 @@ impl Job {
     pub fn fails_in_time(self) -> Fatal {
         until("the source ends", || self.thread.is_finished());
         self.thread.join().unwrap();
-        self.condition
+        self.health
             .take_failure()
             .expect("it ended without a reason")
     }
@@ -184,7 +177,7 @@ impl Job {
         drop((self.settled, self.parcels));
         until("the source ends", || self.thread.is_finished());
         self.thread.join().unwrap();
-        self.condition.take_failure()
+        self.health.take_failure()
     }
 }
 

@@ -2,5 +2,4 @@
 
 pub mod job;
 pub mod own;
-pub mod suspicion;
 pub mod wait;

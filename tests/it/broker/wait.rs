@@ -15,11 +15,6 @@ pub fn until_or_say(what: impl Fn() -> String, holds: impl FnMut() -> bool) {
     wait(LIMIT, what, holds);
 }
 
-/// Waits for so long at most.
-pub fn until_within(limit: Duration, what: &str, holds: impl FnMut() -> bool) {
-    wait(limit, || what.to_owned(), holds);
-}
-
 fn wait(limit: Duration, what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

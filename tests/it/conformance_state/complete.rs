@@ -97,13 +97,62 @@ fn a_row_of_a_batches_file_decides_and_full_loads_leave_it_alone() {
 #[test]
 fn an_increment_seals_nothing_by_itself() {
     on_every_store(|store| {
-        full(store, "b", 1);
         let (_, summary) = load(store, LoadKind::Increment, &rows("b", 2), &[]);
-        assert_eq!((summary.sealed, summary.total_too_small), (0, 1));
+        assert_eq!((summary.sealed, summary.total_too_small), (0, 0));
+        let view = batch(store, "b");
         assert_eq!(
-            (batch(store, "b").total, batch(store, "b").recipients),
-            (Some(1), 2)
+            (view.total, view.sealed_at, view.recipients),
+            (None, None, 2)
         );
+    });
+}
+
+/// What is known of the total and the completion of a batch.
+fn standing(store: &mut dyn StateStore) -> (Option<u64>, u64, bool) {
+    let view = batch(store, "b");
+    (view.total, view.generation, view.completed_at.is_some())
+}
+
+#[test]
+fn derived_total_follows_the_rows_of_later_loads() {
+    on_every_store(|store| {
+        let ids = full(store, "b", 2);
+        assert_eq!(deliver(store, "a", &ids), 1);
+        let (fates, summary) = load(store, LoadKind::Increment, &rows("b", 3), &[]);
+        assert_eq!((summary.sealed, summary.total_too_small), (1, 0));
+        assert_eq!(standing(store), (Some(3), 2, false));
+        let third = mapping(fates[2].clone()).row_id;
+        assert_eq!(deliver(store, "a", &[third]), 1);
+        let (_, summary) = load(store, LoadKind::Increment, &rows("b", 3), &[]);
+        assert_eq!((summary.sealed, summary.completed), (0, 0));
+        assert_eq!(standing(store), (Some(3), 2, true));
+        let all = |generation| (generation, "all".to_owned());
+        assert_eq!(causes(store), [all(1), all(2)]);
+    });
+}
+
+#[test]
+fn derived_total_follows_the_rows_of_a_load_that_died() {
+    on_every_store(|store| {
+        let ids = full(store, "b", 2);
+        deliver(store, "a", &ids);
+        let dead = store.begin_load(LoadKind::Increment).unwrap();
+        store.load_recipients(dead, &rows("b", 3)).unwrap();
+        store.begin_load(LoadKind::Increment).unwrap();
+        assert_eq!(standing(store), (Some(3), 2, false));
+    });
+}
+
+#[test]
+fn stated_total_stands_when_later_loads_bring_more_rows() {
+    on_every_store(|store| {
+        let stated = [batch_row("b", Some(2), true, None)];
+        load(store, LoadKind::Full, &rows("b", 2), &stated);
+        for kind in [LoadKind::Increment, LoadKind::Full] {
+            let (_, summary) = load(store, kind, &rows("b", 3), &[]);
+            assert_eq!((summary.sealed, summary.total_too_small), (0, 1));
+            assert_eq!(standing(store), (Some(2), 1, false));
+        }
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hookflow::error::Class;
 use hookflow::event::Kind;
-use hookflow::state::postgres::Settings;
+use hookflow::state::postgres::PostgresConfig;
 use hookflow::state::{Outcome, StateStore as _};
 use tokio_postgres::Client;
 
@@ -20,6 +20,7 @@ fn terminate(database: &Database, application: &str) {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
     let Some(mut database) = Database::new("a terminated backend") else {
         return;
@@ -40,7 +41,7 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
         }
     }
     assert!(lost > 0, "no connection was lost");
-    let mut alone = hookflow::state::memory::MemoryStore::new();
+    let mut alone = super::reference::ReferenceStore::new();
     let rows = full(&mut alone, "b", 20);
     alone.apply(&many(&rows, 2_000, 3)).unwrap();
     let (one, two) = (batch(&mut store, "b"), batch(&mut alone, "b"));
@@ -48,7 +49,7 @@ fn a_connection_that_the_server_ended_is_replaced_and_the_batch_repeated() {
 }
 
 /// Somebody who holds all rows, until it lets its transaction go.
-async fn hold_rows(settings: &Settings) -> Client {
+async fn hold_rows(settings: &PostgresConfig) -> Client {
     let client = connect(&settings.url).await;
     let words = format!(
         "BEGIN; SELECT FROM {}.recipients FOR UPDATE",
@@ -59,6 +60,7 @@ async fn hold_rows(settings: &Settings) -> Client {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_backend_that_ends_in_the_middle_of_a_batch_leaves_nothing_behind() {
     let Some(mut database) = Database::new("a backend in the middle") else {
         return;
@@ -97,6 +99,7 @@ fn wait_for_lock(database: &Database, application: &str) {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
     let Some(mut database) = Database::new("a held lock") else {
         return;
@@ -116,6 +119,7 @@ fn a_lock_that_somebody_holds_is_waited_for_no_longer_than_told() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_call_past_its_deadline_gives_the_connection_up() {
     let Some(mut database) = Database::new("a call past its deadline") else {
         return;

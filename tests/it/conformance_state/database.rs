@@ -3,19 +3,19 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hookflow::state::postgres::{PostgresStore, Settings, migrate};
+use hookflow::state::postgres::{PostgresConfig, PostgresStore, migrate};
 use tokio_postgres::NoTls;
 
 use crate::skip::skipped_server;
 
 /// A fresh store; its schema goes away with this.
 pub struct Database {
-    pub settings: Settings,
+    pub settings: PostgresConfig,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// The server's address; without one the test is skipped loudly, or fails where servers are required.
+/// The address of the server; without one the test fails.
 pub fn server(test: &str) -> Option<String> {
     match std::env::var("HOOKFLOW_POSTGRES_URL") {
         Ok(url) => Some(url),
@@ -29,6 +29,11 @@ pub fn server(test: &str) -> Option<String> {
 }
 
 impl Database {
+    /// A migrated schema, for suites that also run on other stores; `None` if the environment names no server.
+    pub fn if_available() -> Option<Self> {
+        std::env::var_os("HOOKFLOW_POSTGRES_URL").and_then(|_| Self::new("every store"))
+    }
+
     /// A schema that is migrated.
     pub fn new(test: &str) -> Option<Self> {
         let database = Self::empty(test)?;
@@ -41,7 +46,7 @@ impl Database {
         let url = server(test)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let schema = format!("test_{}_{number}", std::process::id());
-        let mut settings = Settings::plain(url, schema);
+        let mut settings = PostgresConfig::plain(url, schema);
         settings.lock_timeout = Duration::from_secs(10);
         Some(Self { settings })
     }
@@ -54,7 +59,7 @@ impl Database {
     pub fn clean(&self) {
         let tables =
             "ledger recipients messages batches outbox unmatched dead_letters loads load_touched
-            load_batches checkpoints attempts";
+            load_batches checkpoints";
         let mut words = String::from("UPDATE meta SET dropped_before = 0;");
         for table in tables.split_whitespace() {
             words.push_str(&format!("DELETE FROM {table};"));

@@ -1,11 +1,11 @@
-//! Dead letters, checkpoints and attempts.
+//! Dead letters and checkpoints.
 
+use super::reference::ReferenceStore;
 use hookflow::event::{Headers, Millis, Origin, Reason, ReasonCode, Reject, Stage};
-use hookflow::state::memory::MemoryStore;
 use hookflow::state::postgres;
 use hookflow::state::sqlite::{SqliteReader, SqliteStore};
 use hookflow::state::view::StateReader;
-use hookflow::state::{Checkpoint, PartitionAttempt, Prune, StateStore};
+use hookflow::state::{Checkpoint, Prune, StateStore};
 
 use super::database::Database;
 use super::world::*;
@@ -29,15 +29,15 @@ fn reject(index: u32, seconds: i64) -> Reject {
 fn a_repeat_raises_the_attempts_and_adds_no_row() {
     let started = Millis::now();
     let dir = tempfile::tempdir().unwrap();
-    let mut memory = MemoryStore::new();
+    let mut memory = ReferenceStore::new();
     let mut embedded = SqliteStore::open(dir.path()).unwrap();
-    let database = Database::new("repeated dead letters");
+    let database = Database::if_available();
     let mut server = database.as_ref().map(Database::open);
     let mut stores: Vec<&mut dyn StateStore> = vec![&mut memory, &mut embedded];
     stores.extend(server.iter_mut().map(|store| store as &mut dyn StateStore));
     for store in stores {
         store
-            .bury(&[reject(1, 5), reject(0, 5), reject(1, 3)])
+            .write_dead_letters(&[reject(1, 5), reject(0, 5), reject(1, 3)])
             .unwrap();
         let last = Reject {
             origin: Origin {
@@ -46,7 +46,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
             },
             ..reject(1, 9)
         };
-        store.bury(&[last]).unwrap();
+        store.write_dead_letters(&[last]).unwrap();
     }
     let mut readers: Vec<Box<dyn StateReader>> =
         vec![Box::new(SqliteReader::open(dir.path()).unwrap())];
@@ -80,7 +80,7 @@ fn a_repeat_raises_the_attempts_and_adds_no_row() {
 fn old_dead_letters_are_pruned() {
     on_every_store(|store| {
         store
-            .bury(&[reject(0, 1), reject(1, 2), reject(2, 9)])
+            .write_dead_letters(&[reject(0, 1), reject(1, 2), reject(2, 9)])
             .unwrap();
         // Their deliveries were received long ago; what counts is when they were stored.
         let before = |before: Millis| Prune {
@@ -103,12 +103,17 @@ fn dead_letters_with_headers_that_are_no_text_can_be_shown() {
     };
     let dir = tempfile::tempdir().unwrap();
     let mut embedded = SqliteStore::open(dir.path()).unwrap();
-    embedded.bury(std::slice::from_ref(&odd)).unwrap();
+    embedded
+        .write_dead_letters(std::slice::from_ref(&odd))
+        .unwrap();
     let mut readers: Vec<Box<dyn StateReader>> =
         vec![Box::new(SqliteReader::open(dir.path()).unwrap())];
-    let database = Database::new("headers that are no text");
+    let database = Database::if_available();
     if let Some(database) = &database {
-        database.open().bury(std::slice::from_ref(&odd)).unwrap();
+        database
+            .open()
+            .write_dead_letters(std::slice::from_ref(&odd))
+            .unwrap();
         let reader = postgres::PostgresReader::open(database.settings.clone());
         readers.push(Box::new(reader.unwrap()));
     }
@@ -142,31 +147,5 @@ fn a_checkpoint_replaces_that_of_its_lane() {
             [partition("j", "a", 9), partition("j", "b", 2)]
         );
         assert!(store.checkpoints("none").unwrap().is_empty());
-    });
-}
-
-#[test]
-fn what_is_kept_of_a_lane_replaces_what_was() {
-    on_every_store(|store| {
-        let partition = |partition: &str, deaths| PartitionAttempt {
-            partition: partition.into(),
-            floor: 1 << 40,
-            deaths,
-            running: deaths > 0,
-            named: (deaths > 1).then_some((5, 6)),
-            until: 9,
-            condemned: (deaths > 2).then_some(0),
-        };
-        assert!(store.attempts("j").unwrap().is_empty());
-        store
-            .note_attempts("j", &[partition("b", 3), partition("a", 1)])
-            .unwrap();
-        store.note_attempts("k", &[partition("a", 0)]).unwrap();
-        store.note_attempts("j", &[partition("a", 2)]).unwrap();
-        assert_eq!(
-            store.attempts("j").unwrap(),
-            [partition("a", 2), partition("b", 3)]
-        );
-        assert_eq!(store.attempts("k").unwrap(), [partition("a", 0)]);
     });
 }

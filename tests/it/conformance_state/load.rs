@@ -1,7 +1,9 @@
 //! Loads: mappings, contradictions, chunks.
 
+use hookflow::enrich::snapshot::{self, SnapshotOptions};
 use hookflow::event::Kind;
-use hookflow::state::{LoadKind, Loaded, MappingCursor, Outcome};
+use hookflow::recipient::BATCH_KEY_BYTES_MAX;
+use hookflow::state::{LoadKind, LoadOutcome, MappingCursor, Outcome};
 
 use super::world::*;
 
@@ -16,9 +18,9 @@ fn the_first_accepted_mapping_stands_and_a_contradiction_is_part_of_no_total() {
             &[first.clone(), other_row, first],
             &[],
         );
-        assert!(matches!(fates[0], Loaded::Accepted(_)));
-        assert_eq!(fates[1], Loaded::Contradiction);
-        assert!(matches!(fates[2], Loaded::Known(_)));
+        assert!(matches!(fates[0], LoadOutcome::Accepted(_)));
+        assert_eq!(fates[1], LoadOutcome::Contradiction);
+        assert!(matches!(fates[2], LoadOutcome::Known(_)));
         assert_eq!(summary.contradictions, 1);
         let batch = batch(store, "b");
         assert_eq!((batch.recipients, batch.total), (1, Some(1)));
@@ -32,10 +34,67 @@ fn a_contradiction_makes_no_batch_either() {
         full(store, "b", 1);
         let stolen = row("c", "r0", "b-m0", "r0@example.org");
         let (fates, summary) = load(store, LoadKind::Full, &[stolen], &[]);
-        assert_eq!(fates, [Loaded::Contradiction]);
+        assert_eq!(fates, [LoadOutcome::Contradiction]);
         assert_eq!(summary.sealed, 0);
         assert_eq!(store.export().unwrap().batches.len(), 1);
     });
+}
+
+/// Text that no compression makes shorter by much.
+fn dense(length: usize) -> String {
+    let mut text = String::new();
+    while text.len() < length {
+        text.push_str(blake3::hash(text.as_bytes()).to_hex().as_str());
+    }
+    text.truncate(length);
+    text
+}
+
+#[test]
+fn row_with_an_oversized_batch_id_is_named_and_the_rest_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("recipients.csv");
+    let mut lines = "provider,message_id,recipient,user_id,batch_id,recipient_id\n".to_owned();
+    let (longest, too_long) = (dense(BATCH_KEY_BYTES_MAX), dense(4_096));
+    let names: [(&str, &str); 4] = [
+        ("acme", "b"),
+        ("acme", &too_long),
+        (&too_long, "b"),
+        (&longest, &longest),
+    ];
+    for (n, (user, batch)) in names.into_iter().enumerate() {
+        lines.push_str(&format!("ses,m{n},r{n}@x.org,{user},{batch},r{n}\n"));
+    }
+    std::fs::write(&path, lines).unwrap();
+    on_every_store(|store| {
+        let load = store.begin_load(LoadKind::Full).unwrap();
+        let mut bad = Vec::new();
+        for chunk in snapshot::recipients(&path, &SnapshotOptions::default()).unwrap() {
+            let chunk = chunk.unwrap();
+            store.load_recipients(load, &chunk.rows).unwrap();
+            bad.extend(chunk.bad);
+        }
+        store.finish_load(load).unwrap();
+        let lines: Vec<u64> = bad.iter().map(|row| row.line).collect();
+        assert_eq!(lines, [3, 4]);
+        assert!(bad[0].reason.contains("batch_id"), "{}", bad[0]);
+        assert!(bad[1].reason.contains("user_id"), "{}", bad[1]);
+        assert_eq!(store.export().unwrap().batches.len(), 2);
+    });
+}
+
+#[test]
+fn oversized_id_in_a_batches_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("batches.csv");
+    let lines = format!(
+        "id,user,total,sealed_at\n{},acme,1,\nb,acme,1,\n",
+        dense(4_096)
+    );
+    std::fs::write(&path, lines).unwrap();
+    let mut chunks = snapshot::batches(&path, &SnapshotOptions::default()).unwrap();
+    let chunk = chunks.next().unwrap().unwrap();
+    assert_eq!((chunk.rows.len(), chunk.bad[0].line), (1, 2));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn on_every_outbox(test: impl Fn(&mut dyn StateStore, &mut dyn CompletionOutbox)
     let dir = tempfile::tempdir().unwrap();
     let mut store = SqliteStore::open(dir.path()).unwrap();
     test(&mut store, &mut SqliteOutbox::open(dir.path()).unwrap());
-    if let Some(database) = Database::new("completion outbox") {
+    if let Some(database) = Database::if_available() {
         let mut outbox = PostgresOutbox::new(database.settings.clone()).unwrap();
         test(&mut database.open(), &mut outbox);
     }
@@ -94,6 +94,7 @@ fn events_are_applied_while_completions_are_written() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn members_deliver_different_completions() {
     let Some(database) = Database::new("two outboxes") else {
         return;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::reference::ReferenceStore;
 use hookflow::event::{BounceClass, Event, Kind, Millis};
 use hookflow::key::Bucket;
-use hookflow::state::fold::{Flag, Status, flag_of};
-use hookflow::state::memory::MemoryStore;
+use hookflow::state::kernel::{Flag, Status, flag_of};
 use hookflow::state::sqlite::SqliteStore;
 use hookflow::state::view::Export;
 use hookflow::state::{Effect, LoadKind, Outcome, RecipientRow, RowId, StateEvent, StateStore};
@@ -223,7 +223,7 @@ proptest! {
     #[test]
     fn every_store_ends_where_the_plain_fold_ends(facts in facts(), one in schedule(), two in schedule()) {
         let counted = facts.iter().filter(|fact| fact.event.kind != Kind::Other).count();
-        let mut memory = MemoryStore::new();
+        let mut memory = ReferenceStore::new();
         let ids = snapshot_ids(&mut memory);
         prop_assert_eq!(play(&mut memory, &ids, &facts, &one), counted);
         let export = memory.export().unwrap();
@@ -257,7 +257,7 @@ proptest! {
     #[test]
     fn the_same_schedule_has_the_same_outcomes_everywhere(facts in facts(), schedule in schedule()) {
         let dir = tempfile::tempdir().unwrap();
-        let mut memory = MemoryStore::new();
+        let mut memory = ReferenceStore::new();
         let mut embedded = SqliteStore::open(dir.path()).unwrap();
         let ids = snapshot_ids(&mut memory);
         prop_assert_eq!(&snapshot_ids(&mut embedded), &ids);
@@ -289,7 +289,7 @@ proptest! {
 
 thread_local! {
     /// One schema for all cases of a property, emptied between them.
-    static DATABASE: Option<Rc<Database>> = Database::new("a property of every store").map(Rc::new);
+    static DATABASE: Option<Rc<Database>> = Database::if_available().map(Rc::new);
 }
 
 fn shared_database() -> Option<Rc<Database>> {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use hookflow::error::{Class, Exit};
+use hookflow::postgres::PostgresTls;
 use hookflow::state::StateStore as _;
-use hookflow::state::postgres::{PostgresStore, PostgresReader, Settings, Tls, VERSION, migrate};
+use hookflow::state::postgres::{PostgresConfig, PostgresReader, PostgresStore, VERSION, migrate};
 
 use super::database::Database;
-use crate::skip::{skipped, skipped_server};
+use crate::skip::skipped_server;
 
-fn refusal(settings: Settings) -> String {
+fn refusal(settings: PostgresConfig) -> String {
     let refused = PostgresStore::open(settings.clone()).unwrap_err();
     assert_eq!(refused.exit, Exit::Config, "{refused}");
     let read = PostgresReader::open(settings).unwrap_err();
@@ -18,6 +19,7 @@ fn refusal(settings: Settings) -> String {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn what_a_person_has_to_change_is_refused_with_a_sentence() {
     let Some(database) = Database::empty("refusals") else {
         return;
@@ -36,17 +38,17 @@ fn what_a_person_has_to_change_is_refused_with_a_sentence() {
     let table = refusal(settings.clone());
     assert!(table.contains("outbox"), "{table}");
     let elsewhere = settings.url.rsplit_once('/').unwrap().0.to_owned() + "/nowhere";
-    let lost = refusal(Settings {
+    let lost = refusal(PostgresConfig {
         url: elsewhere,
         ..settings.clone()
     });
     assert!(lost.contains("no such database"), "{lost}");
-    let plain = refusal(Settings {
-        tls: Tls::Require { ca_file: None },
+    let plain = refusal(PostgresConfig {
+        tls: PostgresTls::Require { ca_file: None },
         ..settings.clone()
     });
     assert!(plain.contains("postgres.tls"), "{plain}");
-    let nonsense = refusal(Settings {
+    let nonsense = refusal(PostgresConfig {
         url: "hunter2 @ nowhere".into(),
         ..settings
     });
@@ -54,6 +56,7 @@ fn what_a_person_has_to_change_is_refused_with_a_sentence() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() {
     let Some(database) = Database::new("passwords and rights") else {
         return;
@@ -64,7 +67,7 @@ fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() 
         );
         return;
     };
-    let with_user = Settings {
+    let with_user = PostgresConfig {
         url: url.clone(),
         ..database.settings.clone()
     };
@@ -76,7 +79,7 @@ fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() 
         .and_then(|(user, _)| user.split_once(':'))
         .map(|(_, password)| password.to_owned())
         .unwrap();
-    let wrong = refusal(Settings {
+    let wrong = refusal(PostgresConfig {
         url: url.replace(&password, "hunter2"),
         ..with_user
     });
@@ -89,16 +92,20 @@ fn a_wrong_password_and_missing_rights_are_refused_and_nothing_secret_is_said() 
 
 #[test]
 fn a_server_that_cannot_be_reached_is_an_outage_and_not_a_refusal() {
-    let mut settings = Settings::plain("postgres://nobody@127.0.0.1:1/nothing", "hookflow");
+    let mut settings = PostgresConfig::plain("postgres://nobody@127.0.0.1:1/nothing", "hookflow");
     settings.connect_timeout = Duration::from_secs(1);
     let mut store = PostgresStore::open(settings.clone()).unwrap();
     let error = store.parked().unwrap_err();
     assert_eq!(error.class, Class::Outage, "{error}");
     assert!(!error.to_string().contains("127.0.0.1"), "{error}");
-    assert_eq!(PostgresReader::open(settings).unwrap_err().exit, Exit::Unfinished);
+    assert_eq!(
+        PostgresReader::open(settings).unwrap_err().exit,
+        Exit::Unfinished
+    );
 }
 
 #[test]
+#[ignore = "needs Postgres with TLS"]
 fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
     let variable = |name: &str| std::env::var(name).ok();
     let (Some(url), Some(ca), Some(other)) = (
@@ -106,16 +113,16 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
         variable("HOOKFLOW_TEST_CA_FILE"),
         variable("HOOKFLOW_TEST_OTHER_CA_FILE"),
     ) else {
-        skipped(
+        skipped_server(
             "TLS to Postgres: no Postgres with TLS (STACK_TLS=1 scripts/stack run postgres -- …)",
         );
         return;
     };
-    let settings = |url: &str, tls| Settings {
+    let settings = |url: &str, tls| PostgresConfig {
         tls,
-        ..Settings::plain(url, format!("test_tls_{}", std::process::id()))
+        ..PostgresConfig::plain(url, format!("test_tls_{}", std::process::id()))
     };
-    let verified = |file: &str| Tls::Require {
+    let verified = |file: &str| PostgresTls::Require {
         ca_file: Some(file.into()),
     };
     migrate(settings(&url, verified(&ca))).unwrap();
@@ -128,7 +135,7 @@ fn over_tls_the_certificate_and_the_name_in_it_are_verified() {
         verified(&ca),
     ));
     assert!(wrong_name.contains("certificate"), "{wrong_name}");
-    let plain = refusal(settings(&url, Tls::Off));
+    let plain = refusal(settings(&url, PostgresTls::Off));
     assert!(!plain.contains("correct-horse"), "{plain}");
     let no_file = refusal(settings(&url, verified("/nowhere/ca.pem")));
     assert!(no_file.contains("tls_ca_file"), "{no_file}");

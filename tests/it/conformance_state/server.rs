@@ -13,11 +13,12 @@ use super::database::{Database, server};
 use super::world::*;
 
 #[test]
+#[ignore = "needs Postgres"]
 fn members_that_apply_the_same_events_at_once_end_where_one_ends() {
     let Some(database) = Database::new("members at once") else {
         return;
     };
-    let mut alone = hookflow::state::memory::MemoryStore::new();
+    let mut alone = super::reference::ReferenceStore::new();
     let ids = full(&mut alone, "b", 50);
     let mut first = database.open();
     let served = full(&mut first, "b", 50);
@@ -60,6 +61,7 @@ fn members_that_apply_the_same_events_at_once_end_where_one_ends() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_counter_beyond_its_bound_is_an_alarm_on_the_server_too() {
     let Some(database) = Database::new("a counter beyond its bound") else {
         return;
@@ -77,6 +79,7 @@ fn a_counter_beyond_its_bound_is_an_alarm_on_the_server_too() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_value_that_cannot_be_stored_is_a_data_error_that_does_not_quote_it() {
     let Some(database) = Database::new("a value that cannot be stored") else {
         return;
@@ -91,6 +94,7 @@ fn a_value_that_cannot_be_stored_is_a_data_error_that_does_not_quote_it() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn migrations_run_at_once_and_twice_make_one_store() {
     let Some(database) = Database::empty("migrations at once") else {
         return;
@@ -117,6 +121,7 @@ fn migrations_run_at_once_and_twice_make_one_store() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn loads_of_two_members_run_side_by_side_and_a_cursor_misses_neither() {
     let Some(database) = Database::new("two loads") else {
         return;
@@ -147,6 +152,7 @@ fn loads_of_two_members_run_side_by_side_and_a_cursor_misses_neither() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn pages_of_mappings_end_with_a_message() {
     let Some(database) = Database::new("pages of mappings") else {
         return;
@@ -178,6 +184,7 @@ fn pages_of_mappings_end_with_a_message() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_load_whose_process_is_gone_is_closed_and_one_that_lives_is_not() {
     let Some(database) = Database::new("dead loads") else {
         return;
@@ -208,6 +215,7 @@ fn a_load_whose_process_is_gone_is_closed_and_one_that_lives_is_not() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn whole_days_are_dropped_as_partitions_and_the_floor_rises_with_them() {
     let Some(database) = Database::new("partitions") else {
         return;
@@ -242,6 +250,7 @@ fn whole_days_are_dropped_as_partitions_and_the_floor_rises_with_them() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn a_dry_run_leaves_nothing_in_the_database() {
     let Some(database) = Database::new("a dry run") else {
         return;
@@ -264,6 +273,7 @@ fn a_dry_run_leaves_nothing_in_the_database() {
 }
 
 #[test]
+#[ignore = "needs Postgres"]
 fn readers_of_the_database_show_what_those_of_the_folder_show() {
     let Some(database) = Database::new("readers") else {
         return;

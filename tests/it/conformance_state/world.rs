@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::reference::ReferenceStore;
 use hookflow::event::{BounceClass, Delivery, Event, Kind, Millis, PayloadIds, Provider, User};
 use hookflow::key::{AddressKey, Bucket, Identity, JoinKey, RowKey, Shard};
-use hookflow::state::memory::MemoryStore;
 use hookflow::state::sqlite::SqliteStore;
 use hookflow::state::view::{BatchView, RecipientView};
 use hookflow::state::{
-    BatchRow, Effect, LateMatch, LoadKind, LoadSummary, Loaded, Mapping, Outcome, RecipientRow,
-    RowId, StateEvent, StateStore,
+    BatchRow, Effect, LateMatch, LoadKind, LoadOutcome, LoadSummary, Mapping, Outcome,
+    RecipientRow, RowId, StateEvent, StateStore,
 };
 
 use super::database::Database;
@@ -21,13 +21,12 @@ pub fn at(seconds: i64) -> Millis {
     Millis(TEN.0 + seconds * 1_000)
 }
 
-/// Runs a test on an empty store of each kind.
+/// Runs a test on an empty store of each kind; on Postgres if the environment names a server.
 pub fn on_every_store(test: impl Fn(&mut dyn StateStore)) {
-    test(&mut MemoryStore::new());
+    test(&mut ReferenceStore::new());
     let dir = tempfile::tempdir().unwrap();
     test(&mut SqliteStore::open(dir.path()).unwrap());
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    if let Some(database) = Database::new(&name) {
+    if let Some(database) = Database::if_available() {
         test(&mut database.open());
     }
 }
@@ -82,7 +81,7 @@ pub fn load(
     kind: LoadKind,
     rows: &[RecipientRow],
     batches: &[BatchRow],
-) -> (Vec<Loaded>, LoadSummary) {
+) -> (Vec<LoadOutcome>, LoadSummary) {
     let load = store.begin_load(kind).unwrap();
     let fates = store.load_recipients(load, rows).unwrap();
     store.load_batches(load, batches).unwrap();
@@ -95,10 +94,10 @@ pub fn full(store: &mut dyn StateStore, batch: &str, count: usize) -> Vec<RowId>
     fates.into_iter().map(|fate| mapping(fate).row_id).collect()
 }
 
-pub fn mapping(fate: Loaded) -> Mapping {
+pub fn mapping(fate: LoadOutcome) -> Mapping {
     match fate {
-        Loaded::Accepted(mapping) | Loaded::Known(mapping) => mapping,
-        Loaded::Contradiction => panic!("contradiction"),
+        LoadOutcome::Accepted(mapping) | LoadOutcome::Known(mapping) => mapping,
+        LoadOutcome::Contradiction => panic!("contradiction"),
     }
 }
 
@@ -131,10 +130,10 @@ pub fn event(key: &str, kind: Kind, message: &str, address: Option<&str>) -> Eve
 }
 
 pub fn with_ids(mut event: Event, batch: &str, recipient: &str) -> Event {
-    event.ids = Some(PayloadIds {
+    event.ids = Some(Arc::new(PayloadIds {
         batch_id: batch.into(),
         recipient_id: recipient.into(),
-    });
+    }));
     event
 }
 

@@ -18,6 +18,7 @@ fn own(test: &str) -> Option<Own> {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_broker_that_is_killed_and_started_again_costs_nothing() {
     let Some(broker) = own("broker killed") else {
         return;
@@ -59,6 +60,7 @@ fn a_broker_that_is_killed_and_started_again_costs_nothing() {
 /// A member that comes back may be refused as if another had its name (its own joining, answered when it had given up). Another
 /// that really has it makes the broker say the same.
 #[test]
+#[ignore = "needs Kafka"]
 fn a_member_that_is_taken_for_another_after_its_broker_was_away_joins_anew_and_loses_nothing() {
     let Some(broker) = own("joins anew") else {
         return;
@@ -101,6 +103,7 @@ fn a_member_that_is_taken_for_another_after_its_broker_was_away_joins_anew_and_l
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_job_ends_while_its_broker_is_away_and_what_it_could_not_commit_comes_again() {
     let Some(broker) = own("end without a broker") else {
         return;
@@ -126,6 +129,7 @@ fn a_job_ends_while_its_broker_is_away_and_what_it_could_not_commit_comes_again(
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_broker_that_is_away_at_the_start_is_waited_for_and_said() {
     let Some(broker) = own("away at the start") else {
         return;
@@ -145,6 +149,7 @@ fn a_broker_that_is_away_at_the_start_is_waited_for_and_said() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn publishing_goes_on_when_its_broker_comes_back_and_stores_everything_once() {
     let Some(broker) = own("publishing, broker killed") else {
         return;
@@ -165,7 +170,7 @@ fn publishing_goes_on_when_its_broker_comes_back_and_stores_everything_once() {
     broker.does("kill");
     broker.does("start");
     until("everything is published", || publishing.is_finished());
-    assert_eq!(publishing.join().unwrap().unwrap(), 60_000);
+    assert_eq!(publishing.join().unwrap().unwrap().messages, 60_000);
     assert_eq!(
         world.ends().values().sum::<u64>(),
         60_000,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hookflow::error::Exit;
-use hookflow::source::kafka::Settings;
+use hookflow::source::kafka::KafkaConfig;
 
 use super::job::{Job, distinct, numbers};
 use super::wait::{throughout, until};
@@ -13,6 +13,7 @@ use super::world::{World, begins_in_time, begun};
 const MOMENT: Duration = Duration::from_millis(1_500);
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_member_that_joins_goes_on_where_the_other_has_committed() {
     let Some(world) = World::new("joining") else {
         return;
@@ -83,6 +84,7 @@ fn a_member_that_joins_goes_on_where_the_other_has_committed() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn what_is_open_past_the_deadline_comes_again_and_what_its_old_holder_settles_later_commits_nothing()
  {
     let Some(mut world) = World::new("revoke deadline") else {
@@ -123,6 +125,7 @@ fn what_is_open_past_the_deadline_comes_again_and_what_its_old_holder_settles_la
 
 /// It holds messages of partitions that the group wants back, and has to end.
 #[test]
+#[ignore = "needs Kafka"]
 fn a_member_that_ends_in_the_middle_of_a_rebalance_ends() {
     let Some(world) = World::new("end in a rebalance") else {
         return;
@@ -152,8 +155,8 @@ fn a_member_that_ends_in_the_middle_of_a_rebalance_ends() {
 }
 
 /// The same for a member that has a name of its own.
-pub fn named(settings: &Settings, name: &str) -> Settings {
-    Settings {
+pub fn named(settings: &KafkaConfig, name: &str) -> KafkaConfig {
+    KafkaConfig {
         member: Some(name.into()),
         session_timeout: Duration::from_secs(10),
         ..settings.clone()
@@ -161,6 +164,7 @@ pub fn named(settings: &Settings, name: &str) -> Settings {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_named_member_that_is_started_again_keeps_its_partitions_and_nobody_else_notices() {
     let Some(world) = World::new("static membership") else {
         return;
@@ -187,6 +191,7 @@ fn a_named_member_that_is_started_again_keeps_its_partitions_and_nobody_else_not
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn two_members_of_one_name_are_told_of() {
     let Some(world) = World::new("one name") else {
         return;

@@ -15,7 +15,6 @@ mod pressure;
 mod program;
 mod replay;
 mod start;
-mod suspicion;
 mod world;
 
 use crate::broker::{job, wait};

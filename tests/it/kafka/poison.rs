@@ -6,7 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use hookflow::event::{Delivery, Provider, User};
 use hookflow::log::EventFilter;
 use hookflow::log::clickhouse;
-use hookflow::source::kafka::publisher::{Outgoing, publish};
+use hookflow::source::kafka::publisher::publish;
+use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
 use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::StateReader;
@@ -20,8 +21,8 @@ use crate::recipient_tables::member::{Member, Settings, hookflow};
 const COUNT: u64 = 4_000;
 /// In the middle of its partition, with neighbours before and behind it.
 const POISON: u64 = 2_345;
-/// Deaths until it is found: what the guard's own tests allow for one message.
-const MOST: u32 = 61;
+/// Crashes until it is found: once beside others, twice alone.
+const CRASHES: u32 = 3;
 const SIGABRT: i32 = 6;
 
 fn delivery(number: u64) -> Delivery {
@@ -55,6 +56,7 @@ fn all_settings(world: &World, brokers: &str, database: &Database, log: &Server)
 }
 
 #[test]
+#[ignore = "needs Kafka, Postgres and ClickHouse"]
 fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
     let (Some(brokers), Some(database), Some(log)) = (
         brokers("poison"),
@@ -64,7 +66,7 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
         return;
     };
     let world = World::on(&brokers).set_up(4);
-    let messages = (0..COUNT).map(|number| Outgoing::delivery(&delivery(number)));
+    let messages = (0..COUNT).map(|number| OutgoingMessage::delivery("", delivery(number)));
     publish(&world.settings, messages, Pace::default()).unwrap();
     let store = tempfile::tempdir().unwrap();
     let settings = all_settings(&world, &brokers, &database, &log);
@@ -84,17 +86,13 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
             "{status}: {}",
             member.said()
         );
-        assert!(deaths <= MOST, "it died {deaths} times");
+        assert!(deaths <= CRASHES, "it died {deaths} times");
         let committed = world.committed().values().sum();
         assert!(before <= committed, "commits went back");
         before = committed;
         assert!(before < COUNT, "the poison is committed and kills");
     };
-    println!("it died {deaths} times");
-    assert!(
-        deaths > 5,
-        "it died {deaths} times: no message is condemned before five deaths"
-    );
+    assert_eq!(deaths, CRASHES);
     let mut reader = PostgresReader::open(database.settings.clone()).unwrap();
     let letters = reader.dead_letters(10).unwrap();
     let [letter] = &letters[..] else {

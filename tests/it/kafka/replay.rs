@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hookflow::event::Millis;
 use hookflow::source::kafka::replay::KafkaReplay;
+use hookflow::source::replay::{ReplayRange, ReplayStart};
 use hookflow::source::{PartitionEvent, Records};
 
 use super::job::{Job, distinct};
@@ -28,11 +29,20 @@ fn rest(world: &World, mut job: Job, mut parcels: Vec<Records>) -> Vec<u64> {
 }
 
 fn replayed(world: &World, since: Option<i64>, until: Option<i64>) -> Vec<u64> {
-    let replay = KafkaReplay::new(world.settings.clone(), since.map(Millis), until.map(Millis));
+    let replay = KafkaReplay::new(
+        world.settings.clone(),
+        ReplayRange {
+            start: since.map_or(ReplayStart::Beginning, |time| {
+                ReplayStart::Time(Millis(time))
+            }),
+            until: until.map(Millis),
+        },
+    );
     rest(world, Job::with(Box::new(replay), 256), Vec::new())
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn the_past_is_read_from_a_time_up_to_another() {
     let Some(world) = World::new("replay") else {
         return;
@@ -65,6 +75,7 @@ fn the_past_is_read_from_a_time_up_to_another() {
 }
 
 #[test]
+#[ignore = "needs Kafka"]
 fn a_replay_ends_with_what_the_topic_held_when_it_began() {
     let Some(world) = World::new("replay's end") else {
         return;
@@ -72,7 +83,7 @@ fn a_replay_ends_with_what_the_topic_held_when_it_began() {
     let world = world.set_up(2);
     world.publish_to(0, 0..20_000, None);
     world.publish_to(1, 20_000..40_000, None);
-    let replay = KafkaReplay::new(world.settings.clone(), None, None);
+    let replay = KafkaReplay::new(world.settings.clone(), ReplayRange::default());
     let mut job = Job::with(Box::new(replay), 1);
     let first = job.take(1);
     world.publish_to(0, 40_000..41_000, None);

@@ -6,11 +6,12 @@ use std::time::Duration;
 use hookflow::error::{Exit, Fatal};
 use hookflow::event::{Delivery, Provider, User};
 use hookflow::source::PartitionEvent;
-use hookflow::source::kafka::publisher::{Outgoing, publish};
-use hookflow::source::kafka::settings::{
-    Connection, OnLost, Secret, Settings, Start, Storage, Topic,
+use hookflow::source::kafka::config::{
+    KafkaConfig, KafkaConnection, OnLost, Secret, StartOffset, Topic, TopicConfig,
 };
+use hookflow::source::kafka::publisher::publish;
 use hookflow::source::kafka::setup;
+use hookflow::source::outgoing::OutgoingMessage;
 use hookflow::source::pace::Pace;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -25,8 +26,8 @@ use super::wait::{LIMIT, until};
 use crate::skip::skipped_server;
 
 /// A connection that says nothing of who we are.
-pub fn plain(brokers: &str) -> Connection {
-    Connection {
+pub fn plain(brokers: &str) -> KafkaConnection {
+    KafkaConnection {
         brokers: Secret::new(brokers.into()),
         tls: false,
         ca_file: None,
@@ -35,22 +36,22 @@ pub fn plain(brokers: &str) -> Connection {
     }
 }
 
-/// Settings of a topic that nothing else uses.
-pub fn settings(connection: Connection) -> Settings {
+/// KafkaConfig of a topic that nothing else uses.
+pub fn settings(connection: KafkaConnection) -> KafkaConfig {
     let name = format!("it_{:016x}", rand::random::<u64>());
-    Settings {
+    KafkaConfig {
         connection,
         topics: vec![Topic::parse(&name).unwrap()],
         group: name,
         member: None,
         partitions: None,
-        start: Start::Earliest,
+        start: StartOffset::Earliest,
         on_lost: OnLost::Stop,
         session_timeout: Duration::from_secs(3),
         poll_interval_max: LIMIT,
         revoke_deadline: LIMIT / 2,
         queue_bytes: 64 << 20,
-        storage: Storage {
+        storage: TopicConfig {
             partitions: 8,
             replicas: 1,
             max_age: Duration::from_secs(3_600),
@@ -60,7 +61,7 @@ pub fn settings(connection: Connection) -> Settings {
 
 /// A topic, gone when it is dropped.
 pub struct World {
-    pub settings: Settings,
+    pub settings: KafkaConfig,
     brokers: String,
     runtime: Runtime,
     admin: AdminClient<DefaultClientContext>,
@@ -129,7 +130,7 @@ impl World {
     pub fn publish(&self, numbers: std::ops::Range<u64>) {
         let count = numbers.end - numbers.start;
         let published = publish(&self.settings, numbers.map(message), Pace::default());
-        assert_eq!(published.unwrap(), count);
+        assert_eq!(published.unwrap().messages, count);
     }
 
     /// Publishes them to one partition; `at` is what their clock says, where it is not the broker's.
@@ -265,14 +266,15 @@ impl Drop for World {
 }
 
 /// A message whose body is its number, of one of a hundred tenants.
-pub fn message(number: u64) -> Outgoing {
-    Outgoing::delivery(&Delivery {
+pub fn message(number: u64) -> OutgoingMessage {
+    let delivery = Delivery {
         provider: Provider::new("ses"),
         user: User::new(format!("tenant {}", number % 100)),
         method: "POST".into(),
         body: number.to_string().into(),
         ..Delivery::default()
-    })
+    };
+    OutgoingMessage::delivery(number.to_string(), delivery)
 }
 
 /// Partitions that a job began with since it was asked last: partition, number and offset.

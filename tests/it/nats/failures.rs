@@ -13,6 +13,7 @@ use super::server::Server;
 use super::world::{World, until};
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_consumer_that_is_deleted_is_said_and_read_again_when_it_is_made_anew() {
     let Some(world) = World::new("consumer deleted") else {
         return;
@@ -37,6 +38,7 @@ fn a_consumer_that_is_deleted_is_said_and_read_again_when_it_is_made_anew() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn messages_that_are_purged_before_they_were_read_are_said_and_counted() {
     let Some(mut world) = World::new("purged") else {
         return;
@@ -66,6 +68,7 @@ fn messages_that_are_purged_before_they_were_read_are_said_and_counted() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     let Some(world) = World::new("dropped unread") else {
         return;
@@ -81,11 +84,7 @@ fn a_stream_that_has_dropped_what_no_consumer_was_sent_is_said_at_the_start() {
     assert!(job.end().is_none());
     let job = Job::start(&world.settings);
     until("it begins", || !job.partition_events().is_empty());
-    assert_eq!(
-        job.condition.problems(),
-        [""; 0],
-        "all that is there was read"
-    );
+    assert_eq!(job.health.problems(), [""; 0], "all that is there was read");
     assert!(job.end().is_none());
 }
 
@@ -100,6 +99,7 @@ fn keep(world: &World, messages: i64) {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_made_anew_under_open_messages_ends_the_job() {
     let Some(world) = World::new("stream made anew") else {
         return;
@@ -117,6 +117,7 @@ fn a_stream_made_anew_under_open_messages_ends_the_job() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_consumer_made_anew_under_open_messages_ends_the_job() {
     for acknowledge in [Acknowledge::UpTo, Acknowledge::Each] {
         let Some(world) = World::new("consumer made anew") else {
@@ -140,6 +141,7 @@ fn a_consumer_made_anew_under_open_messages_ends_the_job() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_stream_that_is_deleted_is_said() {
     let Some(world) = World::new("stream deleted") else {
         return;
@@ -157,6 +159,7 @@ fn a_stream_that_is_deleted_is_said() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn a_server_that_is_killed_and_started_again_costs_nothing() {
     for acknowledge in [Acknowledge::UpTo, Acknowledge::Each] {
         let Some(mut server) = Server::start("server killed", "") else {

@@ -13,6 +13,7 @@ use super::world::{World, throughout, until};
 const ACK_WAIT: Duration = Duration::from_secs(1);
 
 #[test]
+#[ignore = "needs NATS"]
 fn what_is_held_is_not_delivered_again() {
     for acknowledge in [Acknowledge::UpTo, Acknowledge::Each] {
         let Some(world) = World::new("leases") else {
@@ -42,6 +43,7 @@ fn what_is_held_is_not_delivered_again() {
 
 /// The other side of the test above: the same server and consumer, and a reader that does not say that it works on anything.
 #[test]
+#[ignore = "needs NATS"]
 fn without_signs_of_work_it_is_delivered_again() {
     let Some(world) = World::new("no leases") else {
         return;
@@ -69,6 +71,7 @@ fn without_signs_of_work_it_is_delivered_again() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn what_a_dead_reader_held_is_delivered_again_and_acknowledged_by_the_next() {
     let Some(world) = World::new("dead reader") else {
         return;

@@ -42,6 +42,7 @@ fn is_refused(settings: &Settings, words: &str, secrets: &[&str]) {
 const LOGIN_SETTINGS: &str = "see the login settings under [nats]";
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn a_user_with_a_password() {
     let users = format!("authorization {{ users: [ {{ user: app, password: \"{PASSWORD}\" }} ] }}");
     let Some(server) = Server::start("password", &users) else {
@@ -66,6 +67,7 @@ fn a_user_with_a_password() {
 }
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn a_token() {
     let token = format!("authorization {{ token: \"{PASSWORD}\" }}");
     let Some(server) = Server::start("token", &token) else {
@@ -100,6 +102,7 @@ fn file(folder: &TempDir, text: &str) -> PathBuf {
 }
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn an_nkey() {
     let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
     let users = format!(
@@ -125,6 +128,7 @@ fn an_nkey() {
 }
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn a_credentials_file() {
     let (operator, other) = (Operator::new(), Operator::new());
     let Some(server) = Server::start("credentials", &operator.configuration()) else {
@@ -178,6 +182,7 @@ fn over_tls(url: &str, ca_file: Option<&Path>) -> Settings {
 const NO_TLS: &str = "no TLS connection to NATS can be made";
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn tls_with_an_authority_that_is_ours_and_no_other() {
     let Some((url, ours, other)) = tls_server("tls") else {
         return;
@@ -196,6 +201,7 @@ fn tls_with_an_authority_that_is_ours_and_no_other() {
 }
 
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn a_server_without_tls_is_refused_where_tls_is_asked() {
     let Some(server) = Server::start("plaintext", "") else {
         return;
@@ -208,6 +214,7 @@ fn a_server_without_tls_is_refused_where_tls_is_asked() {
 
 /// Everything that the program prints when it talks of everything.
 #[test]
+#[ignore = "needs NATS with TLS"]
 fn no_output_of_the_program_tells_a_secret() {
     let users = format!("authorization {{ users: [ {{ user: app, password: \"{PASSWORD}\" }} ] }}");
     let Some(server) = Server::start("secrets", &users) else {

@@ -16,6 +16,7 @@ fn member(world: &World, partitions: &str) -> Settings {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn two_members_have_every_message_between_them_once() {
     let Some(world) = World::new("members") else {
         return;
@@ -58,6 +59,7 @@ fn two_members_have_every_message_between_them_once() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn two_readers_of_one_lane_are_told_of_and_acknowledge_nothing_that_the_other_holds() {
     let Some(world) = World::new("overlapping partitions") else {
         return;

@@ -15,7 +15,6 @@ mod publishing;
 mod replay;
 mod server;
 mod shape;
-mod suspicion;
 mod whole;
 mod world;
 

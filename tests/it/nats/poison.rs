@@ -6,7 +6,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hookflow::source::attempt::PartitionAttempt;
 use hookflow::state::StateStore;
 use hookflow::state::postgres::PostgresReader;
 use hookflow::state::view::{DeadLetterView, StateReader};
@@ -18,8 +17,8 @@ use crate::conformance_state::database::{Database, connect, runtime};
 use crate::recipient_tables::member::{Settings, hookflow};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hookflow");
-/// The job, as the state store knows it.
-const JOB: &str = "poisoned";
+/// What a start says that finds records named.
+const CRASHED: &str = "the process died while it was decoding";
 /// How long the server waits before what a dead process held comes again.
 const ACK_WAIT: &str = "2s";
 /// The program aborts when it decodes a body that holds this.
@@ -104,16 +103,7 @@ impl Place {
             .open(self.folder.path().join("stderr"))
             .unwrap();
         Command::new(BINARY)
-            .args([
-                "run",
-                "live",
-                "--quiet",
-                "--workers",
-                "2",
-                "--job",
-                JOB,
-                "--store",
-            ])
+            .args(["run", "live", "--quiet", "--workers", "2", "--store"])
             .arg(self.folder.path())
             .envs(self.settings())
             .envs(more.iter().copied())
@@ -131,7 +121,7 @@ impl Place {
     /// Waits until everything is acknowledged, then lets the member end well; its status if it ended before that.
     fn outcome(&self, mut member: Child) -> Option<ExitStatus> {
         let mut ended = None;
-        let said = || format!("all is acknowledged: {}\n{:?}", self.said(), self.rows());
+        let said = || format!("all is acknowledged: {}", self.said());
         until_or_say(said, || {
             ended = member.try_wait().unwrap();
             ended.is_some() || self.world.is_acknowledged()
@@ -144,18 +134,6 @@ impl Place {
             assert!(ended.success(), "{ended}: {}", self.said());
         }
         ended
-    }
-
-    /// What is kept of the partitions.
-    fn rows(&self) -> Vec<PartitionAttempt> {
-        self.postgres.open().attempts(JOB).unwrap()
-    }
-
-    fn loses_the_word(&self) {
-        let files = std::fs::read_dir(self.folder.path()).unwrap();
-        let mut words = files.map(|file| file.unwrap().path());
-        let word = words.find(|path| path.display().to_string().contains("last-word-"));
-        std::fs::remove_file(word.unwrap()).unwrap();
     }
 
     /// The dead letters, with their bytes.
@@ -201,6 +179,7 @@ fn end(mut child: Child) -> ExitStatus {
 
 #[cfg(feature = "faults")]
 #[test]
+#[ignore = "needs NATS, Postgres and ClickHouse"]
 fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_are_applied() {
     const WHICH: usize = 11;
     let keys = |number| match number {
@@ -214,10 +193,9 @@ fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_
     while let Some(ended) = place.outcome(place.start(&[("HOOKFLOW_POISON", POISON)])) {
         assert_eq!(ended.signal(), Some(6), "{ended}: {}", place.said());
         deaths += 1;
-        assert!(deaths < 15, "it dies again and again\n{:?}", place.rows());
+        assert!(deaths <= 3, "it dies again and again");
     }
-    println!("{deaths} deaths");
-    assert!(deaths > 5, "{deaths} deaths are too few to be sure");
+    assert_eq!(deaths, 3, "once beside others, twice alone");
     let letters = place.letters();
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!(letters[0].reason_code, "poison");
@@ -226,16 +204,11 @@ fn a_message_of_nats_that_ends_the_process_becomes_a_dead_letter_and_all_others_
         Some(body(WHICH, POISON).as_bytes())
     );
     assert_eq!(place.applied(), place.messages - 1);
-    assert!(
-        place
-            .rows()
-            .iter()
-            .all(|row| !row.running && row.condemned.is_none())
-    );
 }
 
 #[test]
-fn ends_in_an_outage_of_the_state_store_accuse_no_message() {
+#[ignore = "needs NATS, Postgres and ClickHouse"]
+fn ends_in_an_outage_of_the_state_store_make_no_suspects() {
     let Some(place) = Place::new("outages", (0..50).map(|number| format!("e{number}"))) else {
         return;
     };
@@ -250,24 +223,8 @@ fn ends_in_an_outage_of_the_state_store_accuse_no_message() {
     for start in 1..=6 {
         let ended = end(place.start(&[("HOOKFLOW_JOB_MAX_OUTAGE", "1s")]));
         assert_eq!(ended.code(), Some(75), "start {start}: {}", place.said());
-        let rows = place.rows();
-        // Something was in work, and the store was not told how it ended.
-        assert!(
-            rows.iter().any(|row| row.running),
-            "start {start}: {rows:?}"
-        );
-        assert!(
-            rows.iter()
-                .all(|row| row.deaths == 0 && row.condemned.is_none()),
-            "start {start}: {rows:?}"
-        );
     }
-    // The rows are right because of the word that was left: an end of which nobody knows counts.
-    place.loses_the_word();
-    let ended = end(place.start(&[("HOOKFLOW_JOB_MAX_OUTAGE", "1s")]));
-    assert_eq!(ended.code(), Some(75), "{}", place.said());
-    let rows = place.rows();
-    assert!(rows.iter().any(|row| row.deaths == 1), "{rows:?}");
+    assert!(!place.said().contains(CRASHED), "{}", place.said());
     drop(lock);
     runtime.shutdown_timeout(Duration::from_secs(1));
     assert_eq!(place.outcome(place.start(&[])), None, "{}", place.said());

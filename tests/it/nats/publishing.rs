@@ -7,6 +7,7 @@ use super::server::Server;
 use super::world::{World, outgoing, until};
 
 #[test]
+#[ignore = "needs NATS"]
 fn what_is_published_again_is_stored_once() {
     let Some(world) = World::new("published again") else {
         return;
@@ -20,6 +21,7 @@ fn what_is_published_again_is_stored_once() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn publishing_goes_on_when_its_server_comes_back() {
     let Some(mut server) = Server::start("publishing, server killed", "") else {
         return;
@@ -49,6 +51,7 @@ fn publishing_goes_on_when_its_server_comes_back() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn what_no_stream_takes_is_an_error() {
     let Some(world) = World::new("published nowhere") else {
         return;

@@ -27,6 +27,7 @@ fn is_acknowledged(world: &World, settings: &Settings) -> bool {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn one_member_reads_the_whole_stream_once_and_acknowledges_below_the_floor() {
     let Some(world) = World::new("whole") else {
         return;
@@ -50,6 +51,7 @@ fn one_member_reads_the_whole_stream_once_and_acknowledges_below_the_floor() {
 }
 
 #[test]
+#[ignore = "needs NATS"]
 fn consumers_of_the_other_way_begin_where_the_first_have_come_to() {
     let Some(world) = World::new("whole and back") else {
         return;

@@ -11,7 +11,7 @@ use hookflow::source::nats::{assign::Partitions, setup};
 use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
 
-pub use crate::broker::wait::{LIMIT, throughout, until, until_or_say, until_within};
+pub use crate::broker::wait::{LIMIT, throughout, until, until_or_say};
 use crate::skip::skipped_server;
 
 /// A connection that says nothing of who we are.

@@ -22,6 +22,7 @@ fn shown(user: &User, overlap: Overlap, recent: &Recent) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs Postgres and ClickHouse"]
 fn a_transaction_that_commits_late_is_found_by_the_overlap_and_not_without_it() {
     let Some(user) = User::new(Server::Postgres, "a late commit") else {
         return;

@@ -41,6 +41,7 @@ fn load(world: &World, rows: &[&Value], store: &Path, settings: &Settings) -> St
 }
 
 #[test]
+#[ignore = "needs Postgres and ClickHouse"]
 fn rows_that_somebody_else_loads_reach_a_member() {
     let Some(database) = Database::new("rows of others") else {
         return;

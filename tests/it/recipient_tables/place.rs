@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hookflow::enrich::tables::{Place, Server};
-use hookflow::postgres::Tls;
+use hookflow::postgres::PostgresTls;
 use serde_json::Value;
 
 use crate::conformance_state::database;
@@ -115,7 +115,7 @@ impl User {
             url: self.url.clone(),
             user: None,
             password: None,
-            tls: Tls::Off,
+            tls: PostgresTls::Off,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
         }

@@ -48,6 +48,7 @@ fn refused(user: &User, (wrong, words): Wrong<'_>) {
 }
 
 #[test]
+#[ignore = "needs Postgres and ClickHouse"]
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn what_the_server_does_not_have_is_named() {
     for user in place::all("wrong tables") {
@@ -125,6 +126,7 @@ fn what_the_server_does_not_have_is_named() {
 }
 
 #[test]
+#[ignore = "needs Postgres and ClickHouse"]
 fn who_may_not_read_is_told_so() {
     for user in place::all("wrong rights") {
         user.create_tables("time");
@@ -182,6 +184,7 @@ fn passwords(user: &User) {
 }
 
 #[test]
+#[ignore = "needs Postgres and ClickHouse"]
 fn a_server_that_is_not_there_is_no_mistake_in_the_settings() {
     for user in place::all("no server") {
         let url = match user.server {

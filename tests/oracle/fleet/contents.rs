@@ -1,6 +1,6 @@
 //! What each message of a broker holds: which events and dead letters must be durable before it may be acknowledged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +8,13 @@ use bytes::Bytes;
 use hookflow::decode::{self, Decoded};
 use hookflow::event::{Delivery, Origin, Provider, Reject, User};
 use hookflow::source::EnvelopeDefaults;
-use hookflow::source::envelope::parse_line;
+use hookflow::source::envelope::parse_line_of_any_provider;
 use hookflow::source::message::publish::headers;
 
 use super::broker::Message;
 use super::durable::Letter;
+use sha2::{Digest, Sha256};
+
 use crate::world::hex;
 
 /// What one message holds.
@@ -42,20 +44,9 @@ fn looks<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, body: &[u8]) -> 
 impl Contents {
     /// Of the lines of a file.
     pub fn of(deliveries: &Path) -> Self {
-        let defaults = EnvelopeDefaults {
-            user: User::new("default"),
-            provider: None,
-            known: decode::providers().map(Provider::new).collect(),
-        };
-        let text = std::fs::read(deliveries).unwrap();
-        let lines = text.split(|byte| *byte == b'\n');
-        let lines = lines.filter(|line| !line.is_empty());
-        let read = lines.map(|line| {
-            let line = Bytes::copy_from_slice(line);
-            match parse_line(Origin::default(), &line, &defaults, 16 << 20) {
-                Ok(delivery) => delivered(Arc::new(delivery)),
-                Err(reject) => (looks(std::iter::empty(), &line), refused(&reject)),
-            }
+        let read = lines(deliveries).map(|(line, read)| match read {
+            Ok(delivery) => delivered(Arc::new(delivery)),
+            Err(reject) => (looks(std::iter::empty(), &line), refused(&reject)),
         });
         Self(read.collect())
     }
@@ -69,12 +60,59 @@ impl Contents {
     }
 }
 
+/// The lines of a file as `hookflow publish` reads them.
+fn lines(deliveries: &Path) -> impl Iterator<Item = (Bytes, Result<Delivery, Box<Reject>>)> {
+    let defaults = EnvelopeDefaults {
+        user: User::new("default"),
+        provider: None,
+        known: decode::providers().map(Provider::new).collect(),
+    };
+    let text = Bytes::from(std::fs::read(deliveries).unwrap());
+    let lines: Vec<Bytes> = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| text.slice_ref(line))
+        .collect();
+    lines.into_iter().map(move |line| {
+        let read = parse_line_of_any_provider(Origin::default(), &line, &defaults, 16 << 20);
+        (line, read)
+    })
+}
+
+fn is_known(delivery: &Delivery) -> bool {
+    decode::providers().any(|name| name == delivery.provider.as_str())
+}
+
+fn source_letter(bytes: &[u8]) -> Letter {
+    ("source".to_owned(), 0, hex(&Sha256::digest(bytes)))
+}
+
+/// Dead letters of a file's lines as they are once the lines were published: one of an unknown provider holds the body.
+pub fn letters_as_published<'a>(
+    deliveries: &Path,
+    of_lines: impl Iterator<Item = &'a Letter>,
+) -> BTreeSet<Letter> {
+    let renamed: HashMap<Letter, Letter> = lines(deliveries)
+        .filter_map(|(line, read)| Some((line, read.ok().filter(|one| !is_known(one))?)))
+        .map(|(line, delivery)| (source_letter(&line), source_letter(&delivery.body)))
+        .collect();
+    let published = of_lines.map(|letter| renamed.get(letter).unwrap_or(letter));
+    published.cloned().collect()
+}
+
 fn delivered(delivery: Arc<Delivery>) -> (blake3::Hash, Content) {
     let written = headers(&delivery);
     let written = written.iter().map(|(name, value)| (*name, &**value));
     let looks = looks(written, &delivery.body);
+    if !is_known(&delivery) {
+        let content = Content {
+            events: Vec::new(),
+            letters: vec![source_letter(&delivery.body)],
+        };
+        return (looks, content);
+    }
     let mut decoded = Decoded::default();
-    decode::decode(&delivery, &decode::Options::default(), &mut decoded);
+    decode::decode(&delivery, &decode::DecodeConfig::default(), &mut decoded);
     let events = decoded.events.iter().map(|event| event.identity.0);
     let letters = decoded.rejects.iter().map(letter);
     let content = Content {

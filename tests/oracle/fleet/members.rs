@@ -305,7 +305,7 @@ impl<'a> Fleet<'a> {
     /// The whole comparable state.
     pub fn state(&self) -> Export {
         let url = self.stack.variable("HOOKFLOW_POSTGRES_URL");
-        let settings = postgres::Settings::plain(url, &self.name);
+        let settings = postgres::PostgresConfig::plain(url, &self.name);
         PostgresStore::open(settings).unwrap().export().unwrap()
     }
 

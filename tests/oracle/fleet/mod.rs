@@ -108,9 +108,9 @@ fn judge(fleet: &Fleet<'_>, right: &Made) {
     let (store, truth) = (fleet.store(), &fleet.world.truth);
     assert_eq!(store.events().len(), truth.events.len());
     assert_eq!(store.parked(), truth.parked);
-    let letters: Vec<_> = store.letters().into_iter().collect();
-    let true_letters: Vec<_> = truth.dead.keys().cloned().collect();
-    assert_eq!(letters, true_letters);
+    let deliveries = fleet.world.path("deliveries.jsonl");
+    let true_letters = contents::letters_as_published(&deliveries, truth.dead.keys());
+    assert_eq!(store.letters(), true_letters);
     let (completions, untold) = store.completions();
     assert!(completions > 0, "no batch is complete");
     assert_eq!(untold, 0, "of {completions} completions");
@@ -152,11 +152,13 @@ fn exact(broker: &dyn Broker, test: &str) {
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn nats_loses_and_doubles_nothing_whatever_dies() {
     exact(&nats::Nats, "fleet over NATS");
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn kafka_loses_and_doubles_nothing_whatever_dies() {
     exact(&kafka::Kafka, "fleet over Kafka");
 }

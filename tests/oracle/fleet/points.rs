@@ -33,12 +33,11 @@ const STORE: [Failpoint; 10] = [
 ];
 
 /// Edges that are other ones, or lie elsewhere in time, with another broker.
-const BROKER: [Failpoint; 6] = [
+const BROKER: [Failpoint; 5] = [
     Failpoint::SourceConnect,
     Failpoint::SourceFetch,
     Failpoint::SourceAcknowledge,
     Failpoint::SourceSettle,
-    Failpoint::StoreAttempts,
     Failpoint::LogInsert,
 ];
 
@@ -186,6 +185,7 @@ impl Case<'_> {
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn crash_points_of_servers() {
     let _alone = alone();
     let services = ["postgres", "clickhouse", "nats", "kafka"];

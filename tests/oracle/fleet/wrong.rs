@@ -50,16 +50,19 @@ fn before_the_log(broker: &dyn Broker) {
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn wrong_acknowledge_before_the_log_is_caught_over_nats() {
     before_the_log(&Nats);
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn wrong_acknowledge_before_the_log_is_caught_over_kafka() {
     before_the_log(&Kafka);
 }
 
 #[test]
+#[ignore = "needs the servers of scripts/stack"]
 fn wrong_acknowledge_the_maximum_is_caught_over_nats() {
     let kinds = [Freeze::Tables, Freeze::Log];
     // Little is in work at once, so that parcels wait: settled ones overtake them.

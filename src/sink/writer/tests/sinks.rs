@@ -6,14 +6,12 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::event::{Event, Kind, Millis, ReasonCode};
 use crate::key::{Bucket, Identity, JoinKey, Shard};
-use crate::log::memory::{LoggedRows, MemoryLog};
-use crate::log::{LogRow, Version};
+use crate::log::{EventLog, LogRow, Version};
 use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
 use crate::state::{
-    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadSummary, Loaded,
-    Mapping, MappingCursor, Outcome, PartitionAttempt, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary,
+    Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
@@ -34,14 +32,18 @@ impl StateStore for Stub {
             ..Applied::default()
         })
     }
-    fn bury(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
+    fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         self.buried.lock().unwrap().extend_from_slice(rejects);
         Ok(())
     }
     fn begin_load(&mut self, _: LoadKind) -> Result<LoadId, SinkError> {
         Err(error(Class::Bug))
     }
-    fn load_recipients(&mut self, _: LoadId, _: &[RecipientRow]) -> Result<Vec<Loaded>, SinkError> {
+    fn load_recipients(
+        &mut self,
+        _: LoadId,
+        _: &[RecipientRow],
+    ) -> Result<Vec<LoadOutcome>, SinkError> {
         Err(error(Class::Bug))
     }
     fn load_batches(&mut self, _: LoadId, _: &[BatchRow]) -> Result<(), SinkError> {
@@ -80,12 +82,6 @@ impl StateStore for Stub {
         Err(error(Class::Bug))
     }
     fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
-        Err(error(Class::Bug))
-    }
-    fn attempts(&mut self, _: &str) -> Result<Vec<PartitionAttempt>, SinkError> {
-        Err(error(Class::Bug))
-    }
-    fn note_attempts(&mut self, _: &str, _: &[PartitionAttempt]) -> Result<(), SinkError> {
         Err(error(Class::Bug))
     }
     fn unpark(&mut self, _: &[Identity]) -> Result<(), SinkError> {
@@ -145,12 +141,26 @@ fn row(index: u32) -> LogRow {
     }
 }
 
+/// Refuses every append that holds event 2 or 5.
+struct PickyLog(Shared<LogRow>);
+
+impl EventLog for PickyLog {
+    fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError> {
+        let refused = [Identity(2), Identity(5)];
+        if rows.iter().any(|row| refused.contains(&row.event.identity)) {
+            return Err(error(Class::Data));
+        }
+        self.0.lock().unwrap().extend_from_slice(rows);
+        Ok(())
+    }
+}
+
 #[test]
 fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     let buried: Shared<Reject> = Shared::default();
     let state = state_writer(&buried);
-    let rows = LoggedRows::default();
-    let log = MemoryLog::open(LoggedRows::clone(&rows)).refusing([Identity(2), Identity(5)]);
+    let rows = Shared::default();
+    let log = PickyLog(Arc::clone(&rows));
     let burier = StateHandle::new(state.handle().clone()).burier();
     let target = LogTarget::new(Box::new(log), burier, Metrics::new([]));
     let writer = spawn(&settings(), target, clock(), |_| {}).unwrap();

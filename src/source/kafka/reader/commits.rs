@@ -1,16 +1,16 @@
 //! Commits: what is settled of each partition, all in one request, one request at a time.
 //!
-//! The driver answers a commit only to whom waits for it, and through an outage that takes long. So a thread of its own waits, and
-//! the source goes on.
+//! The driver answers a commit only to a caller that waits, which takes long in an outage. So a thread of its own waits, and the source
+//! goes on.
 //!
 //! A commit of a partition that is not ours any more is refused by the brokers, which know the assignment it belongs to; an
 //! answer that comes after its partition was let go means nothing here, for a partition is one assignment of a partition.
 //!
-//! What does not stand is sent again, as long as it takes: nothing is lost by that, but all since the last commit would come again
-//! after a start. So it is trouble when it lasts, and at once where only a person can mend it.
+//! A refused commit is sent again, as long as it takes: nothing is lost by that, but everything since the last commit would be
+//! delivered again after a restart. So the source is degraded when it lasts, and at once where only a person can mend it.
 //!
 //! The brokers forget a commit that nobody repeats (after `offsets.retention.minutes`, a week) where the group has no members; so
-//! where partitions are given by settings, all of them are committed anew every hour, whether anything came or not.
+//! where partitions are given by settings, all of them are committed again every hour, whether anything came or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,46 +21,46 @@ use crossbeam_channel::{Receiver, Sender};
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::{Reader, Work};
+use super::{KafkaReader, PartitionReader};
 use crate::error::{Exit, Fatal};
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
 use crate::source::connect_error::ConnectError;
 use crate::source::kafka::connect::{PATIENCE, meaning};
-use crate::source::kafka::context::{Consumer, TopicPartition, list, offsets};
+use crate::source::kafka::consumer::{Consumer, TopicPartition, list, offsets};
 
-/// How often at most.
-const EVERY: Duration = Duration::from_millis(100);
-/// How long after a commit that did not stand the next one is sent.
-const REST: Duration = Duration::from_millis(500);
+/// The shortest time between two commits.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How long after a refused commit the next one is sent.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// How long commits may not stand before somebody should look.
-const LASTS: Duration = Duration::from_secs(10);
-const LASTING: &str = "Kafka lets no commit stand of some partitions: all since the last one would come again after a start. See \
+/// How long commits may be refused before the source is degraded.
+const REFUSED_MAX: Duration = Duration::from_secs(10);
+const REFUSED: &str = "Kafka lets no commit stand of some partitions: all since the last one would come again after a start. See \
                        whether their topic is still there, and what the brokers log of the group kafka.group";
 
-/// How often all is committed anew.
+/// How often all partitions are committed again, where the settings give them.
 pub(super) const RENEW: Duration = Duration::from_secs(3_600);
 
-/// What is to be committed of a partition.
-struct Due {
+/// An offset to commit.
+struct CommitRequest {
     partition: u32,
     topic_partition: TopicPartition,
-    upto: u64,
+    offset: u64,
 }
 
-/// A request that was answered.
-struct Answer {
-    /// Whether each of it stands.
-    stands: Vec<(Due, bool)>,
-    /// Why not all of it does, as far as the driver says.
+/// The answer to some requests.
+struct CommitAnswer {
+    /// Whether each was accepted.
+    accepted: Vec<(CommitRequest, bool)>,
+    /// Why not all of them were, as far as the driver says.
     code: Option<Code>,
 }
 
 /// The thread that waits for answers.
 pub(super) struct Committer {
-    requests: Option<Sender<Vec<Due>>>,
-    answers: Receiver<Answer>,
+    requests: Option<Sender<Vec<CommitRequest>>>,
+    answers: Receiver<CommitAnswer>,
     /// A request is not answered yet.
     is_busy: bool,
     thread: Option<JoinHandle<()>>,
@@ -85,12 +85,12 @@ impl Committer {
         })
     }
 
-    fn send(&mut self, due: Vec<Due>) {
+    fn send(&mut self, due: Vec<CommitRequest>) {
         let sent = self.requests.as_ref().map(|requests| requests.send(due));
         self.is_busy = sent.is_some_and(|sent| sent.is_ok());
     }
 
-    /// SourceContext the thread, and waits for it unless it waits for the brokers.
+    /// Ends the thread; waits for it unless it waits for the brokers.
     pub(super) fn end(&mut self) {
         self.requests = None;
         let thread = self.thread.take().filter(|_| !self.is_busy);
@@ -100,7 +100,11 @@ impl Committer {
     }
 }
 
-fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Sender<Answer>) {
+fn answer_all(
+    consumer: &Consumer,
+    requests: &Receiver<Vec<CommitRequest>>,
+    answers: &Sender<CommitAnswer>,
+) {
     for due in requests {
         if answers.send(commit(consumer, due)).is_err() {
             return;
@@ -108,111 +112,111 @@ fn answer_all(consumer: &Consumer, requests: &Receiver<Vec<Due>>, answers: &Send
     }
 }
 
-/// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what stands.
-fn commit(consumer: &Consumer, due: Vec<Due>) -> Answer {
-    let offsets = list(due.iter().map(|one| (&one.topic_partition, Some(one.upto))));
+/// The driver answers for a request as a whole: where some of it was refused, the brokers are asked what they have.
+fn commit(consumer: &Consumer, due: Vec<CommitRequest>) -> CommitAnswer {
+    let offsets = list(
+        due.iter()
+            .map(|one| (&one.topic_partition, Some(one.offset))),
+    );
     let done = failpoint::run(Failpoint::SourceAcknowledge, || {
         consumer.commit(&offsets, CommitMode::Sync)
     });
     let all = done.is_ok();
-    let known = match !all && due.len() > 1 {
-        true => known(consumer, &due),
-        false => HashMap::new(),
+    let known = if !all && due.len() > 1 {
+        committed(consumer, &due)
+    } else {
+        HashMap::new()
     };
     let answered = due.into_iter().map(|one| {
-        let stands = all || known.get(&one.topic_partition) == Some(&one.upto);
-        (one, stands)
+        let is_accepted = all || known.get(&one.topic_partition) == Some(&one.offset);
+        (one, is_accepted)
     });
-    Answer {
-        stands: answered.collect(),
+    CommitAnswer {
+        accepted: answered.collect(),
         code: done.err().and_then(|error| error.rdkafka_error_code()),
     }
 }
 
-fn known(consumer: &Consumer, due: &[Due]) -> HashMap<TopicPartition, u64> {
+fn committed(consumer: &Consumer, due: &[CommitRequest]) -> HashMap<TopicPartition, u64> {
     let asked = list(due.iter().map(|one| (&one.topic_partition, None)));
     let answered = consumer.committed_offsets(asked, PATIENCE);
     answered.map_or_else(|_| HashMap::new(), |answered| offsets(&answered))
 }
 
-impl Reader {
+impl KafkaReader {
     /// Commits what is settled.
     pub(super) fn commit(&mut self) {
         let now = self.now();
-        let urgent = self.leaving.is_some() || self.feed.is_none();
-        if now < self.commit_after && !urgent {
+        let is_urgent = self.revocation.is_some() || self.records.is_none();
+        let is_early = now < self.commit_after && !is_urgent;
+        if is_early || self.committer.is_busy {
             return;
         }
-        if self.committer.is_busy {
-            return;
-        }
-        self.renew(now);
-        let due: Vec<Due> = self.works.iter_mut().filter_map(due).collect();
+        self.renew_commits(now);
+        let due: Vec<CommitRequest> = self.partitions.iter().filter_map(due).collect();
         if due.is_empty() {
-            self.all_stands();
+            self.all_accepted();
         } else {
-            self.commit_after = now + EVERY;
+            self.commit_after = now + INTERVAL;
             self.committer.send(due);
         }
     }
 
-    /// Partitions that nobody but the settings gives us are committed anew now and then.
-    fn renew(&mut self, now: Duration) {
-        if self.settings.partitions.is_some() && now >= self.renew_after {
+    /// Partitions that the settings give are committed again now and then.
+    fn renew_commits(&mut self, now: Duration) {
+        if self.config.partitions.is_some() && now >= self.renew_after {
             self.renew_after = now + RENEW;
-            self.works.iter_mut().for_each(|work| work.assigned.renew());
+            let partitions = self.partitions.iter_mut();
+            partitions.for_each(|partition| partition.assigned.renew_commit());
         }
     }
 
     /// Takes the answers to commits.
-    pub(super) fn answers(&mut self) {
+    pub(super) fn take_commit_answers(&mut self) {
         while let Ok(answer) = self.committer.answers.try_recv() {
             self.committer.is_busy = false;
-            self.committed(&answer);
+            self.commit_answered(&answer);
         }
     }
 
-    fn committed(&mut self, answer: &Answer) {
+    fn commit_answered(&mut self, answer: &CommitAnswer) {
         let (mut acknowledged, mut refused) = (0, 0);
-        for (due, stands) in &answer.stands {
-            let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.assigned.number() == due.partition) {
-                acknowledged += work.assigned.committed(due.upto, *stands);
-                refused += u64::from(!stands);
-                if *stands {
-                    self.gate.settled(due.partition, due.upto);
-                }
+        for (due, is_accepted) in &answer.accepted {
+            if let Some(partition) = self.partition(due.partition) {
+                acknowledged += partition.assigned.commit_answered(due.offset, *is_accepted);
+                refused += u64::from(!is_accepted);
             }
         }
         self.metrics.count(Counter::Acknowledged, acknowledged);
         self.metrics.count(Counter::AckUnconfirmed, refused);
-        match refused {
-            0 => self.all_stands(),
-            _ => self.refused(answer.code),
+        if refused == 0 {
+            self.all_accepted();
+        } else {
+            self.refused(answer.code);
         }
     }
 
-    fn all_stands(&mut self) {
+    fn all_accepted(&mut self) {
         if self.refused_since.take().is_some() {
-            self.condition.recovered("commits");
+            self.health.recovered("commits");
         }
     }
 
-    /// It is sent again.
+    /// Some commits were refused; they are sent again.
     fn refused(&mut self, code: Option<Code>) {
         let now = self.now();
-        self.commit_after = now + REST;
-        tracing::debug!(?code, "a commit did not stand: it is sent again");
-        let Some(code) = code.filter(|code| !is_told_elsewhere(*code)) else {
+        self.commit_after = now + RETRY_AFTER;
+        tracing::debug!(?code, "a commit was refused: it is sent again");
+        let Some(code) = code.filter(|code| !is_handled_elsewhere(*code)) else {
             // It may have lasted because nobody answered.
             self.refused_since = self.refused_since.and(Some(now));
             return;
         };
         let since = *self.refused_since.get_or_insert(now);
         match meaning(code) {
-            ConnectError::Permanent(why) => self.condition.degraded("commits", why),
-            ConnectError::Transient(_) if now.saturating_sub(since) >= LASTS => {
-                self.condition.degraded("commits", LASTING);
+            ConnectError::Permanent(why) => self.health.degraded("commits", why),
+            ConnectError::Transient(_) if now.saturating_sub(since) >= REFUSED_MAX => {
+                self.health.degraded("commits", REFUSED);
             }
             ConnectError::Transient(_) => {}
         }
@@ -220,7 +224,7 @@ impl Reader {
 }
 
 /// No answer of the brokers, or one about this client and not about the commit: `health` judges these.
-const fn is_told_elsewhere(code: Code) -> bool {
+const fn is_handled_elsewhere(code: Code) -> bool {
     matches!(
         code,
         Code::AllBrokersDown
@@ -234,10 +238,10 @@ const fn is_told_elsewhere(code: Code) -> bool {
 }
 
 /// What is to be committed of a partition, if anything.
-fn due(work: &mut Work) -> Option<Due> {
-    Some(Due {
-        partition: work.assigned.number(),
-        upto: work.assigned.commit()?,
-        topic_partition: work.topic_partition.clone(),
+fn due(partition: &PartitionReader) -> Option<CommitRequest> {
+    Some(CommitRequest {
+        partition: partition.assigned.number(),
+        offset: partition.assigned.commit_due()?,
+        topic_partition: partition.topic_partition.clone(),
     })
 }

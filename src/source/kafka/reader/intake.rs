@@ -1,4 +1,4 @@
-//! Messages into parcels.
+//! Messages into runs of records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,12 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::{Reader, Work};
+use super::{KafkaReader, PartitionReader};
 use crate::error::Fatal;
 use crate::event::{Millis, Origin, Provider};
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
-use crate::source::guard::Permit;
-use crate::source::kafka::context::list;
+use crate::source::kafka::consumer::list;
 use crate::source::kafka::headers;
 use crate::source::message::{self, Address, FieldsWriter};
 use crate::source::{Record, Records};
@@ -22,242 +21,221 @@ use crate::source::{Record, Records};
 /// Most messages taken in one turn.
 const BATCH: usize = 4096;
 /// While so many messages or bytes wait here, no more are taken.
-const AHEAD: (usize, usize) = (16 * 1024, 16 << 20);
-/// While so many parcels, or bytes in them, wait for room, no more are cut.
-const READY: (usize, usize) = (64, 8 << 20);
+const WAITING_MAX: (usize, usize) = (16 * 1024, 16 << 20);
+/// While so many runs, or bytes in them, wait for room, no more are cut.
+const READY_MAX: (usize, usize) = (64, 8 << 20);
 /// How long the job may leave no room before the partitions are paused; what was fetched of them is then fetched again.
 const PAUSE_AFTER: Duration = Duration::from_millis(500);
 
-/// What waits for room at the job.
+/// Whether the job has room.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct Backpressure {
     /// Since when no more is taken.
-    held_back_since: Option<Duration>,
+    since: Option<Duration>,
     /// Whether the driver fetches nothing.
-    paused: bool,
+    is_paused: bool,
 }
 
-impl Reader {
+impl KafkaReader {
     /// Takes what came; waits a little where nothing did.
     pub(super) fn poll(&mut self) -> Result<(), Fatal> {
         if self.is_held_back() {
             return self.wait_for_room();
         }
-        self.waiting.held_back_since = None;
-        if self.waiting.paused && self.feed.is_some() {
+        self.backpressure.since = None;
+        if self.backpressure.is_paused && self.records.is_some() {
             self.resume();
         }
-        self.take(self.pause_of_poll())
+        self.fetch(self.poll_timeout())
     }
 
-    fn take(&mut self, wait: Duration) -> Result<(), Fatal> {
+    fn fetch(&mut self, wait: Duration) -> Result<(), Fatal> {
         let consumer = Arc::clone(&self.consumer);
         let now = self.now();
-        let (mut wait, mut again, mut any) = (wait, 0, false);
+        let (mut wait, mut repeated, mut is_any) = (wait, 0, false);
         for _ in 0..BATCH {
             match failpoint::run(Failpoint::SourceFetch, || consumer.poll(wait).ok_or(())) {
                 Ok(Ok(message)) => {
-                    again += u64::from(!self.arrived(&message, now));
-                    any = true;
+                    repeated += u64::from(!self.take(&message, now));
+                    is_any = true;
                 }
-                Ok(Err(error)) => self.not_consumed(&error)?,
+                Ok(Err(error)) => self.fetch_failed(&error)?,
                 Err(()) => break,
             }
             wait = Duration::ZERO;
         }
-        if any {
-            self.condition.recovered("broker");
-            self.condition.recovered("client");
+        if is_any {
+            self.health.recovered("broker");
+            self.health.recovered("client");
         }
-        self.metrics.count(Counter::Redelivered, again);
+        self.metrics.count(Counter::Redelivered, repeated);
         Ok(())
     }
 
     /// Takes one message; false if it is known.
-    fn arrived(&mut self, message: &BorrowedMessage<'_>, now: Duration) -> bool {
-        let Some(place) = self.place_of(message) else {
-            // Of a partition that was let go, or of one that was paused a moment ago.
+    fn take(&mut self, message: &BorrowedMessage<'_>, now: Duration) -> bool {
+        // A partition that is not found was let go, or paused a moment ago.
+        let Some(index) = self.index_of(message) else {
             return true;
         };
-        self.last = place;
-        let Some(work) = self.works.get_mut(place) else {
+        self.last = index;
+        let (Some(partition), Ok(offset)) = (
+            self.partitions.get_mut(index),
+            u64::try_from(message.offset()),
+        ) else {
             return true;
         };
-        let Ok(offset) = u64::try_from(message.offset()) else {
-            return true;
-        };
-        if offset < work.assigned.next() {
+        if offset < partition.assigned.next() {
             return false;
         }
-        let record = record(&mut self.fields, message, offset, work.provider.as_ref());
-        work.assigned.arrived(offset, record, now);
+        let provider = partition.provider.as_ref();
+        let record = record(&mut self.fields, message, offset, provider);
+        partition.assigned.fetched(offset, record, now);
         true
     }
 
-    fn place_of(&self, message: &BorrowedMessage<'_>) -> Option<usize> {
+    fn index_of(&self, message: &BorrowedMessage<'_>) -> Option<usize> {
         let (topic, number) = (message.topic(), message.partition());
-        let is_it = |work: &Work| {
-            work.topic_partition.number == number && work.topic_partition.topic == topic
+        let is_it = |partition: &PartitionReader| {
+            let one = &partition.topic_partition;
+            one.number == number && one.topic == topic
         };
-        match self.works.get(self.last) {
-            Some(work) if is_it(work) => Some(self.last),
-            _ => self.works.iter().position(is_it),
+        if self.partitions.get(self.last).is_some_and(is_it) {
+            return Some(self.last);
         }
+        self.partitions.iter().position(is_it)
     }
 
-    fn not_consumed(&mut self, error: &KafkaError) -> Result<(), Fatal> {
+    fn fetch_failed(&mut self, error: &KafkaError) -> Result<(), Fatal> {
         match (error, error.rdkafka_error_code()) {
-            (KafkaError::MessageConsumptionFatal(code), _) => self.ended(*code),
-            // Told as an event, too.
+            (KafkaError::MessageConsumptionFatal(code), _) => self.client_ended(*code),
+            // Reported as an event, too.
             (KafkaError::Global(_), _) | (_, None) => Ok(()),
-            (_, Some(code)) => self.wrong(code),
+            (_, Some(code)) => self.handle_error(code),
         }
     }
 
-    /// Cuts parcels and hands out what there is room for.
+    /// Cuts runs and hands out what there is room for.
     pub(super) fn hand_out(&mut self) {
-        if self.feed.is_none() {
+        if self.records.is_none() {
             return;
         }
-        self.gate.turn();
         let now = self.now();
-        for place in self.in_turn() {
-            while !self.is_ready()
-                && let Some(parcel) = self.cut(place, now)
+        for index in 0..self.partitions.len() {
+            while !self.has_enough_ready()
+                && let Some(run) = self.cut(index, now)
             {
-                self.ready.push_back(parcel);
+                self.ready.push_back(run);
             }
         }
-        let Some(feed) = &mut self.feed else { return };
-        while let Some(parcel) = self.ready.pop_front() {
-            match feed.try_hand_out(parcel) {
+        let Some(records) = &mut self.records else {
+            return;
+        };
+        while let Some(run) = self.ready.pop_front() {
+            match records.try_hand_out(run) {
                 Ok(None) => {}
-                Ok(Some(back)) => return self.ready.push_front(back),
+                Ok(Some(run)) => return self.ready.push_front(run),
                 Err(_) => return self.stop_reading(),
             }
         }
     }
 
-    /// The places of the numbers in the order in which they ask.
-    fn in_turn(&self) -> Vec<usize> {
-        if !self.gate.is_suspicious() {
-            return (0..self.works.len()).collect();
-        }
-        let numbers = self.works.iter().map(|work| work.assigned.number());
-        let place = |partition: u32| {
-            self.works
-                .iter()
-                .position(|work| work.assigned.number() == partition)
-        };
-        let numbers = self.gate.in_turn(numbers).into_iter();
-        numbers.filter_map(place).collect()
-    }
-
     /// Whether enough waits for room at the job.
-    fn is_ready(&self) -> bool {
-        let bytes: usize = self.ready.iter().map(|parcel| parcel.bytes).sum();
-        self.ready.len() >= READY.0 || bytes >= READY.1
+    fn has_enough_ready(&self) -> bool {
+        let bytes: usize = self.ready.iter().map(|run| run.bytes).sum();
+        self.ready.len() >= READY_MAX.0 || bytes >= READY_MAX.1
     }
 
-    fn cut(&mut self, place: usize, now: Duration) -> Option<Records> {
-        let room = self.ready.is_empty();
-        let work = self.works.get_mut(place)?;
-        if !work.assigned.is_due(now, room) {
+    fn cut(&mut self, index: usize, now: Duration) -> Option<Records> {
+        let has_room = self.ready.is_empty();
+        let assigned = &mut self.partitions.get_mut(index)?.assigned;
+        if !assigned.is_due(now, has_room) {
             return None;
         }
-        let (partition, waiting) = (work.assigned.number(), work.assigned.waiting().0);
-        let permit = self
-            .gate
-            .permit(partition, waiting, |at| work.assigned.position(at));
-        let parcel = match permit {
-            Permit::Wait => return None,
-            Permit::Go(most) => work.assigned.cut(most)?,
-            Permit::Condemned => condemned(work.assigned.cut(1)?),
-        };
-        self.gate.handed_out(partition, parcel.end);
-        Some(parcel)
+        assigned.cut(usize::MAX)
     }
 
-    /// Records that wait for room and are not to be handed out after all.
-    pub(super) fn take_back(&mut self, of: impl Fn(u32) -> bool) {
-        let (mut back, kept): (Vec<_>, Vec<_>) = self
-            .ready
-            .drain(..)
-            .partition(|parcel| of(parcel.partition));
-        self.ready.extend(kept);
-        while let Some(parcel) = back.pop() {
-            let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.assigned.number() == parcel.partition) {
-                work.assigned.taken_back(&parcel);
+    /// Runs of some partitions that wait for room are not to be handed out after all.
+    pub(super) fn take_back(&mut self, is_of: impl Fn(u32) -> bool) {
+        let ready = std::mem::take(&mut self.ready);
+        let (mut back, kept): (Vec<_>, _) = ready.into_iter().partition(|run| is_of(run.partition));
+        self.ready = kept.into();
+        while let Some(run) = back.pop() {
+            if let Some(partition) = self.partition(run.partition) {
+                partition.assigned.take_back(&run);
             }
         }
     }
 
     fn is_held_back(&self) -> bool {
-        let waiting = self.works.iter().map(|work| work.assigned.waiting());
+        let waiting = self.partitions.iter().map(|one| one.assigned.waiting());
         let (messages, bytes) = waiting.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-        messages >= AHEAD.0 || bytes >= AHEAD.1
+        messages >= WAITING_MAX.0 || bytes >= WAITING_MAX.1
     }
 
     /// For a short while only the job is waited for; then the driver is asked to fetch nothing, and polled as ever.
     fn wait_for_room(&mut self) -> Result<(), Fatal> {
         let now = self.now();
-        let since = *self.waiting.held_back_since.get_or_insert(now);
+        let since = *self.backpressure.since.get_or_insert(now);
         if now < since + PAUSE_AFTER {
-            if let Ok(floors) = self.settled.recv_timeout(Duration::from_millis(1)) {
-                self.settled(&floors);
+            if let Ok(commits) = self.commits.recv_timeout(Duration::from_millis(1)) {
+                self.set_committable(&commits);
             }
             return Ok(());
         }
-        if !self.waiting.paused {
+        if !self.backpressure.is_paused {
             tracing::debug!("the job leaves no room: partitions are paused");
             self.pause();
         }
-        self.take(Duration::from_millis(10))
+        self.fetch(Duration::from_millis(10))
     }
 
     /// Asks the driver to fetch nothing.
     pub(super) fn pause(&mut self) {
-        self.waiting.paused = true;
-        let all = list(self.works.iter().map(|work| (&work.topic_partition, None)));
-        if self.consumer.pause(&all).is_err() {
+        self.backpressure.is_paused = true;
+        let all = self
+            .partitions
+            .iter()
+            .map(|one| (&one.topic_partition, None));
+        if self.consumer.pause(&list(all)).is_err() {
             tracing::debug!("not all partitions could be paused");
         }
     }
 
     fn resume(&mut self) {
-        self.waiting.paused = false;
-        let all = list(self.works.iter().map(|work| (&work.topic_partition, None)));
-        if self.consumer.resume(&all).is_err() {
+        self.backpressure.is_paused = false;
+        let all = self
+            .partitions
+            .iter()
+            .map(|one| (&one.topic_partition, None));
+        if self.consumer.resume(&list(all)).is_err() {
             tracing::debug!("not all partitions could be resumed");
         }
     }
 
-    /// Partitions were begun. The driver remembers that it was to fetch nothing of one, even where it was taken away since.
-    pub(super) fn begun(&mut self) {
-        match self.feed {
-            None => self.pause(),
-            Some(_) => self.resume(),
+    /// Partitions were assigned. The driver remembers that it was to fetch nothing of one, even where it was revoked since.
+    pub(super) fn pause_or_resume(&mut self) {
+        if self.records.is_some() {
+            self.resume();
+        } else {
+            self.pause();
         }
     }
 
     /// How long to wait when nothing comes.
-    fn pause_of_poll(&self) -> Duration {
-        let waits = |work: &Work| work.assigned.waiting().0 > 0;
-        let open = |work: &Work| work.assigned.is_open() || !work.assigned.is_committed();
-        Duration::from_millis(match () {
-            () if !self.ready.is_empty() || self.works.iter().any(waits) => 1,
-            () if self.works.iter().any(open) || self.leaving.is_some() => 5,
-            () => 20,
-        })
+    fn poll_timeout(&self) -> Duration {
+        let mut partitions = self.partitions.iter();
+        let is_waiting = |one: &PartitionReader| one.assigned.waiting().0 > 0;
+        if !self.ready.is_empty() || partitions.clone().any(is_waiting) {
+            return Duration::from_millis(1);
+        }
+        let is_open =
+            |one: &PartitionReader| one.assigned.is_open() || !one.assigned.is_committed();
+        if self.revocation.is_some() || partitions.any(is_open) {
+            return Duration::from_millis(5);
+        }
+        Duration::from_millis(20)
     }
-}
-
-/// The one message of a parcel becomes a dead letter.
-fn condemned(mut parcel: Records) -> Records {
-    let records = parcel.records.into_iter();
-    parcel.records = records.map(Record::condemned).collect();
-    parcel
 }
 
 /// Copies out of a message what is ours.
@@ -281,6 +259,7 @@ pub(in crate::source::kafka) fn record(
             provider: provider.cloned(),
         },
         at: message.timestamp().to_millis().map(Millis),
+        deliveries: 0,
         fields: fields.take(),
         body: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
     }))

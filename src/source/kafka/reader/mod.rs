@@ -1,14 +1,14 @@
 //! The running source: one loop that moves messages to the job and commits to the brokers.
 //!
-//! Everything happens on one thread, in turn: what came is taken into its partition and handed out as parcels (`intake`), what settled is
-//! committed (`commits`), what the group gives and takes is begun and let go (`assignment`), what is wrong is judged (`health`). The
-//! driver is polled again and again whatever the job does, which is what keeps a member in its group.
+//! Everything happens on one thread, in turn: what was fetched is cut into runs of records (`intake`), what may be committed is
+//! committed (`commits`), partitions that the group gives are started and those that it revokes are let go (`assignment`), errors are
+//! judged (`health`). The driver is polled again and again whatever the job does, which is what keeps a member in its group.
 
 mod assignment;
 mod commits;
 mod health;
 mod intake;
-mod standing;
+mod offsets;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,33 +18,29 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 use rdkafka::consumer::Consumer as _;
 
-use self::assignment::{Beginning, Leaving};
+use self::assignment::{PendingStart, Revocation};
 use self::commits::Committer;
-use self::intake::Waiting;
+use self::intake::Backpressure;
 pub(super) use self::intake::record;
-use super::assigned::AssignedPartition;
+use super::assigned_partition::AssignedPartition;
+use super::config::KafkaConfig;
 use super::connect::{consumer, partitions};
-use super::context::{Consumer, Event, TopicPartition};
-use super::settings::Settings;
+use super::consumer::{Consumer, ConsumerEvent, TopicPartition};
 use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Metrics;
-use crate::source::broker::{Commit, SourceContext, SourceHealth};
 use crate::source::connect_error::ConnectError;
-use crate::source::guard::Gate;
 use crate::source::message::FieldsWriter;
-use crate::source::{RecordSender, Records};
+use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext, SourceHealth};
 
 /// The longest wait between two attempts to reach the brokers.
-const LONGEST: Duration = Duration::from_secs(2);
+const CONNECT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How long the last commits may take when everything else is done.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long the end of the numbers may take to be told to the state store.
-const LAST_NOTE: Duration = Duration::from_secs(2);
+const LAST_COMMITS: Duration = Duration::from_secs(5);
 
-/// A partition at work.
-struct Work {
+/// A partition that is read.
+struct PartitionReader {
     topic_partition: TopicPartition,
     assigned: AssignedPartition,
     /// The provider of messages that name none.
@@ -54,162 +50,158 @@ struct Work {
 }
 
 /// A source that reads.
-pub struct Reader {
-    settings: Settings,
+pub struct KafkaReader {
+    config: KafkaConfig,
     consumer: Arc<Consumer>,
     /// None when nothing more is handed out.
-    feed: Option<RecordSender>,
-    settled: Receiver<Vec<Commit>>,
+    records: Option<RecordSender>,
+    commits: Receiver<Vec<Commit>>,
     stop: Arc<AtomicBool>,
-    condition: SourceHealth,
+    health: SourceHealth,
     metrics: Arc<Metrics>,
-    gate: Gate,
-    works: Vec<Work>,
-    /// The number of the next partition.
-    next_partition: u32,
-    /// The place of the partition that the last message was of: the next one is likely to be of the same.
+    partitions: Vec<PartitionReader>,
+    /// The number that the job will know the next assigned partition by.
+    next_number: u32,
+    /// The index of the partition of the last message: the next one is likely to be of the same.
     last: usize,
-    /// Partitions that are ours and not begun.
-    beginning: Option<Beginning>,
-    /// Partitions that are taken away.
-    leaving: Option<Leaving>,
-    /// Records that found no room, in order.
+    /// Partitions that are assigned and not started.
+    pending: Option<PendingStart>,
+    /// Partitions that the group takes away.
+    revocation: Option<Revocation>,
+    /// Runs that found no room, in order.
     ready: VecDeque<Records>,
-    waiting: Waiting,
+    backpressure: Backpressure,
     fields: FieldsWriter,
     committer: Committer,
     /// No commit is sent before then.
     commit_after: Duration,
-    /// Since when commits do not stand, of whatever partition.
+    /// Since when commits are refused, of whatever partition.
     refused_since: Option<Duration>,
-    /// When what is committed already is committed again.
+    /// When the last commits are repeated.
     renew_after: Duration,
-    /// A partition may have lost what is to be read next: when to look.
-    look_after: Option<Duration>,
+    /// A partition may have lost what is to be read next: when to check the offsets.
+    check_after: Option<Duration>,
     /// When the brokers could not be reached last.
     unreachable_at: Option<Duration>,
     /// This client is of no use any more.
-    joins_anew: bool,
+    must_rejoin: bool,
     started: Instant,
 }
 
-/// The whole life of a source.
-pub fn run(settings: Settings, ends: SourceContext) -> Result<(), Fatal> {
-    let Some((consumer, all)) = reached(&settings, &ends)? else {
+/// Runs a source to its end.
+pub fn run(config: KafkaConfig, context: SourceContext) -> Result<(), Fatal> {
+    let Some((consumer, all)) = connect(&config, &context)? else {
         return Ok(());
     };
     tracing::info!(
-        topics = settings.topics.len(),
+        topics = config.topics.len(),
         partitions = all.len(),
-        group = settings.group,
+        group = config.group,
         "reading from Kafka"
     );
-    let mut reader = Reader::new(settings, ends, consumer)?;
+    let mut reader = KafkaReader::new(config, context, consumer)?;
     let ended = reader.subscribe(all).and_then(|()| reader.read());
     reader.close();
     ended
 }
 
 /// Connects and checks, however long it takes; none if the job stopped before.
-fn reached(
-    settings: &Settings,
-    ends: &SourceContext,
+fn connect(
+    config: &KafkaConfig,
+    context: &SourceContext,
 ) -> Result<Option<(Consumer, Vec<TopicPartition>)>, Fatal> {
-    let consumer = consumer(settings)?;
+    let consumer = consumer(config)?;
     let mut wait = Duration::from_millis(100);
-    while !ends.stop.load(Ordering::Relaxed) {
-        match failpoint::run(Failpoint::SourceConnect, || partitions(&consumer, settings)) {
+    while !context.is_stopped() {
+        match failpoint::run(Failpoint::SourceConnect, || partitions(&consumer, config)) {
             Ok(all) => {
-                ends.condition.recovered("broker");
+                context.health.recovered("broker");
                 return Ok(Some((consumer, all)));
             }
             Err(ConnectError::Permanent(why)) => return Err(Fatal::new(Exit::Config, why)),
-            Err(ConnectError::Transient(why)) => ends.condition.degraded("broker", why),
+            Err(ConnectError::Transient(why)) => context.health.degraded("broker", why),
         }
         drop(consumer.poll(wait));
-        wait = (wait * 2).min(LONGEST);
+        wait = (wait * 2).min(CONNECT_BACKOFF_MAX);
     }
     Ok(None)
 }
 
-impl Reader {
-    fn new(settings: Settings, ends: SourceContext, consumer: Consumer) -> Result<Self, Fatal> {
+impl KafkaReader {
+    fn new(config: KafkaConfig, context: SourceContext, consumer: Consumer) -> Result<Self, Fatal> {
         let consumer = Arc::new(consumer);
         Ok(Self {
             committer: Committer::start(&consumer)?,
-            settings,
+            config,
             consumer,
-            feed: Some(ends.feed),
-            settled: ends.settled,
-            stop: ends.stop,
-            condition: ends.condition,
-            metrics: ends.metrics,
-            gate: Gate::new(ends.attempts),
-            works: Vec::new(),
-            next_partition: 0,
+            records: Some(context.records),
+            commits: context.commits,
+            stop: context.stop,
+            health: context.health,
+            metrics: context.metrics,
+            partitions: Vec::new(),
+            next_number: 0,
             last: 0,
-            beginning: None,
-            leaving: None,
+            pending: None,
+            revocation: None,
             ready: VecDeque::new(),
-            waiting: Waiting::default(),
+            backpressure: Backpressure::default(),
             fields: FieldsWriter::default(),
             commit_after: Duration::ZERO,
             refused_since: None,
             renew_after: commits::RENEW,
-            look_after: None,
+            check_after: None,
             unreachable_at: None,
-            joins_anew: false,
+            must_rejoin: false,
             started: Instant::now(),
         })
     }
 
-    /// Moves messages until the job is over.
+    /// Moves messages and commits until the job is over.
     fn read(&mut self) -> Result<(), Fatal> {
         let mut over: Option<Instant> = None;
         loop {
             self.poll()?;
-            self.events()?;
-            if std::mem::take(&mut self.joins_anew) {
-                self.join_anew()?;
+            self.handle_events()?;
+            if std::mem::take(&mut self.must_rejoin) {
+                self.rejoin()?;
             }
-            self.answers();
-            let going_on = self.settle();
-            if self.feed.is_some() && self.stop.load(Ordering::Relaxed) {
+            self.take_commit_answers();
+            let is_job_running = self.take_commits();
+            if self.stop.load(Ordering::Relaxed) {
                 self.stop_reading();
             }
-            self.look()?;
-            self.begin()?;
+            self.check_offsets()?;
+            self.start_pending()?;
             self.hand_out();
             self.commit();
-            self.let_go();
-            if !going_on {
+            self.release_revoked();
+            if !is_job_running {
                 let since = *over.get_or_insert_with(Instant::now);
-                let committed = self.works.iter().all(|work| work.assigned.is_committed());
-                if committed || since.elapsed() > LAST_WORDS {
+                if self.is_committed() || since.elapsed() > LAST_COMMITS {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// What the driver told.
-    fn events(&mut self) -> Result<(), Fatal> {
+    fn handle_events(&mut self) -> Result<(), Fatal> {
         while let Some(event) = self.consumer.context().next() {
             match event {
-                Event::Assigned(partitions) => self.assigned(partitions),
-                Event::Revoked(partitions) => self.revoked(partitions),
-                Event::Error(code) => self.wrong(code)?,
-                Event::Known(known) => self.known(&known),
+                ConsumerEvent::Assigned(partitions) => self.assign(partitions),
+                ConsumerEvent::Revoked(partitions) => self.revoke(partitions),
+                ConsumerEvent::Error(code) => self.handle_error(code)?,
+                ConsumerEvent::Status(status) => self.update_status(&status),
             }
         }
         Ok(())
     }
 
-    /// Takes what the job settled; whether more may come.
-    fn settle(&mut self) -> bool {
+    /// Takes what may be committed; false when the job is over.
+    fn take_commits(&mut self) -> bool {
         loop {
-            match self.settled.try_recv() {
-                Ok(floors) => self.settled(&floors),
+            match self.commits.try_recv() {
+                Ok(commits) => self.set_committable(&commits),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => {
                     self.stop_reading();
@@ -219,29 +211,60 @@ impl Reader {
         }
     }
 
-    fn settled(&mut self, floors: &[Commit]) {
-        for floor in floors {
-            let mut works = self.works.iter_mut();
-            if let Some(work) = works.find(|work| work.assigned.number() == floor.partition) {
-                work.assigned.settled(floor.upto);
+    fn set_committable(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            if let Some(partition) = self.partition(commit.partition) {
+                partition.assigned.set_committable(commit.offset);
             }
         }
     }
 
-    /// Nothing more is handed out; what waits here was never anybody's.
+    fn is_committed(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        partitions.all(|partition| partition.assigned.is_committed())
+    }
+
+    /// The assigned partition that the job knows by this number.
+    fn partition(&mut self, number: u32) -> Option<&mut PartitionReader> {
+        let mut partitions = self.partitions.iter_mut();
+        partitions.find(|partition| partition.assigned.number() == number)
+    }
+
+    /// Forgets partitions, here and at the job; answers their numbers.
+    fn remove(&mut self, is_gone: impl Fn(&PartitionReader) -> bool) -> Vec<u32> {
+        let gone = self
+            .partitions
+            .extract_if(.., |partition| is_gone(partition));
+        let gone: Vec<u32> = gone.map(|partition| partition.assigned.number()).collect();
+        self.last = 0;
+        for partition in &gone {
+            self.tell(PartitionEvent::Revoked {
+                partition: *partition,
+            });
+        }
+        gone
+    }
+
+    fn tell(&self, event: PartitionEvent) {
+        let told = self.records.as_ref().map(|records| records.tell(event));
+        if told.is_some_and(|told| told.is_err()) {
+            tracing::debug!("the job ended before it learned of a partition");
+        }
+    }
+
+    /// Hands out nothing more; what waits here is fetched again by whoever is next.
     fn stop_reading(&mut self) {
-        if self.feed.take().is_none() {
+        if self.records.take().is_none() {
             return;
         }
         self.take_back(|_| true);
-        self.works.iter_mut().for_each(|work| work.assigned.stop());
+        let partitions = self.partitions.iter_mut();
+        partitions.for_each(|partition| partition.assigned.stop());
         self.pause();
     }
 
     /// Leaves the group, so that others have our partitions at once (a member with a name of its own is waited for).
     fn close(mut self) {
-        self.gate.end_all();
-        self.gate.finish(Instant::now() + LAST_NOTE);
         self.answer_the_group();
         self.committer.end();
     }

@@ -107,9 +107,6 @@ impl Reader {
                 work.missing.found(missing, work.partition.forgotten());
                 tracing::debug!(partition, missing = ?work.missing, ?standing, "what the server waits for and is not here");
             }
-            if info.num_pending == 0 && info.num_ack_pending == 0 && work.partition.is_empty() {
-                self.gate.is_empty(*partition);
-            }
         }
         self.metrics.set(Gauge::SourceLag, waiting);
         match gone {
@@ -177,7 +174,7 @@ impl Reader {
         let (now, patience) = (self.now(), self.patience());
         let shared = |work: &&Work| work.partition.connected_for(now) > patience;
         let count = self.partitions.values().filter(shared).count();
-        let harmless = self.settings.acknowledge == Acknowledge::Each && !self.gate.is_suspicious();
+        let harmless = self.settings.acknowledge == Acknowledge::Each;
         match (harmless, count) {
             (true, _) | (_, 0) => self.condition.recovered("partitions"),
             _ => self.condition.degraded(

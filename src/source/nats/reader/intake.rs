@@ -61,24 +61,6 @@ impl Run {
             due: None,
         }
     }
-
-    /// The first of it.
-    pub(super) fn cut_first(&mut self, partition: u32, most: usize) -> Records {
-        let rest = self.records.split_off(most.min(self.records.len()));
-        let records = std::mem::replace(&mut self.records, rest);
-        let bytes = records.iter().map(Record::bytes).sum();
-        let start = self.start;
-        self.start += records.len() as u64;
-        self.bytes -= bytes;
-        Records {
-            partition,
-            start,
-            end: self.start,
-            records,
-            bytes,
-            due: None,
-        }
-    }
 }
 
 impl Reader {
@@ -123,7 +105,7 @@ impl Reader {
             Arrival::Strange => return Err(another_stream()),
         };
         let skip = self.settings.tokens_before_provider();
-        let record = incoming(message, token, ordinal, skip);
+        let record = incoming(message, token, token.sequence, skip);
         let bytes = record.bytes();
         if work.run.records.is_empty() {
             work.run.start = ordinal;
@@ -153,7 +135,12 @@ impl Reader {
         if self.feed.is_none() {
             return;
         }
-        self.cut();
+        let (now, room) = (self.now(), self.ready.is_empty());
+        for (partition, work) in &mut self.partitions {
+            if work.run.is_due(now, room) {
+                self.ready.push_back(work.run.cut(*partition));
+            }
+        }
         let Some(feed) = &mut self.feed else { return };
         while let Some(parcel) = self.ready.pop_front() {
             let weight = (parcel.records.len(), parcel.bytes);
@@ -170,25 +157,19 @@ impl Reader {
 
     /// Asks for more where little is under way.
     pub(super) fn ask(&mut self) {
-        // Before it is known what is kept of the partitions, nothing could be handed out.
-        if self.feed.is_none() || self.gate.is_beginning() {
+        if self.feed.is_none() {
             return;
         }
-        let width = self.gate.is_suspicious().then(|| self.gate.width());
         let ahead = self.waiting.0 >= AHEAD.0 || self.waiting.1 >= AHEAD.1;
-        if ahead && width.is_none() {
+        if ahead {
             return;
         }
         let now = self.now();
         for (partition, work) in &mut self.partitions {
-            let target = match width {
-                None => self.settings.batch_messages,
-                Some(_) if ahead && !work.partition.is_in_doubt() => 0,
-                Some(width) => work.wanted(now, width, &self.settings),
-            };
-            let due = (target > 0).then(|| work.pull.due(now, target)).flatten();
+            let target = self.settings.batch_messages;
+            let due = work.pull.due(now, target);
             let Some(due) = due else {
-                work.is_asked |= target > 0 && work.pull.is_waiting();
+                work.is_asked |= work.pull.is_waiting();
                 continue;
             };
             let consumer = self.settings.consumer_of(*partition);
@@ -295,6 +276,7 @@ fn incoming(message: &Incoming, token: &Token, offset: u64, skip: usize) -> Reco
         },
         address: Address::Subject { subject, skip },
         at: Some(token.at),
+        deliveries: 0,
         fields: Fields::Lines(message.headers()),
         body: message.payload(),
     }))
@@ -321,6 +303,7 @@ pub(in crate::source::nats) fn record(
         },
         address: Address::Subject { subject, skip },
         at: Some(token.at),
+        deliveries: 0,
         fields: fields.take(),
         body: message.payload,
     }))

@@ -5,7 +5,6 @@
 //! (`health`). Where the job has no room, parcels wait here, and no more is asked for.
 
 mod acks;
-mod guarded;
 mod health;
 mod intake;
 
@@ -39,9 +38,7 @@ use super::watch::{Look, watch};
 use super::wire::{Arrived, Line};
 use crate::error::{Exit, Fatal};
 use crate::metrics::Metrics;
-use crate::source::broker::{Commit, SourceContext, SourceHealth};
-use crate::source::guard::Gate;
-use crate::source::{PartitionEvent, RecordSender, Records};
+use crate::source::{Commit, PartitionEvent, RecordSender, Records, SourceContext, SourceHealth};
 
 /// Most answers taken in one turn.
 const BATCH: usize = 4096;
@@ -80,7 +77,6 @@ pub struct Reader {
     waiting: (usize, usize),
     health: Health,
     losses: Losses,
-    gate: Gate,
     started: Instant,
     renewed: Duration,
 }
@@ -104,8 +100,6 @@ struct Work {
     flights: Flights,
     /// Since when nothing came.
     quiet_since: Duration,
-    /// Something was handed out while a partition was suspect, and the guard does not know yet that it is acknowledged.
-    is_alone: bool,
     /// The server was asked for messages since the last look.
     is_asked: bool,
     /// What the server waits for and is not here, as the last look found.
@@ -144,7 +138,6 @@ impl Reader {
                 run: Run::default(),
                 flights: Flights::default(),
                 quiet_since: Duration::ZERO,
-                is_alone: false,
                 is_asked: false,
                 missing: Missing::default(),
             };
@@ -154,10 +147,10 @@ impl Reader {
             partitions: settings.partitions.iter().map(partition).collect(),
             context: jetstream(&client),
             connection: link.number(),
-            feed: Some(ends.feed),
-            settled: ends.settled,
+            feed: Some(ends.records),
+            settled: ends.commits,
             stop: ends.stop,
-            condition: ends.condition,
+            condition: ends.health,
             metrics: ends.metrics,
             settings,
             client,
@@ -170,7 +163,6 @@ impl Reader {
             waiting: (0, 0),
             health: Health::default(),
             losses: Losses::default(),
-            gate: Gate::new(ends.attempts),
             started: Instant::now(),
             renewed: Duration::ZERO,
         })
@@ -185,7 +177,6 @@ impl Reader {
         let watching = tokio::spawn(watching);
         let ended = self.turns(&mut looked).await;
         watching.abort();
-        self.close().await;
         ended
     }
 
@@ -243,6 +234,25 @@ impl Reader {
         self.renew().await
     }
 
+    /// Begins the partitions.
+    fn begin(&mut self, found: &Found) {
+        let (stream, created) = (&self.settings.stream, found.stream.created);
+        for (partition, work) in &mut self.partitions {
+            let known = found.consumer(&self.settings, *partition);
+            work.partition
+                .begins_after(known.map_or(0, |info| info.delivered.consumer_sequence));
+        }
+        for partition in self.partitions.keys() {
+            self.tell(PartitionEvent::Begins {
+                partition: *partition,
+                // A stream that is made anew is another one.
+                name: format!("{stream} partition {partition} of {created}"),
+                offset: 0,
+                length: None,
+            });
+        }
+    }
+
     /// Tells the job something of a partition.
     fn tell(&self, notice: PartitionEvent) {
         let told = self.feed.as_ref().map(|feed| feed.tell(notice));
@@ -268,7 +278,7 @@ impl Reader {
     fn settled(&mut self, floors: &[Commit]) {
         for floor in floors {
             if let Some(work) = self.partitions.get_mut(&floor.partition) {
-                work.partition.settled(floor.upto);
+                work.partition.settled(floor.offset);
             }
         }
     }
