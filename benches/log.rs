@@ -10,7 +10,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hookflow::log::Filter;
+use hookflow::log::EventFilter;
 use hookflow::log::parquet::{Encoder, ParquetLog, events};
 use hookflow::log::{EventLog, LogRow};
 
@@ -60,17 +60,17 @@ fn read(c: &mut Criterion) {
     let mut group = c.benchmark_group("log/read 200000");
     group.sample_size(10);
     group.throughput(Throughput::Elements(200_000));
-    let message = Filter {
+    let message = EventFilter {
         message_id: Some(noise(40_000)),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     group.bench_function("one message", |b| {
         b.iter(|| assert_eq!(events(dir.path(), &message).unwrap().len(), 3));
     });
-    let batch = Filter {
+    let batch = EventFilter {
         batch: Some("batch-3".to_owned()),
         limit: Some(100),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     group.bench_function("100 of a batch", |b| {
         b.iter(|| assert_eq!(events(dir.path(), &batch).unwrap().len(), 100));

@@ -12,7 +12,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hookflow::log::clickhouse::{ClickHouseLog, Settings, migrate};
+use hookflow::log::clickhouse::{ClickHouseConfig, ClickHouseLog, migrate};
 use hookflow::log::{EventLog, LogRow};
 
 #[path = "log_rows/mod.rs"]
@@ -73,9 +73,9 @@ fn merged(url: &str) {
 /// Inserts of `size` rows for some seconds; prints one line.
 fn measure(url: &str, pid: &str, size: u64, compress: bool) {
     sql(url, &format!("DROP DATABASE IF EXISTS {DATABASE} SYNC"));
-    let settings = Settings {
+    let settings = ClickHouseConfig {
         compress,
-        ..Settings::plain(url, DATABASE)
+        ..ClickHouseConfig::plain(url, DATABASE)
     };
     migrate(&settings).unwrap();
     let mut log = ClickHouseLog::open(settings).unwrap();

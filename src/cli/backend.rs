@@ -13,9 +13,9 @@ use super::args::{EventsArgs, GenerateArgs, PruneArgs};
 use crate::config::{LogKind, Plan};
 use crate::error::{Exit, Fatal};
 use crate::generator::{GeneratorConfig, SnapshotFormat, is_complete, write_to};
-use crate::log::Filter;
 use crate::log::clickhouse;
 use crate::log::parquet::events as logged;
+use crate::log::{EventFilter, LoggedEvent};
 use crate::runtime::store::{log_dir, open_state, read_state};
 use crate::state::Prune;
 use crate::state::view::DeadLetterView;
@@ -76,7 +76,7 @@ fn would_overwrite(folder: &Path) -> Option<PathBuf> {
 
 /// `events`: the exact view of the log, with every filter and the limit applied.
 pub fn events(plan: &Plan, what: &EventsArgs) -> Rows {
-    let filter = Filter {
+    let filter = EventFilter {
         user: what.list.user.clone(),
         batch: what.batch.clone(),
         recipient: what.recipient.clone(),
@@ -87,15 +87,50 @@ pub fn events(plan: &Plan, what: &EventsArgs) -> Rows {
         to: what.to,
         limit: usize::try_from(what.list.limit).ok(),
     };
-    values(match plan.log_store {
-        LogKind::Parquet => logged(&log_dir(&plan.store_dir), &filter)?,
-        LogKind::ClickHouse => clickhouse::events(&plan.clickhouse, &filter)?,
-    })
+    values(read_log(plan, &filter)?)
 }
 
 /// `recipient`: state rows that the needle names.
 pub fn recipient(plan: &Plan, needle: &str) -> Rows {
     values(read_state(plan)?.recipient(needle)?)
+}
+
+/// The events behind a row of [`recipient`], the earliest first: those logged for it, and those about its messages and addresses
+/// that were logged before it was known and are not matched yet.
+pub fn recipient_events(plan: &Plan, row: &Value, limit: usize) -> Result<Vec<Value>, Fatal> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let user = text(&row["user"]);
+    let matched = EventFilter {
+        user: user.clone(),
+        batch: text(&row["batch_id"]),
+        recipient: text(&row["recipient_id"]),
+        limit: Some(limit),
+        ..EventFilter::default()
+    };
+    let mut events = read_log(plan, &matched)?;
+    for message in row["messages"].as_array().into_iter().flatten() {
+        let unmatched = EventFilter {
+            user: user.clone(),
+            batch: Some(String::new()),
+            recipient: text(&message["recipient"]),
+            message_id: text(&message["message_id"]),
+            provider: text(&message["provider"]),
+            limit: Some(limit),
+            ..EventFilter::default()
+        };
+        events.extend(read_log(plan, &unmatched)?);
+    }
+    events.sort_by_key(|event| (event.time(), event.identity));
+    events.dedup_by_key(|event| event.identity);
+    events.truncate(limit);
+    values(events)
+}
+
+fn read_log(plan: &Plan, filter: &EventFilter) -> Result<Vec<LoggedEvent>, Fatal> {
+    Ok(match plan.log_store {
+        LogKind::Parquet => logged(&log_dir(&plan.store_dir), filter)?,
+        LogKind::ClickHouse => clickhouse::events(&plan.clickhouse, filter)?,
+    })
 }
 
 /// `batches`: all batches with their counters.

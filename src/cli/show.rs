@@ -33,6 +33,15 @@ const RECIPIENT: Keys = &[
     ("status", "status"),
     ("flags", "flags"),
 ];
+const HISTORY: Keys = &[
+    ("occurred_at", "time"),
+    ("received_at", "received"),
+    ("kind", "kind"),
+    ("bounce_class", "bounce"),
+    ("machine", "machine"),
+    ("provider", "provider"),
+    ("message_id", "message"),
+];
 const BATCHES: Keys = &[
     ("user", "user"),
     ("batch_id", "batch"),
@@ -78,7 +87,7 @@ const DEAD_LETTERS: Keys = &[
     ("reason", "why"),
 ];
 
-type Answer = Result<Exit, Fatal>;
+type ShowResult = Result<Exit, Fatal>;
 
 /// `events`.
 pub fn events(
@@ -86,7 +95,7 @@ pub fn events(
     what: &EventsArgs,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let rows = backend::events(&plan(common, env)?, what)?;
     list(EVENTS, &rows, &what.list, "no event is like that", output)
 }
@@ -97,11 +106,47 @@ pub fn recipient(
     what: &RecipientArgs,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
-    let mut rows = backend::recipient(&plan(common, env)?, &what.needle)?;
+) -> ShowResult {
+    let plan = plan(common, env)?;
+    let mut rows = backend::recipient(&plan, &what.needle)?;
     narrow(&mut rows, &what.list);
+    if what.list.json {
+        for row in &mut rows {
+            row["events"] = events_of(&plan, row, &what.list)?.into();
+        }
+    }
     let none = "no recipient has that address, message id or recipient id";
-    list(RECIPIENT, &rows, &what.list, none, output)
+    let shown = list(RECIPIENT, &rows, &what.list, none, output)?;
+    if !what.list.json {
+        for row in &rows {
+            let events = events_of(&plan, row, &what.list)?;
+            output.print(&format!("\n{}\n", title(row)))?;
+            list(
+                HISTORY,
+                &events,
+                &what.list,
+                "no event is logged yet",
+                output,
+            )?;
+        }
+    }
+    Ok(shown)
+}
+
+/// The history of a recipient, the earliest event first.
+fn events_of(plan: &Plan, row: &Value, what: &ListArgs) -> Result<Vec<Value>, Fatal> {
+    let limit = usize::try_from(what.limit).unwrap_or(usize::MAX);
+    backend::recipient_events(plan, row, limit)
+}
+
+/// What stands above the events of a recipient. Ids come from outside, so they are shown like cells of a table.
+fn title(row: &Value) -> String {
+    let text = |key: &str| table::cell(&row[key]);
+    let (user, recipient) = (text("user"), text("recipient_id"));
+    match row["batch_id"].as_str() {
+        Some("") | None => format!("events of {recipient} ({user}, no batch)"),
+        Some(_) => format!("events of {recipient} ({user}, batch {})", text("batch_id")),
+    }
 }
 
 /// `batches`.
@@ -110,7 +155,7 @@ pub fn batches(
     what: &BatchesArgs,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let mut rows = backend::batches(&plan(common, env)?)?;
     rows.retain(|row| !what.open || row["completed_at"].is_null());
     narrow(&mut rows, &what.list);
@@ -123,7 +168,7 @@ pub fn completions(
     what: &ListArgs,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let mut rows = backend::completions(&plan(common, env)?)?;
     narrow(&mut rows, what);
     list(COMPLETIONS, &rows, what, "no batch is complete", output)
@@ -135,7 +180,7 @@ pub fn unmatched(
     what: &UnmatchedCommand,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let UnmatchedCommand::List(what) = what;
     let limit = limit_before(what, what.user.is_some());
     let mut rows = backend::unmatched(&plan(common, env)?, limit)?;
@@ -149,7 +194,7 @@ pub fn dead_letters(
     what: &DlqCommand,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let plan = plan(common, env)?;
     match what {
         DlqCommand::List { list: what, reason } => {
@@ -187,7 +232,7 @@ pub fn prune(
     what: &PruneArgs,
     env: &Environment,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     let forgotten = backend::prune(&plan(common, env)?, what)?;
     let text = format!("{} ledger entries forgotten\n", grouped(forgotten));
     print(&text, output)
@@ -214,7 +259,7 @@ fn list(
     what: &ListArgs,
     none: &str,
     output: &mut Output<'_>,
-) -> Answer {
+) -> ShowResult {
     if what.json {
         return print(&table::json_lines(rows), output);
     }
@@ -232,7 +277,7 @@ fn list(
     answer
 }
 
-fn print(text: &str, output: &mut Output<'_>) -> Answer {
+fn print(text: &str, output: &mut Output<'_>) -> ShowResult {
     output.print(text)?;
     Ok(Exit::Done)
 }

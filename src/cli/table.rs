@@ -99,7 +99,7 @@ fn push_line(out: &mut String, cells: &[String], widths: &[usize], right: &[bool
 }
 
 /// Short text for a cell: of an object only its keys.
-fn cell(value: &Value) -> String {
+pub fn cell(value: &Value) -> String {
     let text = match value {
         Value::Object(fields) => {
             let keys: Vec<&str> = fields.keys().map(String::as_str).collect();

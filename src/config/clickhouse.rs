@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::read::{SettingReader, parse_count, parse_duration};
-use crate::log::clickhouse::{Settings, is_name};
+use crate::log::clickhouse::{ClickHouseConfig, is_name};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads the section.
-pub fn read(reader: &mut SettingReader<'_>) -> Settings {
+pub fn read(reader: &mut SettingReader<'_>) -> ClickHouseConfig {
     let password = reader.optional_text("clickhouse.password");
     let url = read_url(reader);
     if password.is_some() && !reader.switch("clickhouse.insecure") {
         refuse_plain_text(reader);
     }
-    Settings {
+    ClickHouseConfig {
         url,
         database: read_name(reader, "clickhouse.database"),
         table: read_name(reader, "clickhouse.table"),

@@ -39,6 +39,8 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(plan.drain_deadline, Duration::from_secs(30));
     assert_eq!(plan.watchdog_limit, Duration::from_secs(60));
     assert_eq!(plan.sweep.first, Duration::from_secs(5));
+    let quarter = Duration::from_secs(90 * 86_400);
+    assert_eq!(plan.dead_letters_keep, Some(quarter));
     assert_eq!(plan.metrics_address(true), None);
     assert_eq!(plan.metrics_address(false).unwrap().port(), 9464);
     let (ours, theirs) = (
@@ -107,6 +109,7 @@ fn values_that_contradict_each_other_are_found() {
             "[decode]\nbatch_id_name = \"recipient_id\"",
             "decode.batch_id_name",
         ),
+        ("[dead_letters]\nkeep = \"5m\"", "dead_letters.keep"),
         ("workers = 5", "workers"),
         ("not toml at all", "my.toml"),
     ];

@@ -11,8 +11,8 @@ mod view;
 
 use compact_str::CompactString;
 
-pub use pace::Pace;
-pub use view::{Filter, LoggedEvent};
+pub use pace::LogPace;
+pub use view::{EventFilter, LoggedEvent};
 
 use crate::error::SinkError;
 use crate::event::Event;
@@ -23,7 +23,7 @@ use crate::event::Event;
 pub enum Version {
     /// Logged while its recipient was unknown.
     Unmatched = 0,
-    /// Logged with its recipient, or of a kind that needs none.
+    /// Logged with its recipient.
     Matched = 1,
 }
 
@@ -53,7 +53,7 @@ pub trait EventLog: Send {
     fn append(&mut self, rows: &[LogRow]) -> Result<(), SinkError>;
 
     /// What it asks of its window, if that can change while it runs.
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LogPace> {
         None
     }
 

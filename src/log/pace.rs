@@ -6,12 +6,12 @@ use std::time::Duration;
 
 /// Set by the log, read by the write operators. Cheap to clone; by default nothing is asked.
 #[derive(Clone, Debug, Default)]
-pub struct Pace {
+pub struct LogPace {
     wait_millis: Arc<AtomicU64>,
     parts: Arc<AtomicU64>,
 }
 
-impl Pace {
+impl LogPace {
     /// Windows shall wait at least so long; the log's table has so many parts.
     pub fn set(&self, wait: Duration, parts: u64) {
         let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

@@ -8,7 +8,7 @@ use crate::key::Identity;
 
 /// A filter; what is not set matches everything.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct EventFilter {
     /// The tenant.
     pub user: Option<String>,
     /// The batch.

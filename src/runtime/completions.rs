@@ -1,17 +1,18 @@
-//! Completions while a job runs: batches whose deadline has passed are judged, and what is complete is delivered, every second.
+//! Completions while a job runs: deadlines that have passed are fired, and what is complete is delivered, every second.
 //!
 //! It has a thread of its own: somebody waits for completions, and they do not wait for parked events or new recipients, which may
-//! wait for the log. A job whose input ends judges deadlines when all of it is settled and not before: what is still to be read may
-//! finish a batch, and then it is complete and no deadline's.
+//! wait for the log. Deliveries go over a connection of their own, so no commit waits for a file that is synced. A job whose input
+//! ends fires deadlines when all of it is settled and not before: what is still to be read may finish a batch, and then it
+//! is complete by itself.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::outbox;
+use super::outbox::CompletionRelay;
+use super::signals::Stop;
 use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
 use crate::metrics::{Counter, Metrics};
@@ -20,12 +21,15 @@ use crate::sink::writer::StateHandle;
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What it needs.
+/// The relay, shared with the end of the job; none where nothing is delivered.
+pub type SharedRelay = Option<Arc<Mutex<CompletionRelay>>>;
+
+/// What the thread needs.
 pub struct CompletionsContext {
     /// Where batches are.
     pub state: StateHandle,
-    /// Where completions are delivered.
-    pub outbox: Option<PathBuf>,
+    /// Delivers completions.
+    pub relay: SharedRelay,
     /// The input has no end.
     pub is_endless: bool,
     /// The job's counts.
@@ -46,8 +50,8 @@ impl Completions {
             .name("completions".into())
             .spawn(move || run(&parts, &stopped))
             .map_err(|error| {
-                let words = format!("no thread for completions: {error}");
-                Fatal::new(Exit::Internal, words)
+                let message = format!("no thread for completions: {error}");
+                Fatal::new(Exit::Internal, message)
             })?;
         Ok(Self { stop, thread })
     }
@@ -62,22 +66,21 @@ impl Completions {
 }
 
 fn run(parts: &CompletionsContext, stopped: &Receiver<()>) {
-    let mut is_put_off = false;
+    let mut is_failing = false;
     while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-        // What is complete is delivered, whether or not deadlines could be judged.
-        let (judged, delivered) = (judge(parts), deliver(parts));
-        let done = judged.and(delivered);
-        let was_put_off = std::mem::replace(&mut is_put_off, done.is_err());
+        // What is complete is delivered, whether or not deadlines could be fired.
+        let (fired, delivered) = (fire_deadlines(parts), deliver(&parts.relay));
+        let done = fired.and(delivered.map(drop));
+        let was_failing = std::mem::replace(&mut is_failing, done.is_err());
         match done {
             Ok(()) => {}
-            // A store that is out of order is the writer's business: this tries again.
-            Err(error) if was_put_off => tracing::debug!(%error, "completions are put off still"),
-            Err(error) => tracing::warn!(%error, "completions are put off"),
+            Err(error) if was_failing => tracing::debug!(%error, "completions are still delayed"),
+            Err(error) => tracing::warn!(%error, "completions are delayed"),
         }
     }
 }
 
-fn judge(parts: &CompletionsContext) -> Result<(), SinkError> {
+fn fire_deadlines(parts: &CompletionsContext) -> Result<(), SinkError> {
     if !parts.is_endless {
         return Ok(());
     }
@@ -87,6 +90,32 @@ fn judge(parts: &CompletionsContext) -> Result<(), SinkError> {
     Ok(())
 }
 
-fn deliver(parts: &CompletionsContext) -> Result<(), SinkError> {
-    outbox::relay_if_possible(&parts.state, parts.outbox.clone()).map(drop)
+/// Delivers what is undelivered; returns how many.
+pub fn deliver(relay: &SharedRelay) -> Result<u64, SinkError> {
+    let Some(relay) = relay else { return Ok(0) };
+    relay.lock().unwrap_or_else(PoisonError::into_inner).relay()
+}
+
+/// Delivers what is undelivered, however often the state store is out meanwhile: until the job is asked to stop or `max_outage` has passed.
+pub fn deliver_all(
+    relay: &SharedRelay,
+    stop: &Stop,
+    max_outage: Option<Duration>,
+) -> Result<u64, SinkError> {
+    let began = Instant::now();
+    loop {
+        match deliver(relay) {
+            Err(error)
+                if error.class.is_passing()
+                    && !stop.is_raised()
+                    && max_outage.is_none_or(|limit| began.elapsed() < limit) =>
+            {
+                tracing::warn!(%error, "completions are delayed");
+                crossbeam_channel::never::<()>()
+                    .recv_timeout(EVERY)
+                    .unwrap_or_default();
+            }
+            done => return done,
+        }
+    }
 }

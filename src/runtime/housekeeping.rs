@@ -1,4 +1,4 @@
-//! What is done now and then while a job runs: new recipients, parked events.
+//! What is done now and then while a job runs: new recipients, parked events, old dead letters.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::loader::{Fed, Loader};
+use super::retention::DeadLetterRetention;
 use super::signals::Stop;
+use super::sweep_schedule::SweepSchedule;
 use super::sweeper::Sweeper;
 use crate::config::Sweep;
 use crate::enrich::arrangement::SnapshotSender;
@@ -31,10 +33,12 @@ pub struct HousekeepingContext {
     pub woken: Receiver<()>,
     /// Rows that become known while the job runs.
     pub new_rows: Receiver<NewRows>,
-    /// How long to wait between passes.
+    /// How long to wait between sweeps.
     pub waits: Sweep,
     /// Whether the job was asked to stop: then calls to the stores are given up, which is no error.
     pub stop: Stop,
+    /// Drops old dead letters.
+    pub retention: DeadLetterRetention,
 }
 
 /// How often parked events are counted, whether or not there was a sweep.
@@ -79,10 +83,8 @@ impl Housekeeping {
 /// When what is due next.
 struct Times {
     feed: Instant,
-    sweep: Instant,
-    /// How long the sweeper waits after a pass that matched nothing.
-    backoff: Duration,
-    parked: Instant,
+    sweep: SweepSchedule,
+    count_parked: Instant,
 }
 
 impl Times {
@@ -90,14 +92,14 @@ impl Times {
         let now = Instant::now();
         Self {
             feed: now + parts.feed_every,
-            sweep: now + parts.waits.first,
-            backoff: parts.waits.first,
-            parked: now + PARKED_EVERY,
+            sweep: SweepSchedule::new(parts.waits, now),
+            count_parked: now + PARKED_EVERY,
         }
     }
 
-    fn wait(&self) -> Duration {
-        let next = self.feed.min(self.sweep);
+    fn wait(&self, retention: &DeadLetterRetention) -> Duration {
+        let next = self.feed.min(self.sweep.due()).min(self.count_parked);
+        let next = retention.due().map_or(next, |due| due.min(next));
         next.saturating_duration_since(Instant::now())
     }
 }
@@ -109,7 +111,10 @@ fn run(mut parts: HousekeepingContext, stopped: &Receiver<()>) -> Result<(), Fat
     loop {
         select! {
             recv(new_rows) -> rows => match rows {
-                Ok(rows) => take(&mut parts, &rows)?,
+                Ok(rows) => {
+                    load(&mut parts, &rows)?;
+                    times.sweep.request(Instant::now());
+                }
                 Err(_) => new_rows = crossbeam_channel::never(),
             },
             recv(woken) -> loaded => match loaded {
@@ -118,11 +123,11 @@ fn run(mut parts: HousekeepingContext, stopped: &Receiver<()>) -> Result<(), Fat
             },
             recv(stopped) -> _ => {
                 for rows in new_rows.try_iter() {
-                    take(&mut parts, &rows)?;
+                    load(&mut parts, &rows)?;
                 }
                 return Ok(());
             }
-            default(times.wait()) => due(&mut parts, &mut times),
+            default(times.wait(&parts.retention)) => due(&mut parts, &mut times),
         }
     }
 }
@@ -133,52 +138,52 @@ fn due(parts: &mut HousekeepingContext, times: &mut Times) {
     if now >= times.feed {
         feed(parts, times);
     }
-    if now >= times.sweep {
-        times.backoff = pass(parts, times.backoff);
-        times.sweep = Instant::now() + times.backoff;
+    if now >= times.sweep.due() {
+        sweep(parts, times);
     }
-    if now >= times.parked {
-        times.parked = now + PARKED_EVERY;
-        if let Err(error) = parts.sweeper.look() {
+    if now >= times.count_parked {
+        times.count_parked = now + PARKED_EVERY;
+        if let Err(error) = parts.sweeper.count_parked() {
             tracing::debug!(%error, "parked events could not be counted");
         }
     }
+    if parts.retention.due().is_some_and(|due| now >= due) {
+        parts.retention.enforce();
+    }
 }
 
-/// Hands on what was loaded, by whomever, and sweeps soon if there was anything.
+/// Hands on what was loaded, by whomever, and has parked events matched soon if there was anything.
 fn feed(parts: &mut HousekeepingContext, times: &mut Times) {
-    match parts.loader.feed(&mut parts.feeder, &mut parts.fed) {
+    match parts.fed.feed(&mut parts.feeder) {
         Ok(0) => {}
         Ok(fed) => {
             parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
-            times.sweep = Instant::now();
+            times.sweep.request(Instant::now());
         }
         Err(error) => tracing::warn!(%error, "new recipients could not be handed on yet"),
     }
     times.feed = Instant::now() + parts.feed_every;
 }
 
-fn take(parts: &mut HousekeepingContext, rows: &NewRows) -> Result<(), Fatal> {
-    let kind = match rows.tables.is_whole {
-        true => LoadKind::Full,
-        false => LoadKind::Increment,
+fn load(parts: &mut HousekeepingContext, rows: &NewRows) -> Result<(), Fatal> {
+    let kind = if rows.tables.is_whole {
+        LoadKind::Full
+    } else {
+        LoadKind::Increment
     };
     let report = parts.loader.generated(kind, &rows.tables)?;
     tracing::info!(rows = report.accepted, "more recipients are known");
-    let fed = parts.loader.feed(&mut parts.feeder, &mut parts.fed)?;
+    let fed = parts.fed.feed(&mut parts.feeder)?;
     parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
-    parts.sweeper.sweep()?;
     Ok(())
 }
 
-/// One pass; how long to wait for the next. A store that is out of order is the writer's business: this tries again.
-fn pass(parts: &HousekeepingContext, wait: Duration) -> Duration {
-    match parts.sweeper.sweep() {
-        Ok(found) if found > 0 => parts.waits.first,
-        Ok(_) => (wait * 2).min(parts.waits.backoff_cap),
-        Err(error) => {
-            tracing::warn!(%error, "housekeeping was put off");
-            wait
-        }
+/// One sweep. A store that is out is the writer's business: this tries again.
+fn sweep(parts: &HousekeepingContext, times: &mut Times) {
+    let began = Instant::now();
+    let matched = parts.sweeper.sweep();
+    if let Err(error) = &matched {
+        tracing::warn!(%error, "parked events could not be matched yet");
     }
+    times.sweep.record(began, Instant::now(), &matched);
 }

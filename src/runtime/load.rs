@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::loader::{Horizon, Loader, Report};
 use super::sample;
 use super::sinks::Writers;
-use super::store::{Scratch, Store, open_state};
+use super::store::{OpenStores, open_state};
 use super::tables::TableLoader;
 use crate::config::Plan;
 use crate::epoch::{Clock, MonotonicClock};
@@ -37,11 +37,7 @@ pub struct LoadRequest {
 pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
     let plan = &request.plan;
     sample::expect_other_data(&plan.store_dir)?;
-    let store = Store {
-        state: open_state(plan)?,
-        log: Box::new(NullLog),
-        scratch: Scratch::default(),
-    };
+    let store = OpenStores::without_reads(open_state(plan)?, Box::new(NullLog));
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(plan.tick));
     let writers = Writers::start(plan, store, &clock, &Metrics::new([]))?;
     let loader = Loader {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::reads::StateReads;
 use crate::enrich::arrangement::SnapshotSender;
 use crate::enrich::snapshot::{self, BadRow, GivenRow, RowChunk, SnapshotOptions};
 use crate::error::{Fatal, SinkError};
@@ -117,18 +118,36 @@ impl Horizon {
 }
 
 /// How far the store's mappings were handed to the workers, whoever loaded them.
-#[derive(Debug)]
 pub struct Fed {
     after: MappingCursor,
     horizon: Horizon,
+    reads: StateReads,
 }
 
 impl Fed {
     /// Nothing was; what is too old never will be.
-    pub fn new(horizon: Horizon) -> Self {
+    pub fn new(horizon: Horizon, reads: StateReads) -> Self {
         Self {
             after: MappingCursor::default(),
             horizon,
+            reads,
+        }
+    }
+
+    /// Feeds what finished loads left in the store since the last time; how many mappings.
+    pub fn feed(&mut self, feeder: &mut SnapshotSender) -> Result<u64, SinkError> {
+        let since = self.horizon.since();
+        let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
+        let mut count = 0;
+        loop {
+            let (mut mappings, last) = self.reads.mappings(self.after, FEED_ROWS)?;
+            if mappings.is_empty() && last == self.after {
+                return Ok(count);
+            }
+            self.after = last;
+            mappings.retain(|mapping| !old(mapping));
+            count += mappings.len() as u64;
+            feeder.feed(&mappings);
         }
     }
 }
@@ -212,26 +231,6 @@ impl Loader {
             recipient_id: &row.recipient_id,
             sent_at: Millis::parse_rfc3339(&row.sent_at),
         })
-    }
-
-    /// Feeds what finished loads left in the store since the last time; how many mappings.
-    pub fn feed(&self, feeder: &mut SnapshotSender, fed: &mut Fed) -> Result<u64, SinkError> {
-        let since = fed.horizon.since();
-        let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
-        let mut count = 0;
-        loop {
-            let after = fed.after;
-            let (mut mappings, last) = self
-                .state
-                .call_until_done(move |store| store.mappings(after, FEED_ROWS))?;
-            if mappings.is_empty() && last == after {
-                return Ok(count);
-            }
-            fed.after = last;
-            mappings.retain(|mapping| !old(mapping));
-            count += mappings.len() as u64;
-            feeder.feed(&mappings);
-        }
     }
 
     /// Begins a load when it is this one's turn.

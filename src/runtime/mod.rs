@@ -10,6 +10,7 @@
 //! Contract: [`run`] returns when everything that was read is settled and what is done at drain is done, or with the
 //! reason why that cannot be; a job that ends with an error leaves nothing acknowledged that is not durable.
 
+mod completion_file;
 mod completions;
 mod housekeeping;
 mod input;
@@ -19,14 +20,17 @@ mod loader;
 mod outbox;
 pub mod own_stores;
 mod polls;
+mod reads;
 mod report;
 pub mod request;
+mod retention;
 mod running;
 mod sample;
 mod settlement;
 pub mod signals;
 pub mod sinks;
 pub mod store;
+mod sweep_schedule;
 mod sweeper;
 mod tables;
 mod watch;

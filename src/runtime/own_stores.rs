@@ -11,7 +11,7 @@ use crate::state::postgres;
 #[derive(Debug)]
 pub struct OwnStores {
     schema: Option<postgres::PostgresConfig>,
-    table: Option<clickhouse::Settings>,
+    table: Option<clickhouse::ClickHouseConfig>,
 }
 
 impl OwnStores {

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::store::Store;
+use super::store::OpenStores;
 use crate::config::Plan;
 use crate::dedup::Forgotten;
 use crate::epoch::Clock;
 use crate::error::{Exit, Fatal};
-use crate::log::Pace;
+use crate::log::LogPace;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::sink::handles::{CONCURRENT, SinkHandles};
 use crate::sink::retry::RetryPolicy;
@@ -41,7 +41,7 @@ impl FatalSlot {
 pub struct Writers {
     state: WriterThread<StateTarget>,
     log: WriterThread<LogTarget>,
-    pace: Pace,
+    pace: LogPace,
     /// What they could not bear.
     pub trouble: FatalSlot,
 }
@@ -50,7 +50,7 @@ impl Writers {
     /// Starts a writer for each sink of a store.
     pub fn start(
         plan: &Plan,
-        store: Store,
+        store: OpenStores,
         clock: &Arc<dyn Clock>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Fatal> {
@@ -155,12 +155,12 @@ fn settings(plan: &Plan, name: &'static str, rows_max: usize) -> WriterSettings 
 pub struct Sinks {
     state: WriterHandle<StateTarget>,
     log: WriterHandle<LogTarget>,
-    pace: Pace,
+    pace: LogPace,
 }
 
 impl Sinks {
     /// What the log asks of its windows.
-    pub const fn pace(&self) -> &Pace {
+    pub const fn pace(&self) -> &LogPace {
         &self.pace
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::outbox::{self, CompletionRelay};
 use super::request::{JobRequest, Sinks};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
@@ -10,18 +11,22 @@ use crate::log::EventLog;
 use crate::log::clickhouse::ClickHouseLog;
 use crate::log::null::NullLog;
 use crate::log::parquet::ParquetLog;
-use crate::state::StateStore;
 use crate::state::null::NullStore;
-use crate::state::postgres::{PostgresReader, PostgresStore};
-use crate::state::sqlite::{SqliteReader, SqliteStore};
+use crate::state::postgres::{PostgresOutbox, PostgresReader, PostgresStore};
+use crate::state::sqlite::{SqliteOutbox, SqliteReader, SqliteStore};
 use crate::state::view::StateReader;
+use crate::state::{CompletionOutbox, StateStore};
 
 /// The sinks of a job, open.
-pub struct Store {
+pub struct OpenStores {
     /// The state store.
     pub state: Box<dyn StateStore>,
     /// The event log.
     pub log: Box<dyn EventLog>,
+    /// Another connection to the state store, for reading; none where only that of `state` sees what the job changes.
+    pub reader: Option<Box<dyn StateReader>>,
+    /// Delivers completions; none where none are to be.
+    pub relay: Option<CompletionRelay>,
     /// Removes what only this job needs, when it is dropped.
     pub scratch: Scratch,
 }
@@ -47,6 +52,22 @@ pub fn read_state(plan: &Plan) -> Result<Box<dyn StateReader>, Fatal> {
     })
 }
 
+/// Connections beside that of the state writer. A database that cannot be reached yet is waited for by those who use them.
+fn connections_beside(
+    plan: &Plan,
+) -> Result<(Box<dyn StateReader>, Box<dyn CompletionOutbox>), Fatal> {
+    Ok(match plan.state_store {
+        StateKind::Sqlite => (
+            Box::new(SqliteReader::open(&plan.store_dir)?),
+            Box::new(SqliteOutbox::open(&plan.store_dir)?),
+        ),
+        StateKind::Postgres => (
+            Box::new(PostgresReader::beside_job(plan.postgres.clone())?),
+            Box::new(PostgresOutbox::new(plan.postgres.clone())?),
+        ),
+    })
+}
+
 /// A folder that goes away with the job; none for stores that stay.
 #[derive(Debug, Default)]
 pub struct Scratch(Option<PathBuf>);
@@ -61,15 +82,25 @@ impl Drop for Scratch {
     }
 }
 
-impl Store {
+impl OpenStores {
+    /// Sinks over which nothing is read or delivered while they are written.
+    pub fn without_reads(state: Box<dyn StateStore>, log: Box<dyn EventLog>) -> Self {
+        Self {
+            state,
+            log,
+            reader: None,
+            relay: None,
+            scratch: Scratch::default(),
+        }
+    }
+
     /// Opens what the request asks for.
     pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
         match request.sinks {
-            Sinks::Null => Ok(Self {
-                state: Box::new(NullStore::new()?),
-                log: Box::new(NullLog),
-                scratch: Scratch::default(),
-            }),
+            Sinks::Null => Ok(Self::without_reads(
+                Box::new(NullStore::new()?),
+                Box::new(NullLog),
+            )),
             Sinks::Durable => Self::durable(&request.plan, request.fresh),
             Sinks::DryRun => Self::dry(&request.plan),
         }
@@ -84,9 +115,13 @@ impl Store {
             }
             remove(dir)?;
         }
+        let state = open_state(plan)?;
+        let (reader, outbox) = connections_beside(plan)?;
         Ok(Self {
-            state: open_state(plan)?,
+            state,
             log: open_log(plan)?,
+            reader: Some(reader),
+            relay: Some(CompletionRelay::new(outbox, dir.join(outbox::FILE))),
             scratch: Scratch::default(),
         })
     }
@@ -95,11 +130,10 @@ impl Store {
     fn dry(plan: &Plan) -> Result<Self, Fatal> {
         match plan.state_store {
             StateKind::Sqlite => Self::copy_of(&plan.store_dir),
-            StateKind::Postgres => Ok(Self {
-                state: Box::new(PostgresStore::open_dry(plan.postgres.clone())?),
-                log: Box::new(NullLog),
-                scratch: Scratch::default(),
-            }),
+            StateKind::Postgres => Ok(Self::without_reads(
+                Box::new(PostgresStore::open_dry(plan.postgres.clone())?),
+                Box::new(NullLog),
+            )),
         }
     }
 
@@ -112,10 +146,10 @@ impl Store {
         if dir.join("state.db").exists() {
             SqliteStore::open(dir)?.snapshot_to(&scratch)?;
         }
+        let state = Box::new(SqliteStore::open(&scratch)?);
         Ok(Self {
-            state: Box::new(SqliteStore::open(&scratch)?),
-            log: Box::new(NullLog),
             scratch: guard,
+            ..Self::without_reads(state, Box::new(NullLog))
         })
     }
 }

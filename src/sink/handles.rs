@@ -15,7 +15,7 @@ use crate::event::Reject;
 #[cfg(feature = "faults")]
 use crate::failpoint::faults::{Wrong, wrong};
 use crate::key::Identity;
-use crate::log::{LogRow, Pace};
+use crate::log::{LogPace, LogRow};
 use crate::metrics::{Counter, WorkerMetrics};
 use crate::state::Outcome;
 use crate::window::WindowLimits;
@@ -62,7 +62,7 @@ pub struct SinkHandles {
     /// The log's.
     pub log: WriterHandle<LogTarget>,
     /// What the log asks of its windows.
-    pub pace: Pace,
+    pub pace: LogPace,
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
     /// Whether the source stands at its in-flight limit.
@@ -157,7 +157,7 @@ impl SinkHandles {
             submit: Box::new(submit),
             answered: Box::new(answered),
             pressed: Arc::clone(&self.pressed),
-            pace: Pace::default(),
+            pace: LogPace::default(),
             clock: Arc::clone(&self.clock),
         }
     }

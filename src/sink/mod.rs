@@ -2,7 +2,7 @@
 //!
 //! * [`crate::state`]: the judge. One transaction per batch: ledger, fold, counters, completion, parked events.
 //! * [`crate::log`]: every event that reaches the sinks, idempotent by identity.
-//! * dead letters live in the state store ([`crate::state::StateStore::bury`]);
+//! * dead letters live in the state store ([`crate::state::StateStore::write_dead_letters`]);
 //! * [`writer`]: the thread in front of each, with its policies: [`retry`], [`breaker`], [`bisect`];
 //! * [`rows`] and [`operator`]: the dataflow's way to them.
 //!

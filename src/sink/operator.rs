@@ -22,7 +22,7 @@ use timely::dataflow::{Stream, StreamVec};
 use timely::scheduling::activate::SyncActivator;
 
 use crate::epoch::{Clock, Epoch};
-use crate::log::Pace;
+use crate::log::LogPace;
 use crate::window::{Moment, Window, WindowLimits};
 
 /// The writer's way back to the operator that handed in a batch.
@@ -62,7 +62,7 @@ pub struct WriteSettings<T, A> {
     /// Monotonic time.
     pub clock: Arc<dyn Clock>,
     /// What the sink asks of its windows.
-    pub pace: Pace,
+    pub pace: LogPace,
 }
 
 /// How often a window that holds rows is looked at: the source may have come to stand still.

@@ -24,9 +24,10 @@ pub type StateRow = (StateEvent, DeadLetterContext);
 
 /// The rows of one event. Pure.
 pub fn rows(event: Event, found: Option<Match>) -> (StateRow, LogRow) {
-    let version = match (&found, event.kind) {
-        (None, kind) if kind != Kind::Other => Version::Unmatched,
-        _ => Version::Matched,
+    let version = if found.is_some() {
+        Version::Matched
+    } else {
+        Version::Unmatched
     };
     let effect = match &found {
         _ if event.kind == Kind::Other => Effect::LogOnly,
@@ -128,8 +129,23 @@ mod tests {
     fn an_unknown_kind_is_logged_only_and_needs_no_recipient() {
         let mut other = event(1, "m", None, None);
         other.kind = Kind::Other;
-        let ((state, _), log) = rows(other, None);
+        let ((state, _), _) = rows(other, None);
         assert!(matches!(state.effect, Effect::LogOnly));
-        assert_eq!(log.version, Version::Matched);
+    }
+
+    #[test]
+    fn an_unknown_kind_has_version_zero_while_its_recipient_is_unknown() {
+        let mut other = event(1, "m", None, None);
+        other.kind = Kind::Other;
+        let (_, unknown) = rows(other.clone(), None);
+        let (_, known) = rows(other, found());
+        assert_eq!(
+            (unknown.version, unknown.recipient_id.as_str()),
+            (Version::Unmatched, "")
+        );
+        assert_eq!(
+            (known.version, known.recipient_id.as_str()),
+            (Version::Matched, "r")
+        );
     }
 }

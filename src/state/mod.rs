@@ -227,6 +227,9 @@ pub trait StateStore: Send {
     /// How many events are parked.
     fn parked(&mut self) -> Result<u64, SinkError>;
 
+    /// Deletes parked events whose dead letters are durable.
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError>;
+
     /// Completes sealed batches whose deadline has passed; returns how many fired.
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError>;
 
@@ -236,19 +239,29 @@ pub trait StateStore: Send {
     /// The checkpoints of a job.
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError>;
 
-    /// Undelivered completions are handed to `deliver` (at least once each) and marked; returns how many.
-    ///
-    /// Where `deliver` answers `false`, that one stays undelivered and is offered again by the next call.
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError>;
-
     /// For each event, whether the ledger or the parked table hold it.
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError>;
 
     /// Drops what is older than asked, in bounded steps of at most `rows_max` rows a transaction.
     fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError>;
 
+    /// Drops at most `rows_max` dead letters that were last seen before a time, in one transaction; returns how many.
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError>;
+
     /// The whole comparable state: for oracles, replays against live, and dry runs.
     fn export(&mut self) -> Result<view::Export, SinkError>;
+}
+
+/// The completions that are not delivered yet. It has a connection of its own, so no commit of events waits for a delivery.
+pub trait CompletionOutbox: Send {
+    /// Hands the first undelivered completions, at most `limit`, to `deliver` as one page, ordered by batch and generation; marks
+    /// them in one transaction if it answers `true`. Returns how many were marked. A page whose transaction fails is handed out
+    /// again, so each completion is delivered at least once.
+    fn relay_page(
+        &mut self,
+        limit: usize,
+        deliver: &mut dyn FnMut(&[Completion]) -> bool,
+    ) -> Result<usize, SinkError>;
 }
 
 /// What [`StateStore::prune`] is to drop; nothing by default.

@@ -3,9 +3,8 @@
 use super::sqlite::SqliteStore;
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary,
+    Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
@@ -78,6 +77,10 @@ impl StateStore for NullStore {
         Ok(0)
     }
 
+    fn unpark(&mut self, _identities: &[Identity]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn judge_deadlines(&mut self, _now: Millis) -> Result<u64, SinkError> {
         Ok(0)
     }
@@ -90,16 +93,16 @@ impl StateStore for NullStore {
         Ok(Vec::new())
     }
 
-    fn relay(&mut self, _deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        Ok(0)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         Ok(vec![false; events.len()])
     }
 
     fn prune(&mut self, _what: &Prune, _rows_max: u32) -> Result<Pruned, SinkError> {
         Ok(Pruned::default())
+    }
+
+    fn drop_dead_letters(&mut self, _before: Millis, _rows_max: u32) -> Result<u64, SinkError> {
+        Ok(0)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

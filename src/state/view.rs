@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::kernel::{EventTotals, FLAG_COUNT, Flag, RowState};
+use super::{LatePage, Mapping, MappingCursor};
 use crate::error::SinkError;
 use crate::event::Millis;
+use crate::key::Identity;
 
 fn rfc3339<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
@@ -191,15 +193,15 @@ pub struct DeadLetterView {
     pub body_sha256: String,
     /// How many copies came.
     pub attempts: u64,
-    /// The earliest copy.
+    /// When the earliest copy was received.
     #[serde(serialize_with = "rfc3339")]
     pub first_seen: Millis,
-    /// The latest copy.
+    /// When the latest copy was stored: its age counts from here.
     #[serde(serialize_with = "rfc3339")]
     pub last_seen: Millis,
     /// The delivery that held the copy stored last, as the text logs of its run name it.
     pub delivery: String,
-    /// The request's headers, as the text of a JSON object.
+    /// The request's headers, as the text of a JSON object; bytes that are not UTF-8 are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
     /// The whole body or the bad element.
@@ -253,7 +255,20 @@ impl Export {
 }
 
 /// A read-only view of a store, for people, programs and oracles. It holds up nobody who writes.
-pub trait StateReader {
+pub trait StateReader: Send {
+    /// See [`StateStore::mappings`](super::StateStore::mappings).
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError>;
+
+    /// See [`StateStore::late_matches`](super::StateStore::late_matches). A page is read in one consistent moment.
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError>;
+
+    /// How many events are parked.
+    fn parked(&mut self) -> Result<u64, SinkError>;
+
     /// The state rows that a recipient id, an address (without regard to case) or a message id names, with all their
     /// messages. May ask no index: for people, not for loops.
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError>;

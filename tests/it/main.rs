@@ -21,6 +21,7 @@ mod operators;
 mod program;
 mod proxy;
 mod quarantine;
+mod recipient_history;
 mod recipient_tables;
 mod recipient_warning;
 mod rules;

@@ -13,17 +13,17 @@ use hookflow::key::Identity;
 use hookflow::log::{EventLog, LogRow, Version};
 
 /// The rows that logs opened on it share.
-pub type Rows = Arc<Mutex<Vec<LogRow>>>;
+pub type LoggedRows = Arc<Mutex<Vec<LogRow>>>;
 
 /// A log that keeps its rows in memory.
 #[derive(Default)]
 pub struct MemoryLog {
-    rows: Rows,
+    rows: LoggedRows,
 }
 
 impl MemoryLog {
     /// A log over rows that may hold some already.
-    pub fn open(rows: Rows) -> Self {
+    pub fn open(rows: LoggedRows) -> Self {
         Self { rows }
     }
 }
@@ -44,7 +44,7 @@ impl EventLog for MemoryLog {
 /// What readers see: each identity once, at its highest version, in the order of identities.
 ///
 /// Of two rows of one version it takes the one that was received first.
-pub fn exact_view(rows: &Rows) -> Vec<LogRow> {
+pub fn exact_view(rows: &LoggedRows) -> Vec<LogRow> {
     let rows = rows.lock().unwrap();
     let mut best: BTreeMap<Identity, &LogRow> = BTreeMap::new();
     for row in rows.iter() {

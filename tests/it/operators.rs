@@ -284,7 +284,7 @@ fn slow_sink(
         }),
         answered: Box::new(|()| {}),
         pressed,
-        pace: hookflow::log::Pace::default(),
+        pace: hookflow::log::LogPace::default(),
         clock: clock(),
     };
     worker.dataflow::<Epoch, _, _>(|scope| {

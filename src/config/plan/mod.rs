@@ -53,6 +53,8 @@ pub struct Plan {
     pub watchdog_limit: Duration,
     /// When unmatched events are matched again.
     pub sweep: Sweep,
+    /// How long dead letters are kept; `None`: for ever.
+    pub dead_letters_keep: Option<Duration>,
     /// How often committed offsets are stored.
     pub checkpoint_interval: Duration,
     /// What `run live` reads.
@@ -68,7 +70,7 @@ pub struct Plan {
     /// How Kafka is reached and read.
     pub kafka: kafka::KafkaConfig,
     /// Where ClickHouse is.
-    pub clickhouse: clickhouse::Settings,
+    pub clickhouse: clickhouse::ClickHouseConfig,
     /// The folder of the embedded store.
     pub store_dir: PathBuf,
     /// Whether that folder survives restarts of the process.

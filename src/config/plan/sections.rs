@@ -46,6 +46,7 @@ pub(super) fn read(reader: &mut SettingReader<'_>) -> Plan {
             first: reader.duration("sweep.first", MILLISECOND, 5 * SECOND),
             backoff_cap: reader.duration("sweep.backoff_cap", SECOND, 24 * HOUR),
         },
+        dead_letters_keep: read_keep(reader),
         checkpoint_interval: reader.duration("job.checkpoint_interval", 10 * MILLISECOND, HOUR),
         live: reader.choice("source.live", LIVE_SOURCES[0], &live_sources()),
         member: read_member(reader),
@@ -153,6 +154,14 @@ fn read_max_outage(reader: &mut SettingReader<'_>) -> Option<Duration> {
         time => parse_duration(time)
             .filter(|time| (SECOND..=MONTH).contains(time))
             .map(Some),
+    })
+}
+
+fn read_keep(reader: &mut SettingReader<'_>) -> Option<Duration> {
+    let hint = "\"none\" or a duration from \"1h\", such as \"90d\"";
+    reader.value("dead_letters.keep", hint, None, |text| match text {
+        "none" => Some(None),
+        time => parse_duration(time).filter(|time| *time >= HOUR).map(Some),
     })
 }
 

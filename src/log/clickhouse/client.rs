@@ -7,7 +7,7 @@ use clickhouse::error::Error;
 use clickhouse::{Client, Compression};
 
 use super::connect;
-use super::settings::Settings;
+use super::settings::ClickHouseConfig;
 use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::error::{Class, Exit, Fatal, SinkError};
 
@@ -20,7 +20,7 @@ pub(super) struct Blocking {
 
 impl Blocking {
     /// Connects nothing yet. Calls end after the settings' `call_timeout`.
-    pub(super) fn new(settings: &Settings) -> Result<Self, Fatal> {
+    pub(super) fn new(settings: &ClickHouseConfig) -> Result<Self, Fatal> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

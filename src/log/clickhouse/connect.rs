@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 
-use super::settings::Settings;
+use super::settings::ClickHouseConfig;
 use crate::error::{Exit, Fatal};
 use crate::failpoint::Failpoint;
 use crate::tls;
@@ -23,7 +23,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const IDLE_MAX: Duration = Duration::from_secs(2);
 
 /// A client that connects as the settings say, once it is used.
-pub(super) fn client(settings: &Settings) -> Result<Client, Fatal> {
+pub(super) fn client(settings: &ClickHouseConfig) -> Result<Client, Fatal> {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(Duration::from_secs(60)));

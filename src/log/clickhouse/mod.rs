@@ -6,9 +6,9 @@
 //!   of an event can differ in; readers take the row of the highest precedence (`FINAL`, or the view `<table>_exact`).
 //! * **Durable.** An append returns when the server has synced the part and its folder (`fsync_after_insert`,
 //!   `fsync_part_directory`), which is asked for by the table and checked at the start.
-//! * **Retries are recognised** while this process lives: an insert bears a token made of what it holds. That only saves
-//!   work; the key is what makes repeats harmless.
-//! * **Settings are not trusted**: what matters is set with each query (`async_insert = 0` above all).
+//! * **Retries are inserted again**, each with a deduplication token of its own: a server that dies between noting a token and
+//!   making its part visible would take a retry with that token for a copy, and lose the rows. The key makes repeats harmless.
+//! * **ClickHouseConfig are not trusted**: what matters is set with each query (`async_insert = 0` above all).
 //! * One insert touches at most [`PARTITIONS_MAX`] partitions, however far apart the times of its events are.
 //!
 //! The order (user, hour, provider, kind, identity) serves what is asked most, a tenant's events of a time, and
@@ -29,10 +29,10 @@ use std::time::{Duration, Instant};
 pub use insert::PARTITIONS_MAX;
 pub use query::events;
 pub use schema::{drop_table, migrate, probe};
-pub use settings::{Settings, is_name};
+pub use settings::{ClickHouseConfig, is_name};
 
 use self::client::Blocking;
-use super::pace::Pace;
+use super::pace::LogPace;
 use super::{EventLog, LogRow};
 use crate::clickhouse::class::sink_error;
 use crate::error::{Class, Fatal, SinkError};
@@ -47,17 +47,15 @@ const LOOK_MAX: Duration = Duration::from_millis(500);
 /// The log in a table.
 pub struct ClickHouseLog {
     client: Blocking,
-    settings: Settings,
-    /// Makes the tokens of this process differ from those of others.
-    run: [u8; 16],
-    pace: Pace,
+    settings: ClickHouseConfig,
+    pace: LogPace,
     looked: Option<Instant>,
     checked: bool,
 }
 
 impl ClickHouseLog {
     /// Opens the log. A server that cannot be reached is not an error yet: appends will say so until it can be.
-    pub fn open(settings: Settings) -> Result<Self, Fatal> {
+    pub fn open(settings: ClickHouseConfig) -> Result<Self, Fatal> {
         let client = Blocking::new(&settings)?;
         let reached = failpoint::run(Failpoint::LogConnect, || schema::check(&client, &settings))?;
         if let Err(error) = &reached {
@@ -66,8 +64,7 @@ impl ClickHouseLog {
         Ok(Self {
             client,
             settings,
-            run: rand::random(),
-            pace: Pace::default(),
+            pace: LogPace::default(),
             looked: None,
             checked: reached.is_ok(),
         })
@@ -115,7 +112,7 @@ impl EventLog for ClickHouseLog {
         for group in insert::groups(rows) {
             let left = until.saturating_duration_since(Instant::now());
             failpoint::run(Failpoint::LogInsert, || {
-                insert::insert(&self.client, &self.settings, self.run, &group, left)
+                insert::insert(&self.client, &self.settings, &group, left)
             })
             .map_err(|error| sink_error(&error))?;
         }
@@ -123,7 +120,7 @@ impl EventLog for ClickHouseLog {
         Ok(())
     }
 
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LogPace> {
         Some(self.pace.clone())
     }
 }

@@ -11,11 +11,11 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::client::{Blocking, refused};
-use super::settings::Settings;
+use super::settings::ClickHouseConfig;
 use crate::error::Fatal;
 use crate::event::Millis;
 use crate::key::Identity;
-use crate::log::{Filter, LoggedEvent};
+use crate::log::{EventFilter, LoggedEvent};
 
 /// How long a query may take: people can end it sooner.
 const QUERY_MAX: Duration = Duration::from_secs(600);
@@ -25,12 +25,12 @@ const KEY: &str = "user, bucket, provider, kind, identity";
 
 const ORDER: &str = "ORDER BY ifNull(occurred_at, received_at), identity";
 
-/// In the order of the fields of [`Found`].
+/// In the order of the fields of [`EventRow`].
 const COLUMNS: &str = "identity, version, provider, user, kind, bounce_class, machine, message_id, event_key, recipient, \
                        occurred_at, received_at, batch_id, recipient_id, raw";
 
 #[derive(Row, Deserialize)]
-struct Found {
+struct EventRow {
     identity: [u8; 16],
     version: u8,
     provider: String,
@@ -49,8 +49,8 @@ struct Found {
     raw: Option<Vec<u8>>,
 }
 
-impl From<Found> for LoggedEvent {
-    fn from(found: Found) -> Self {
+impl From<EventRow> for LoggedEvent {
+    fn from(found: EventRow) -> Self {
         Self {
             identity: Identity::from_bytes(found.identity),
             version: i32::from(found.version),
@@ -72,21 +72,24 @@ impl From<Found> for LoggedEvent {
 }
 
 /// The events that match, ordered by time (then identity), each once, at its highest version.
-pub fn events(settings: &Settings, filter: &Filter) -> Result<Vec<LoggedEvent>, Fatal> {
+pub fn events(
+    settings: &ClickHouseConfig,
+    filter: &EventFilter,
+) -> Result<Vec<LoggedEvent>, Fatal> {
     let client = Blocking::new(settings)?.within(QUERY_MAX);
     let table = format!("{}.{}", settings.database, settings.table);
     let (sql, texts) = statement(&table, filter);
     let query = texts.iter().fold(client.client.query(&sql), |query, text| {
         query.bind(text.as_str())
     });
-    match client.call(query.fetch_all::<Found>()) {
+    match client.call(query.fetch_all::<EventRow>()) {
         Ok(found) => Ok(found.into_iter().map(Into::into).collect()),
         Err(error) => Err(refused(&error)?.into()),
     }
 }
 
 /// The statement, and the texts for its question marks.
-fn statement(table: &str, filter: &Filter) -> (String, Vec<String>) {
+fn statement(table: &str, filter: &EventFilter) -> (String, Vec<String>) {
     let (conditions, mut texts) = conditions(filter);
     let mut matching = format!("FROM {table} FINAL WHERE {conditions}");
     let few_anywhere =
@@ -107,7 +110,7 @@ fn statement(table: &str, filter: &Filter) -> (String, Vec<String>) {
 }
 
 /// What must hold of a row, and the texts for the question marks.
-fn conditions(filter: &Filter) -> (String, Vec<String>) {
+fn conditions(filter: &EventFilter) -> (String, Vec<String>) {
     let mut parts = vec!["1".to_owned()];
     let mut texts = Vec::new();
     let kind = filter.kind.map(|kind| kind.name().to_owned());
@@ -148,12 +151,12 @@ mod tests {
 
     #[test]
     fn every_question_mark_has_its_text() {
-        let filter = Filter {
+        let filter = EventFilter {
             user: Some("acme".into()),
             message_id: Some("m-1".into()),
             recipient: Some("Ada@example.org".into()),
             limit: Some(5),
-            ..Filter::default()
+            ..EventFilter::default()
         };
         let (sql, texts) = statement("d.events", &filter);
         assert_eq!(sql.matches('?').count(), texts.len());
@@ -163,10 +166,10 @@ mod tests {
 
     #[test]
     fn a_time_is_also_a_range_of_hours() {
-        let filter = Filter {
+        let filter = EventFilter {
             from: Some(Millis(7_200_001)),
             to: Some(Millis(10_800_000)),
-            ..Filter::default()
+            ..EventFilter::default()
         };
         let (conditions, texts) = conditions(&filter);
         assert!(texts.is_empty());

@@ -18,7 +18,7 @@
 
 use super::client::{Blocking, refused};
 use super::insert;
-use super::settings::Settings;
+use super::settings::ClickHouseConfig;
 use crate::error::{Exit, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
 
@@ -28,7 +28,7 @@ const TABLE: &str = include_str!("schema.sql");
 const COMMENT: &str = "hookflow event log, schema 1";
 
 /// Makes the database, the table and the exact view where they are missing; running it again changes nothing.
-pub fn migrate(settings: &Settings) -> Result<String, Fatal> {
+pub fn migrate(settings: &ClickHouseConfig) -> Result<String, Fatal> {
     let client = Blocking::new(settings)?;
     for statement in statements(settings) {
         let made = failpoint::run(Failpoint::LogMigrate, || client.execute(&statement));
@@ -44,7 +44,7 @@ pub fn migrate(settings: &Settings) -> Result<String, Fatal> {
 }
 
 /// Removes the table and its exact view.
-pub fn drop_table(settings: &Settings) -> Result<(), Fatal> {
+pub fn drop_table(settings: &ClickHouseConfig) -> Result<(), Fatal> {
     let client = Blocking::new(settings)?;
     let name = format!("{}.{}", settings.database, settings.table);
     for statement in [
@@ -58,8 +58,8 @@ pub fn drop_table(settings: &Settings) -> Result<(), Fatal> {
     Ok(())
 }
 
-fn statements(settings: &Settings) -> Vec<String> {
-    let Settings {
+fn statements(settings: &ClickHouseConfig) -> Vec<String> {
+    let ClickHouseConfig {
         database, table, ..
     } = settings;
     let ttl = settings.ttl.map_or_else(String::new, |ttl| {
@@ -77,14 +77,14 @@ fn statements(settings: &Settings) -> Vec<String> {
 }
 
 /// Whether a job could begin: the server, our login, the table.
-pub fn probe(settings: &Settings) -> Result<(), Fatal> {
+pub fn probe(settings: &ClickHouseConfig) -> Result<(), Fatal> {
     Ok(check(&Blocking::new(settings)?, settings)??)
 }
 
 /// Whether the table is there, of this version, durable, and ours to write. The inner error is an outage: nothing could be found out.
 pub(super) fn check(
     client: &Blocking,
-    settings: &Settings,
+    settings: &ClickHouseConfig,
 ) -> Result<Result<(), SinkError>, Fatal> {
     let sql = format!(
         "SELECT comment, create_table_query FROM system.tables WHERE database = '{}' AND name = '{}'",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Everything about the connection. Secrets are left out of its `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ClickHouseConfig {
     /// Where the HTTP interface is: `http://host:8123`, or `https://…`, with the server's certificate and name verified.
     pub url: String,
     /// The database.
@@ -29,8 +29,8 @@ pub struct Settings {
     pub parts_max: u64,
 }
 
-impl Settings {
-    /// Settings for that address and database with everything else as it usually is.
+impl ClickHouseConfig {
+    /// ClickHouseConfig for that address and database with everything else as it usually is.
     pub fn plain(url: impl Into<String>, database: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -47,9 +47,9 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ClickHouseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("ClickHouseConfig")
             .field("database", &self.database)
             .field("table", &self.table)
             .finish_non_exhaustive()

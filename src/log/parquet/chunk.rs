@@ -16,7 +16,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use super::error;
 use super::folder;
 use super::schema::Column;
-use super::values::{Chunk as Piece, Values};
+use super::values::{ColumnValues, TypedValues};
 use crate::error::{Class, SinkError};
 use crate::failpoint::{self, Failpoint};
 
@@ -55,10 +55,10 @@ impl LogFile {
     }
 
     /// The whole column, for compaction.
-    pub(super) fn column(&self, column: Column) -> Result<Values, SinkError> {
-        let mut all = Values::empty(column);
+    pub(super) fn column(&self, column: Column) -> Result<ColumnValues, SinkError> {
+        let mut all = ColumnValues::empty(column);
         for number in 0..self.0.num_row_groups() {
-            let mut group = Group::open(self.0.get_row_group(number)?)?;
+            let mut group = RowGroup::open(self.0.get_row_group(number)?)?;
             let rows = group.rows;
             all.append(group.read(column, rows)?, &[]);
         }
@@ -67,13 +67,13 @@ impl LogFile {
 
     fn chunks(
         &self,
-        visit: &mut impl FnMut(&mut Chunk<'_>) -> Result<(), SinkError>,
+        visit: &mut impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         for number in 0..self.0.num_row_groups() {
-            let mut group = Group::open(self.0.get_row_group(number)?)?;
+            let mut group = RowGroup::open(self.0.get_row_group(number)?)?;
             while group.at < group.rows {
                 let rows = CHUNK_ROWS.min(group.rows - group.at);
-                visit(&mut Chunk::new(&mut group, rows))?;
+                visit(&mut RowChunk::new(&mut group, rows))?;
                 group.at += rows;
             }
         }
@@ -84,7 +84,7 @@ impl LogFile {
 /// Shows every chunk of every file. When compaction takes a file away it begins anew, so `visit` may see rows twice.
 pub(super) fn scan(
     root: &Path,
-    mut visit: impl FnMut(&mut Chunk<'_>) -> Result<(), SinkError>,
+    mut visit: impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
 ) -> Result<(), SinkError> {
     for _ in 0..PASSES_MAX {
         if pass(root, &mut visit)? {
@@ -98,7 +98,7 @@ pub(super) fn scan(
 /// One pass over all files; false if one of them vanished before it was opened.
 fn pass(
     root: &Path,
-    visit: &mut impl FnMut(&mut Chunk<'_>) -> Result<(), SinkError>,
+    visit: &mut impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
 ) -> Result<bool, SinkError> {
     for path in folder::files(root).map_err(|error| error::io(&error))? {
         match LogFile::open(&path)? {
@@ -110,13 +110,13 @@ fn pass(
 }
 
 /// A row group, each column with its own place.
-struct Group {
+struct RowGroup {
     columns: Vec<Option<(ColumnReader, usize)>>,
     rows: usize,
     at: usize,
 }
 
-impl Group {
+impl RowGroup {
     fn open(group: Box<dyn RowGroupReader + '_>) -> Result<Self, SinkError> {
         let metadata = group.metadata();
         let mut columns = Vec::with_capacity(Column::ALL.len());
@@ -138,7 +138,7 @@ impl Group {
     }
 
     /// Reads the rows from `at` on, skipping those of this column that nobody asked for.
-    fn read(&mut self, column: Column, rows: usize) -> Result<Values, SinkError> {
+    fn read(&mut self, column: Column, rows: usize) -> Result<ColumnValues, SinkError> {
         let at = self.at;
         let Some(Some((reader, place))) = self.columns.get_mut(column as usize) else {
             return Err(broken(column, "is missing"));
@@ -147,16 +147,16 @@ impl Group {
         *place = at + rows;
         match reader {
             ColumnReader::ByteArrayColumnReader(reader) => {
-                piece(reader, column, behind, rows).map(Values::Bytes)
+                piece(reader, column, behind, rows).map(ColumnValues::Bytes)
             }
             ColumnReader::Int32ColumnReader(reader) => {
-                piece(reader, column, behind, rows).map(Values::Int)
+                piece(reader, column, behind, rows).map(ColumnValues::Int)
             }
             ColumnReader::Int64ColumnReader(reader) => {
-                piece(reader, column, behind, rows).map(Values::Long)
+                piece(reader, column, behind, rows).map(ColumnValues::Long)
             }
             ColumnReader::BoolColumnReader(reader) => {
-                piece(reader, column, behind, rows).map(Values::Bool)
+                piece(reader, column, behind, rows).map(ColumnValues::Bool)
             }
             _ => Err(broken(column, "has another type")),
         }
@@ -173,7 +173,7 @@ fn piece<T: DataType>(
     column: Column,
     behind: usize,
     rows: usize,
-) -> Result<Piece<T::T>, SinkError> {
+) -> Result<TypedValues<T::T>, SinkError> {
     reader.skip_records(behind)?;
     let mut levels = Vec::new();
     let mut dense = Vec::with_capacity(rows);
@@ -182,28 +182,28 @@ fn piece<T: DataType>(
         return Err(ParquetError::EOF(format!("column {} is short", column.name())).into());
     }
     if !column.optional() {
-        return Ok(Piece::required(dense));
+        return Ok(TypedValues::required(dense));
     }
     let mut dense = dense.into_iter();
     let value = |level: &i16| match level {
         1 => dense.next().unwrap_or_default(),
         _ => T::T::default(),
     };
-    Ok(Piece {
+    Ok(TypedValues {
         values: levels.iter().map(value).collect(),
         present: Some(levels),
     })
 }
 
 /// Some rows that follow each other in a file.
-pub(super) struct Chunk<'a> {
-    group: &'a mut Group,
+pub(super) struct RowChunk<'a> {
+    group: &'a mut RowGroup,
     rows: usize,
-    read: Vec<Option<Values>>,
+    read: Vec<Option<ColumnValues>>,
 }
 
-impl<'a> Chunk<'a> {
-    fn new(group: &'a mut Group, rows: usize) -> Self {
+impl<'a> RowChunk<'a> {
+    fn new(group: &'a mut RowGroup, rows: usize) -> Self {
         Self {
             group,
             rows,
@@ -225,7 +225,7 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
-    fn values(&self, column: Column) -> Option<&Values> {
+    fn values(&self, column: Column) -> Option<&ColumnValues> {
         self.read.get(column as usize)?.as_ref()
     }
 

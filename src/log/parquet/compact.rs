@@ -13,7 +13,7 @@ use super::encode::Encoder;
 use super::error;
 use super::folder::{self, Folder};
 use super::schema::Column;
-use super::values::Values;
+use super::values::ColumnValues;
 use crate::error::SinkError;
 use crate::failpoint::{self, Failpoint};
 
@@ -34,7 +34,7 @@ pub(super) fn all(folder: &mut Folder, encoder: &Encoder) -> Result<(), SinkErro
 
 /// Merges each group of a day once; false if there was none.
 fn round(folder: &mut Folder, encoder: &Encoder, day: &Path) -> Result<bool, SinkError> {
-    let mut group = Group::default();
+    let mut group = MergeGroup::default();
     let mut merged = false;
     for path in folder::files_of(day).map_err(|error| error::io(&error))? {
         group.offer(path)?;
@@ -46,12 +46,12 @@ fn round(folder: &mut Folder, encoder: &Encoder, day: &Path) -> Result<bool, Sin
 }
 
 #[derive(Default)]
-struct Group {
+struct MergeGroup {
     files: Vec<(PathBuf, LogFile)>,
     rows: usize,
 }
 
-impl Group {
+impl MergeGroup {
     fn offer(&mut self, path: PathBuf) -> Result<(), SinkError> {
         let Some(file) = LogFile::open(&path)? else {
             return Ok(());
@@ -98,8 +98,8 @@ impl Group {
         Ok(keep)
     }
 
-    fn column(&self, column: Column, keep: &[Vec<bool>]) -> Result<Values, SinkError> {
-        let mut all = Values::empty(column);
+    fn column(&self, column: Column, keep: &[Vec<bool>]) -> Result<ColumnValues, SinkError> {
+        let mut all = ColumnValues::empty(column);
         for ((_, file), keep) in self.files.iter().zip(keep) {
             all.append(file.column(column)?, keep);
         }

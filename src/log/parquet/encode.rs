@@ -11,7 +11,7 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::TypePtr;
 
 use super::schema::{Column, properties, schema};
-use super::values::{Chunk, Values, of_rows};
+use super::values::{ColumnValues, TypedValues, of_rows};
 use crate::error::SinkError;
 use crate::log::LogRow;
 
@@ -46,7 +46,7 @@ impl Encoder {
     /// The bytes of a file with one row group, whose columns are asked for one after the other.
     pub(super) fn columns(
         &self,
-        values: impl FnMut(Column) -> Result<Values, SinkError>,
+        values: impl FnMut(Column) -> Result<ColumnValues, SinkError>,
     ) -> Result<Vec<u8>, SinkError> {
         let mut file = self.file()?;
         group(&mut file, values)?;
@@ -61,7 +61,7 @@ impl Encoder {
 
 fn group(
     file: &mut SerializedFileWriter<Vec<u8>>,
-    mut values: impl FnMut(Column) -> Result<Values, SinkError>,
+    mut values: impl FnMut(Column) -> Result<ColumnValues, SinkError>,
 ) -> Result<(), SinkError> {
     let mut group = file.next_row_group()?;
     for column in Column::ALL {
@@ -75,18 +75,21 @@ fn group(
     Ok(())
 }
 
-fn write(writer: &mut SerializedColumnWriter<'_>, values: &Values) -> Result<(), ParquetError> {
+fn write(
+    writer: &mut SerializedColumnWriter<'_>,
+    values: &ColumnValues,
+) -> Result<(), ParquetError> {
     match values {
-        Values::Bytes(chunk) => typed::<ByteArrayType>(writer, chunk),
-        Values::Int(chunk) => typed::<Int32Type>(writer, chunk),
-        Values::Long(chunk) => typed::<Int64Type>(writer, chunk),
-        Values::Bool(chunk) => typed::<BoolType>(writer, chunk),
+        ColumnValues::Bytes(chunk) => typed::<ByteArrayType>(writer, chunk),
+        ColumnValues::Int(chunk) => typed::<Int32Type>(writer, chunk),
+        ColumnValues::Long(chunk) => typed::<Int64Type>(writer, chunk),
+        ColumnValues::Bool(chunk) => typed::<BoolType>(writer, chunk),
     }
 }
 
 fn typed<T: DataType>(
     writer: &mut SerializedColumnWriter<'_>,
-    chunk: &Chunk<T::T>,
+    chunk: &TypedValues<T::T>,
 ) -> Result<(), ParquetError> {
     let writer = writer.typed::<T>();
     match &chunk.present {

@@ -1,19 +1,19 @@
 //! Which events a query asks for.
 
-use super::chunk::Chunk;
+use super::chunk::RowChunk;
 use super::schema::Column;
 use crate::error::SinkError;
 use crate::event::{Kind, Millis};
-use crate::log::Filter;
+use crate::log::EventFilter;
 
-impl Filter {
+impl EventFilter {
     /// Whether two rows of one event could fare differently: their batch, recipient and receipt may differ.
     pub(super) const fn parts_copies(&self) -> bool {
         self.batch.is_some() || self.recipient.is_some() || self.from.is_some() || self.to.is_some()
     }
 
     /// The rows of a chunk that match, reading only what it takes to tell.
-    pub(super) fn matches(&self, chunk: &mut Chunk<'_>) -> Result<Vec<usize>, SinkError> {
+    pub(super) fn matches(&self, chunk: &mut RowChunk<'_>) -> Result<Vec<usize>, SinkError> {
         let mut rows: Vec<usize> = (0..chunk.rows()).collect();
         for (column, wanted) in self.exact() {
             if let Some(wanted) = wanted.filter(|_| !rows.is_empty()) {
@@ -38,7 +38,7 @@ impl Filter {
 
     fn keep_recipient(
         &self,
-        chunk: &mut Chunk<'_>,
+        chunk: &mut RowChunk<'_>,
         rows: &mut Vec<usize>,
     ) -> Result<(), SinkError> {
         let Some(wanted) = self.recipient.as_deref().filter(|_| !rows.is_empty()) else {
@@ -54,7 +54,7 @@ impl Filter {
         Ok(())
     }
 
-    fn keep_times(&self, chunk: &mut Chunk<'_>, rows: &mut Vec<usize>) -> Result<(), SinkError> {
+    fn keep_times(&self, chunk: &mut RowChunk<'_>, rows: &mut Vec<usize>) -> Result<(), SinkError> {
         if rows.is_empty() || (self.from.is_none() && self.to.is_none()) {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Filter {
 }
 
 /// The time of a row, of which the two columns are loaded.
-pub(super) fn time(chunk: &Chunk<'_>, row: usize) -> i64 {
+pub(super) fn time(chunk: &RowChunk<'_>, row: usize) -> i64 {
     chunk
         .time(Column::OccurredAt, row)
         .or_else(|| chunk.time(Column::ReceivedAt, row))

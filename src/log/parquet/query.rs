@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::chunk::{Chunk, Rank, scan};
+use super::chunk::{Rank, RowChunk, scan};
 use super::filter::time;
 use super::schema::Column;
 use super::top::Top;
 use crate::error::SinkError;
-use crate::log::{Filter, LoggedEvent};
+use crate::log::{EventFilter, LoggedEvent};
 
 const KEYS: [Column; 4] = [
     Column::Identity,
@@ -22,7 +22,7 @@ const KEYS: [Column; 4] = [
 ];
 
 /// The events that match, ordered by time (then identity).
-pub fn events(folder: &Path, filter: &Filter) -> Result<Vec<LoggedEvent>, SinkError> {
+pub fn events(folder: &Path, filter: &EventFilter) -> Result<Vec<LoggedEvent>, SinkError> {
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut keep = limit.saturating_add(limit / 4);
     loop {
@@ -39,7 +39,7 @@ pub fn events(folder: &Path, filter: &Filter) -> Result<Vec<LoggedEvent>, SinkEr
 }
 
 /// Two passes: what matches, then whether a better row of the same event says otherwise.
-fn search(folder: &Path, filter: &Filter, keep: usize) -> Result<Top, SinkError> {
+fn search(folder: &Path, filter: &EventFilter, keep: usize) -> Result<Top, SinkError> {
     let mut top = Top::new(keep);
     scan(folder, |chunk| collect(chunk, filter, &mut top))?;
     if filter.parts_copies() || top.cutoff().is_some() {
@@ -48,7 +48,7 @@ fn search(folder: &Path, filter: &Filter, keep: usize) -> Result<Top, SinkError>
     Ok(top)
 }
 
-fn collect(chunk: &mut Chunk<'_>, filter: &Filter, top: &mut Top) -> Result<(), SinkError> {
+fn collect(chunk: &mut RowChunk<'_>, filter: &EventFilter, top: &mut Top) -> Result<(), SinkError> {
     let rows = filter.matches(chunk)?;
     if rows.is_empty() {
         return Ok(());
@@ -62,7 +62,7 @@ fn collect(chunk: &mut Chunk<'_>, filter: &Filter, top: &mut Top) -> Result<(), 
     Ok(())
 }
 
-fn verify(chunk: &mut Chunk<'_>, filter: &Filter, top: &mut Top) -> Result<(), SinkError> {
+fn verify(chunk: &mut RowChunk<'_>, filter: &EventFilter, top: &mut Top) -> Result<(), SinkError> {
     chunk.load(&KEYS)?;
     let better = |row: &usize| top.is_better(chunk.identity(*row), chunk.rank(*row));
     let better: Vec<usize> = (0..chunk.rows()).filter(better).collect();

@@ -10,11 +10,11 @@ use crate::error::SinkError;
 use crate::log::LoggedEvent;
 
 /// The place of an event in the answer: its time, then its identity.
-pub(super) type Place = (i64, u128);
+pub(super) type EventPosition = (i64, u128);
 
 struct Held {
     rank: Rank,
-    place: Place,
+    place: EventPosition,
     /// None once a better row of the event turned out not to match.
     event: Option<LoggedEvent>,
 }
@@ -23,8 +23,8 @@ struct Held {
 pub(super) struct Top {
     keep: usize,
     held: HashMap<u128, Held>,
-    order: BTreeSet<Place>,
-    cutoff: Option<Place>,
+    order: BTreeSet<EventPosition>,
+    cutoff: Option<EventPosition>,
 }
 
 impl Top {
@@ -38,14 +38,14 @@ impl Top {
     }
 
     /// Where the answer ends to be complete; none if nothing was pushed out.
-    pub(super) const fn cutoff(&self) -> Option<Place> {
+    pub(super) const fn cutoff(&self) -> Option<EventPosition> {
         self.cutoff
     }
 
     /// Offers a row that matches.
     pub(super) fn offer(
         &mut self,
-        place: Place,
+        place: EventPosition,
         rank: Rank,
         read: impl FnOnce() -> Result<LoggedEvent, SinkError>,
     ) -> Result<(), SinkError> {
@@ -82,7 +82,7 @@ impl Top {
     }
 
     /// Takes a better row: the event if it matches, none if it does not.
-    pub(super) fn verify(&mut self, place: Place, rank: Rank, event: Option<LoggedEvent>) {
+    pub(super) fn verify(&mut self, place: EventPosition, rank: Rank, event: Option<LoggedEvent>) {
         if let Some(held) = self.held.get_mut(&place.1) {
             *held = Held { rank, place, event };
         }

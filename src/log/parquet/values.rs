@@ -9,16 +9,16 @@ use parquet::data_type::ByteArray;
 use super::schema::Column;
 use crate::log::LogRow;
 
-/// Values of one type.
+/// ColumnValues of one type.
 #[derive(Debug, Default)]
-pub(super) struct Chunk<T> {
+pub(super) struct TypedValues<T> {
     /// One for each row; a default where there is none.
     pub(super) values: Vec<T>,
     /// For a column that may be empty: 1 where there is a value, else 0.
     pub(super) present: Option<Vec<i16>>,
 }
 
-impl<T: Clone> Chunk<T> {
+impl<T: Clone> TypedValues<T> {
     pub(super) const fn required(values: Vec<T>) -> Self {
         Self {
             values,
@@ -60,51 +60,51 @@ fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
     values.retain(|_| flags.next().copied().unwrap_or(true));
 }
 
-/// Values of one column.
+/// ColumnValues of one column.
 #[derive(Debug)]
-pub(super) enum Values {
-    Bytes(Chunk<ByteArray>),
-    Int(Chunk<i32>),
-    Long(Chunk<i64>),
-    Bool(Chunk<bool>),
+pub(super) enum ColumnValues {
+    Bytes(TypedValues<ByteArray>),
+    Int(TypedValues<i32>),
+    Long(TypedValues<i64>),
+    Bool(TypedValues<bool>),
 }
 
-impl Values {
+impl ColumnValues {
     pub(super) fn bytes(&self, row: usize) -> Option<&[u8]> {
         match self {
-            Values::Bytes(chunk) => chunk.get(row).map(ByteArray::data),
+            ColumnValues::Bytes(chunk) => chunk.get(row).map(ByteArray::data),
             _ => None,
         }
     }
 
     pub(super) fn int(&self, row: usize) -> Option<i32> {
         match self {
-            Values::Int(chunk) => chunk.get(row).copied(),
+            ColumnValues::Int(chunk) => chunk.get(row).copied(),
             _ => None,
         }
     }
 
     pub(super) fn long(&self, row: usize) -> Option<i64> {
         match self {
-            Values::Long(chunk) => chunk.get(row).copied(),
+            ColumnValues::Long(chunk) => chunk.get(row).copied(),
             _ => None,
         }
     }
 
     pub(super) fn bool(&self, row: usize) -> Option<bool> {
         match self {
-            Values::Bool(chunk) => chunk.get(row).copied(),
+            ColumnValues::Bool(chunk) => chunk.get(row).copied(),
             _ => None,
         }
     }
 
     /// Adds those of another piece of the same column that are to be kept.
-    pub(super) fn append(&mut self, other: Values, keep: &[bool]) {
+    pub(super) fn append(&mut self, other: ColumnValues, keep: &[bool]) {
         match (self, other) {
-            (Values::Bytes(all), Values::Bytes(more)) => all.append(more, keep),
-            (Values::Int(all), Values::Int(more)) => all.append(more, keep),
-            (Values::Long(all), Values::Long(more)) => all.append(more, keep),
-            (Values::Bool(all), Values::Bool(more)) => all.append(more, keep),
+            (ColumnValues::Bytes(all), ColumnValues::Bytes(more)) => all.append(more, keep),
+            (ColumnValues::Int(all), ColumnValues::Int(more)) => all.append(more, keep),
+            (ColumnValues::Long(all), ColumnValues::Long(more)) => all.append(more, keep),
+            (ColumnValues::Bool(all), ColumnValues::Bool(more)) => all.append(more, keep),
             _ => {}
         }
     }
@@ -113,23 +113,23 @@ impl Values {
     pub(super) fn empty(column: Column) -> Self {
         use super::schema::Shape;
         match column.shape() {
-            Shape::Text | Shape::Binary => Values::Bytes(empty(column)),
-            Shape::Int => Values::Int(empty(column)),
-            Shape::Time => Values::Long(empty(column)),
-            Shape::Bool => Values::Bool(empty(column)),
+            Shape::Text | Shape::Binary => ColumnValues::Bytes(empty(column)),
+            Shape::Int => ColumnValues::Int(empty(column)),
+            Shape::Time => ColumnValues::Long(empty(column)),
+            Shape::Bool => ColumnValues::Bool(empty(column)),
         }
     }
 }
 
-fn empty<T>(column: Column) -> Chunk<T> {
-    Chunk {
+fn empty<T>(column: Column) -> TypedValues<T> {
+    TypedValues {
         values: Vec::new(),
         present: column.optional().then(Vec::new),
     }
 }
 
 /// The values of a column in these rows.
-pub(super) fn of_rows(column: Column, rows: &[LogRow]) -> Values {
+pub(super) fn of_rows(column: Column, rows: &[LogRow]) -> ColumnValues {
     match column {
         Column::Identity => identities(rows),
         Column::Version => ints(rows),
@@ -139,7 +139,7 @@ pub(super) fn of_rows(column: Column, rows: &[LogRow]) -> Values {
         Column::BounceClass => optional(rows, |row| {
             row.event.bounce_class.map(|class| class.name().as_bytes())
         }),
-        Column::Machine => Values::Bool(Chunk::required(
+        Column::Machine => ColumnValues::Bool(TypedValues::required(
             rows.iter().map(|row| row.event.machine).collect(),
         )),
         Column::MessageId => text(rows, |row| &row.event.message_id),
@@ -148,7 +148,7 @@ pub(super) fn of_rows(column: Column, rows: &[LogRow]) -> Values {
             row.event.recipient.as_ref().map(|text| text.as_bytes())
         }),
         Column::OccurredAt => occurred(rows),
-        Column::ReceivedAt => Values::Long(Chunk::required(
+        Column::ReceivedAt => ColumnValues::Long(TypedValues::required(
             rows.iter()
                 .map(|row| row.event.delivery.received_at.0)
                 .collect(),
@@ -159,15 +159,15 @@ pub(super) fn of_rows(column: Column, rows: &[LogRow]) -> Values {
     }
 }
 
-fn ints(rows: &[LogRow]) -> Values {
-    Values::Int(Chunk::required(
+fn ints(rows: &[LogRow]) -> ColumnValues {
+    ColumnValues::Int(TypedValues::required(
         rows.iter().map(|row| row.version as i32).collect(),
     ))
 }
 
-fn occurred(rows: &[LogRow]) -> Values {
+fn occurred(rows: &[LogRow]) -> ColumnValues {
     let time = |row: &LogRow| row.event.occurred_at;
-    Values::Long(Chunk {
+    ColumnValues::Long(TypedValues {
         values: rows
             .iter()
             .map(|row| time(row).map_or(0, |at| at.0))
@@ -180,7 +180,7 @@ fn occurred(rows: &[LogRow]) -> Values {
     })
 }
 
-fn identities(rows: &[LogRow]) -> Values {
+fn identities(rows: &[LogRow]) -> ColumnValues {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut buffer = Vec::with_capacity(rows.len() * 32);
     for row in rows {
@@ -189,20 +189,23 @@ fn identities(rows: &[LogRow]) -> Values {
             buffer.push(DIGITS[usize::from(byte & 15)]);
         }
     }
-    Values::Bytes(Chunk::required(slices(buffer, rows.iter().map(|_| 32))))
+    ColumnValues::Bytes(TypedValues::required(slices(
+        buffer,
+        rows.iter().map(|_| 32),
+    )))
 }
 
-fn text<'a>(rows: &'a [LogRow], get: impl Fn(&'a LogRow) -> &'a str) -> Values {
+fn text<'a>(rows: &'a [LogRow], get: impl Fn(&'a LogRow) -> &'a str) -> ColumnValues {
     let bytes = |row| get(row).as_bytes();
     let buffer = gathered(rows.iter().map(bytes));
     let lengths = rows.iter().map(|row| get(row).len());
-    Values::Bytes(Chunk::required(slices(buffer, lengths)))
+    ColumnValues::Bytes(TypedValues::required(slices(buffer, lengths)))
 }
 
-fn optional<'a>(rows: &'a [LogRow], get: impl Fn(&'a LogRow) -> Option<&'a [u8]>) -> Values {
+fn optional<'a>(rows: &'a [LogRow], get: impl Fn(&'a LogRow) -> Option<&'a [u8]>) -> ColumnValues {
     let buffer = gathered(rows.iter().filter_map(&get));
     let lengths = rows.iter().map(|row| get(row).map_or(0, <[u8]>::len));
-    Values::Bytes(Chunk {
+    ColumnValues::Bytes(TypedValues {
         values: slices(buffer, lengths),
         present: Some(
             rows.iter()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -14,13 +14,14 @@ use crate::error::Fatal;
 use crate::event::Provider;
 use crate::metrics::Counter;
 use crate::observe::loading::Loading;
-use crate::runtime::completions::{self, Completions};
-use crate::runtime::housekeeping::{self, Housekeeping};
+use crate::runtime::completions::{Completions, CompletionsContext};
+use crate::runtime::housekeeping::{Housekeeping, HousekeepingContext};
 use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{PollStatus, Polls};
 use crate::runtime::report;
 use crate::runtime::request::{Input, Sinks as SinkChoice};
+use crate::runtime::retention::DeadLetterRetention;
 use crate::runtime::running::{PolledTables, Running};
 use crate::runtime::settlement::{Settlement, SettlementParts};
 use crate::runtime::tables::TableLoader;
@@ -70,7 +71,7 @@ impl Job {
         let settlement =
             self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
         let workers = self.workers(stop, (taps.workers, taps.partition_ids), told, settled)?;
-        let mut fed = Fed::new(self.horizon);
+        let mut fed = Fed::new(self.horizon, self.reads.clone());
         let tables = self.load(source.tables(), &mut feeder, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
         let tables = tables.inspect_err(|_| stop.stop())?;
@@ -162,7 +163,7 @@ impl Job {
         woken: Receiver<()>,
         new_rows: Receiver<NewRows>,
     ) -> Result<Housekeeping, Fatal> {
-        Housekeeping::start(housekeeping::HousekeepingContext {
+        Housekeeping::start(HousekeepingContext {
             sweeper: self.sweeper(),
             loader: self.loader(),
             feeder,
@@ -172,13 +173,20 @@ impl Job {
             new_rows,
             waits: self.request.plan.sweep,
             stop: self.stop.clone(),
+            retention: DeadLetterRetention::new(self.sinks().state(), self.dead_letters_kept()),
         })
     }
 
+    /// How long dead letters are kept; those of a dry run are nobody's.
+    fn dead_letters_kept(&self) -> Option<Duration> {
+        let durable = self.request.sinks == SinkChoice::Durable;
+        self.request.plan.dead_letters_keep.filter(|_| durable)
+    }
+
     fn completions(&self) -> Result<Completions, Fatal> {
-        Completions::start(completions::CompletionsContext {
+        Completions::start(CompletionsContext {
             state: self.sinks().state(),
-            outbox: self.outbox(),
+            relay: self.relay.clone(),
             is_endless: !self.request.input.is_finite(),
             metrics: Arc::clone(&self.metrics),
         })
@@ -209,7 +217,7 @@ impl Job {
             self.notes.extend(report.notes());
         }
         let tables = self.load_tables()?;
-        let known = loader.feed(feeder, fed)?;
+        let known = fed.feed(feeder)?;
         self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
         if known == 0 && self.request.needs_recipients() {

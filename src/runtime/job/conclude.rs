@@ -7,7 +7,7 @@ use crate::metrics::Counter;
 use crate::observe::summary::Summary;
 use crate::runtime::running::PolledTables;
 use crate::runtime::settlement::SourceReport;
-use crate::runtime::{outbox, report};
+use crate::runtime::{completions, report};
 use crate::state::LoadKind;
 
 impl Job {
@@ -58,13 +58,13 @@ impl Job {
         }
         self.sweeper().sweep()?;
         self.deadlines()?;
-        outbox::relay(&self.interruptible_state(), self.outbox())?;
+        completions::deliver_all(&self.relay, &self.stop, self.request.plan.max_outage)?;
         Ok(())
     }
 
     /// One attempt at delivering completions; what it does not deliver stays in the outbox for the next run.
     fn relay_once(&self) -> Result<(), Fatal> {
-        if let Err(error) = outbox::relay_if_possible(&self.sinks().state(), self.outbox()) {
+        if let Err(error) = completions::deliver(&self.relay) {
             tracing::warn!(%error, "completions stay in the outbox for the next run");
         }
         Ok(())

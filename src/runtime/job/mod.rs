@@ -4,20 +4,21 @@ mod begin;
 mod conclude;
 mod resume;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::completions::SharedRelay;
 use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
+use super::reads::StateReads;
 use super::request::{Input, JobRequest, Sinks as SinkChoice};
 use super::running::Running;
 use super::signals::{DrainDeadline, Stop, not_drained};
 use super::sinks::{Sinks, Writers};
-use super::store::{Scratch, Store};
+use super::store::{OpenStores, Scratch};
 use super::sweeper::Sweeper;
 use super::watch::Watch;
-use super::{outbox, report, sample};
+use super::{report, sample};
 use crate::decode;
 use crate::epoch::{Clock, MonotonicClock};
 use crate::error::{Exit, Fatal};
@@ -72,6 +73,10 @@ struct Job {
     /// What the store held before; only for dry runs.
     before: Option<Export>,
     scratch: Scratch,
+    /// Reads the state store beside the writer.
+    reads: StateReads,
+    /// Delivers completions.
+    relay: SharedRelay,
     /// Whose turn it is to load.
     turn: Arc<Mutex<()>>,
     /// Which rows are recent.
@@ -88,8 +93,9 @@ impl Job {
         stop: Stop,
     ) -> Result<Self, Fatal> {
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(request.plan.tick));
-        let mut store = Store::open(&request)?;
+        let mut store = OpenStores::open(&request)?;
         let scratch = std::mem::take(&mut store.scratch);
+        let (reader, relay) = (store.reader.take(), store.relay.take());
         let writers = Writers::start(&request.plan, store, &clock, &metrics)?;
         let dry = request.sinks == SinkChoice::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
@@ -103,6 +109,8 @@ impl Job {
             spent: ProductionTime::default(),
             notes: Vec::new(),
             scratch,
+            reads: StateReads::new(reader, writers.sinks().state()),
+            relay: relay.map(|relay| Arc::new(Mutex::new(relay))),
             turn: Arc::default(),
             horizon: Horizon::new(request.plan.recipients.age_max),
             request,
@@ -171,15 +179,11 @@ impl Job {
 
     fn sweeper(&self) -> Sweeper {
         Sweeper {
+            reads: self.reads.clone(),
             state: self.interruptible_state(),
             log: self.sinks().log().cancelled_by(self.stop.flag()),
             metrics: Arc::clone(&self.metrics),
         }
-    }
-
-    fn outbox(&self) -> Option<PathBuf> {
-        let durable = self.request.sinks == SinkChoice::Durable;
-        durable.then(|| self.request.plan.store_dir.join(outbox::FILE))
     }
 
     fn supervise(&self, running: &Running, source: &StopHandle) -> Result<(), Fatal> {

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::handle::WriterHandle;
+use super::job::{Reply, RowResult, WriteJob};
 use super::target::{DeadLetterWriter, Target, reject};
 use super::wait::{check_cancelled, wait};
 use crate::error::{Class, SinkError};
@@ -142,6 +143,19 @@ impl StateHandle {
             Ok(())
         };
         self.writer.call(Box::new(call));
+    }
+
+    /// Applies events like those of the dataflow: with retries, bisection and dead letters. Returns the verdict of each once
+    /// all of it is durable.
+    pub fn apply(
+        &self,
+        rows: Vec<(StateEvent, DeadLetterContext)>,
+    ) -> Result<Vec<RowResult<Outcome>>, SinkError> {
+        let (events, carriers) = rows.into_iter().unzip();
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let reply = Reply::call(move |verdicts| answer.try_send(verdicts).unwrap_or_default());
+        self.writer.submit(WriteJob::new(events, carriers, reply));
+        wait(&answered, self.cancelled.as_deref(), "state")
     }
 
     /// Where the dead letters of other sinks go.

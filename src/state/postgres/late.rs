@@ -43,6 +43,18 @@ pub(super) async fn late_matches(
     after: Identity,
     limit: usize,
 ) -> Result<LatePage, SinkError> {
+    // One moment for all of it, so that no load begins between looking for open ones and reading.
+    connection.begin_reading().await?;
+    let page = read_page(connection, after, limit).await?;
+    connection.roll_back().await?;
+    Ok(page)
+}
+
+async fn read_page(
+    connection: &StoreConnection,
+    after: Identity,
+    limit: usize,
+) -> Result<LatePage, SinkError> {
     let last = connection.statement(LAST).await?;
     let (from, offset) = (Key(after.0), int((limit as u64).saturating_sub(1)));
     let last = connection

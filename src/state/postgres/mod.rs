@@ -59,8 +59,8 @@ mod values;
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping,
+    MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::{Millis, Reject};
@@ -70,6 +70,7 @@ use connect::Mode;
 use session::Session;
 
 pub use migrate::{Migrated, drop_schema, migrate};
+pub use outbox::PostgresOutbox;
 pub use query::PostgresReader;
 pub use schema::VERSION;
 pub use settings::{PostgresConfig, is_schema_name};
@@ -225,24 +226,25 @@ impl StateStore for PostgresStore {
         self.session.maintain(parked::size)
     }
 
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError> {
+        self.session
+            .call(async |c| parked::unpark(c, identities).await)
+    }
+
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
         self.make_partitions();
         self.session.call(async |c| deadline::judge(c, now).await)
     }
 
     fn checkpoint(&mut self, partitions: &[Checkpoint]) -> Result<(), SinkError> {
+        // A job whose input ends fires no deadlines before its end: its days get their partitions here.
+        self.make_partitions();
         self.session
             .call(async |c| jobs::checkpoint(c, partitions).await)
     }
 
     fn checkpoints(&mut self, job: &str) -> Result<Vec<Checkpoint>, SinkError> {
         self.session.call(async |c| jobs::checkpoints(c, job).await)
-    }
-
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        // A job whose input ends looks at no deadlines before its end: its days get their partitions here.
-        self.make_partitions();
-        self.session.call(async |c| outbox::relay(c, deliver).await)
     }
 
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
@@ -252,6 +254,11 @@ impl StateStore for PostgresStore {
     fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError> {
         self.session
             .maintain(async |c| prune::prune(c, what, rows_max).await)
+    }
+
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+        self.session
+            .call(async |c| prune::drop_dead_letters(c, before, rows_max).await)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

@@ -16,7 +16,7 @@ use super::values::{Key, Timestamptz, count, int};
 use crate::error::SinkError;
 use crate::event::{Event, Millis};
 use crate::failpoint::Failpoint;
-use crate::key::RowKey;
+use crate::key::{Identity, RowKey};
 
 /// Locks the parked rows of a batch in the order in which it names them, each found by its key, and deletes those whose event is
 /// being applied.
@@ -167,6 +167,26 @@ fn named_row(event: &Event) -> Option<RowKey> {
     let ids = event.ids.as_ref()?;
     let user = &event.delivery.user;
     Some(RowKey::of(user, &ids.batch_id, &ids.recipient_id))
+}
+
+/// Deletes parked events, found by their keys and locked in their order.
+const UNPARK: &str = "WITH locked AS MATERIALIZED (
+        SELECT u.identity FROM unnest($1::uuid[]) AS a (identity)
+        CROSS JOIN LATERAL (SELECT identity FROM unmatched WHERE unmatched.identity = a.identity FOR UPDATE) AS u
+    )
+    DELETE FROM unmatched AS u WHERE u.identity = ANY (ARRAY(SELECT identity FROM locked))";
+
+/// Deletes parked events.
+pub(super) async fn unpark(
+    connection: &StoreConnection,
+    identities: &[Identity],
+) -> Result<(), SinkError> {
+    let mut keys: Vec<Key> = identities.iter().map(|one| Key(one.0)).collect();
+    keys.sort_unstable();
+    let statement = connection.statement(UNPARK).await?;
+    connection.begin().await?;
+    connection.client.execute(&statement, &[&keys]).await?;
+    connection.commit(Failpoint::StoreBury).await
 }
 
 /// How many events are parked.

@@ -21,7 +21,7 @@ pub(super) async fn prune(
     what: &Prune,
     rows_max: u32,
 ) -> Result<Pruned, SinkError> {
-    let rows_max = i64::from(rows_max.max(1));
+    let (step, rows_max) = (rows_max.max(1), i64::from(rows_max.max(1)));
     let mut pruned = Pruned::default();
     if let Some(before) = what.before {
         let before = hour(Bucket::of(Some(before)));
@@ -36,7 +36,7 @@ pub(super) async fn prune(
         pruned.no_time = no_time(connection, before, rows_max).await?;
     }
     if let Some(before) = what.dead_letters_before {
-        pruned.dead_letters = dead_letters(connection, before, rows_max).await?;
+        pruned.dead_letters = dead_letters(connection, before, step).await?;
     }
     Ok(pruned)
 }
@@ -121,21 +121,33 @@ async fn no_time(
 async fn dead_letters(
     connection: &StoreConnection,
     before: Millis,
-    rows_max: i64,
+    step: u32,
 ) -> Result<u64, SinkError> {
-    let delete = "DELETE FROM dead_letters WHERE id IN
-        (SELECT id FROM dead_letters WHERE last_seen < $1 ORDER BY last_seen LIMIT $2)";
     let mut dropped = 0;
     loop {
-        connection.begin().await?;
-        let rows = connection
-            .client
-            .execute(delete, &[&Timestamptz(before), &rows_max])
-            .await?;
-        connection.commit(Failpoint::StorePrune).await?;
-        if rows == 0 {
-            return Ok(dropped);
+        match drop_dead_letters(connection, before, step).await? {
+            0 => return Ok(dropped),
+            rows => dropped += rows,
         }
-        dropped += rows;
     }
+}
+
+/// Those that another member is dropping are left to it.
+const DROP_DEAD_LETTERS: &str = "DELETE FROM dead_letters WHERE id = ANY (ARRAY(
+    SELECT id FROM dead_letters WHERE last_seen < $1 ORDER BY last_seen LIMIT $2 FOR UPDATE SKIP LOCKED))";
+
+/// Drops the oldest dead letters last seen before a time, at most `rows_max`, in one transaction.
+pub(super) async fn drop_dead_letters(
+    connection: &StoreConnection,
+    before: Millis,
+    rows_max: u32,
+) -> Result<u64, SinkError> {
+    let statement = connection.statement(DROP_DEAD_LETTERS).await?;
+    connection.begin().await?;
+    let rows = connection
+        .client
+        .execute(&statement, &[&Timestamptz(before), &i64::from(rows_max)])
+        .await?;
+    connection.commit(Failpoint::StorePrune).await?;
+    Ok(rows)
 }

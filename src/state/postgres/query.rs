@@ -6,13 +6,14 @@ use super::super::view::{
     BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
     StoreCounts, UnmatchedView,
 };
+use super::super::{LatePage, Mapping, MappingCursor};
 use super::connect::{Mode, StoreConnection};
 use super::session::Session;
 use super::settings::PostgresConfig;
 use super::values::{Key, count, int, moment, moment_if};
-use super::{export, late};
+use super::{export, late, mappings, parked};
 use crate::error::{Fatal, SinkError};
-use crate::key::AddressKey;
+use crate::key::{AddressKey, Identity};
 
 /// A view of a store. It locks nothing and holds nobody up.
 pub struct PostgresReader {
@@ -31,13 +32,37 @@ const DEAD_LETTER: &str = r#"encode(uuid_send(id), 'hex'), provider, "user", sta
 impl PostgresReader {
     /// Connects. A server that cannot be reached is an error here: there is nobody who would wait.
     pub fn open(settings: PostgresConfig) -> Result<Self, Fatal> {
-        let mut session = Session::new(settings, Mode::Durable)?;
-        session.connect()?;
+        let mut reader = Self::beside_job(settings)?;
+        reader.session.connect()?;
+        Ok(reader)
+    }
+
+    /// For a job, which waits for its server: connects at the first call.
+    pub fn beside_job(settings: PostgresConfig) -> Result<Self, Fatal> {
+        let session = Session::new(settings, Mode::Durable)?;
         Ok(Self { session })
     }
 }
 
 impl StateReader for PostgresReader {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
+        self.session
+            .call(async |c| mappings::page(c, after, limit).await)
+    }
+
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        self.session
+            .call(async |c| late::late_matches(c, after, rows).await)
+    }
+
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        self.session.maintain(parked::size)
+    }
+
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         self.session.maintain(async |c| recipients(c, needle).await)
     }
@@ -60,7 +85,7 @@ impl StateReader for PostgresReader {
 
     fn dead_letters(&mut self, limit: u64) -> Result<Vec<DeadLetterView>, SinkError> {
         let read = format!(
-            "SELECT {DEAD_LETTER}, NULL::text, NULL::bytea FROM dead_letters ORDER BY last_seen DESC, id LIMIT $1"
+            "SELECT {DEAD_LETTER}, NULL::bytea, NULL::bytea FROM dead_letters ORDER BY last_seen DESC, id LIMIT $1"
         );
         let rows = self
             .session
@@ -70,7 +95,7 @@ impl StateReader for PostgresReader {
 
     fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
         let read = format!(
-            "SELECT {DEAD_LETTER}, convert_from(headers, 'UTF8'), raw FROM dead_letters
+            "SELECT {DEAD_LETTER}, headers, raw FROM dead_letters
              WHERE starts_with(encode(uuid_send(id), 'hex'), lower($1)) LIMIT 2"
         );
         let rows = self
@@ -180,7 +205,9 @@ fn dead_letter(row: &Row) -> Result<DeadLetterView, SinkError> {
         first_seen: moment(row, 9)?,
         last_seen: moment(row, 10)?,
         delivery: row.try_get(11)?,
-        headers: row.try_get(12)?,
+        headers: row
+            .try_get::<_, Option<&[u8]>>(12)?
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
         raw: row.try_get(13)?,
     })
 }

@@ -30,14 +30,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::view::Export;
 use super::{
-    Applied, BatchRow, Checkpoint, Completion, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
+    Applied, BatchRow, Checkpoint, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary, Mapping,
+    MappingCursor, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 use crate::error::{Fatal, SinkError};
 use crate::event::{Millis, Reject};
 use crate::failpoint::{self, Failpoint};
 use crate::key::{Bucket, Identity};
 
+pub use outbox::SqliteOutbox;
 pub use query::SqliteReader;
 pub use schema::VERSION;
 
@@ -151,6 +152,10 @@ impl StateStore for SqliteStore {
         parked::size(&self.conn)
     }
 
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError> {
+        parked::unpark(&self.conn, identities)
+    }
+
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
         deadline::judge(&self.conn, now)
     }
@@ -163,16 +168,16 @@ impl StateStore for SqliteStore {
         jobs::checkpoints(&self.conn, job)
     }
 
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        outbox::relay(&self.conn, deliver)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         ledger::known(&self.conn, events)
     }
 
     fn prune(&mut self, what: &Prune, rows_max: u32) -> Result<Pruned, SinkError> {
         prune::prune(&self.conn, what, rows_max)
+    }
+
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+        prune::drop_dead_letters(&self.conn, before, rows_max)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {

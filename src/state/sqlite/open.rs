@@ -44,6 +44,14 @@ pub(super) fn in_memory() -> Result<SqliteStore, Fatal> {
 
 /// Opens a store for reading, also while a job writes to it.
 pub(super) fn open_read_only(dir: &Path) -> Result<Connection, Fatal> {
+    let conn = open_beside(dir)?;
+    conn.pragma_update(None, "query_only", true)
+        .map_err(not_a_database)?;
+    Ok(conn)
+}
+
+/// Opens another connection to a store that a job may write to.
+pub(super) fn open_beside(dir: &Path) -> Result<Connection, Fatal> {
     let path = database(dir);
     if !path.exists() {
         let message = format!("there is no state store in {}", dir.display());
@@ -55,7 +63,6 @@ pub(super) fn open_read_only(dir: &Path) -> Result<Connection, Fatal> {
     })
     .map_err(SinkError::from)?;
     conn.busy_timeout(std::time::Duration::from_secs(5))
-        .and_then(|()| conn.pragma_update(None, "query_only", true))
         .map_err(not_a_database)?;
     schema::check(&conn)?;
     Ok(conn)

@@ -27,10 +27,8 @@ pub(super) fn settle(
 ) -> Result<(), SinkError> {
     let parking = Parking::of(events, verdicts);
     if size_is_not_zero(conn)? {
-        let mut delete = conn.prepare_cached("DELETE FROM unmatched WHERE identity = ?1")?;
-        for (identity, _) in parking.touched.iter().filter(|(_, applied)| *applied) {
-            delete.execute([identity.to_bytes()])?;
-        }
+        let applied = parking.touched.iter().filter(|(_, applied)| *applied);
+        delete(conn, applied.map(|(identity, _)| *identity))?;
     }
     let now = Millis::now();
     for request in &parking.requests {
@@ -45,6 +43,17 @@ pub(super) fn settle(
 fn size_is_not_zero(conn: &Connection) -> Result<bool, SinkError> {
     let mut any = conn.prepare_cached("SELECT 1 FROM unmatched LIMIT 1")?;
     Ok(any.exists(())?)
+}
+
+fn delete(
+    conn: &Connection,
+    identities: impl IntoIterator<Item = Identity>,
+) -> Result<(), SinkError> {
+    let mut delete = conn.prepare_cached("DELETE FROM unmatched WHERE identity = ?1")?;
+    for identity in identities {
+        delete.execute([identity.to_bytes()])?;
+    }
+    Ok(())
 }
 
 /// Parks one event; a second copy only raises the attempts and answers `false`.
@@ -92,6 +101,15 @@ fn park(conn: &Connection, request: &ParkRequest<'_>, now: Millis) -> Result<boo
         copies,
     ])?;
     Ok(true)
+}
+
+/// Deletes parked events.
+pub(super) fn unpark(conn: &Connection, identities: &[Identity]) -> Result<(), SinkError> {
+    let mut sorted = identities.to_vec();
+    sorted.sort_unstable();
+    let tx = begin(conn)?;
+    delete(&tx, sorted)?;
+    commit(Failpoint::StoreBury, tx)
 }
 
 /// How many events are parked.

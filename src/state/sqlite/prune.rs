@@ -23,7 +23,7 @@ pub(super) fn prune(conn: &Connection, what: &Prune, rows_max: u32) -> Result<Pr
         pruned.no_time = no_time(conn, before, rows_max)?;
     }
     if let Some(before) = what.dead_letters_before {
-        pruned.dead_letters = dead_letters(conn, before, rows_max)?;
+        pruned.dead_letters = repeat(|| drop_dead_letters(conn, before, rows_max))?;
     }
     Ok(pruned)
 }
@@ -40,7 +40,7 @@ fn hours(conn: &Connection, before: Bucket, rows_max: u32) -> Result<u64, SinkEr
         raise_dropped_before(&tx, Bucket(highest + 1))?;
         let rows = tx.execute(delete, (highest, rows_max))?;
         commit(Failpoint::StorePrune, tx)?;
-        Ok(rows)
+        Ok(rows as u64)
     })
 }
 
@@ -70,24 +70,27 @@ fn no_time(conn: &Connection, before: Millis, rows_max: u32) -> Result<u64, Sink
     }
 }
 
-fn dead_letters(conn: &Connection, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+/// Drops the oldest dead letters last seen before a time, at most `rows_max`, in one transaction.
+pub(super) fn drop_dead_letters(
+    conn: &Connection,
+    before: Millis,
+    rows_max: u32,
+) -> Result<u64, SinkError> {
     let delete = "DELETE FROM dead_letters WHERE id IN
         (SELECT id FROM dead_letters WHERE last_seen < ?1 ORDER BY last_seen LIMIT ?2)";
-    repeat(|| {
-        let tx = begin(conn)?;
-        let rows = tx.execute(delete, (before.0, rows_max))?;
-        commit(Failpoint::StorePrune, tx)?;
-        Ok(rows)
-    })
+    let tx = begin(conn)?;
+    let rows = tx.execute(delete, (before.0, rows_max))?;
+    commit(Failpoint::StorePrune, tx)?;
+    Ok(rows as u64)
 }
 
 /// Repeats a step until it finds nothing to do; returns how many rows went.
-fn repeat(mut step: impl FnMut() -> Result<usize, SinkError>) -> Result<u64, SinkError> {
+fn repeat(mut step: impl FnMut() -> Result<u64, SinkError>) -> Result<u64, SinkError> {
     let mut dropped = 0;
     loop {
         match step()? {
             0 => return Ok(dropped),
-            rows => dropped += rows as u64,
+            rows => dropped += rows,
         }
     }
 }

@@ -8,10 +8,11 @@ use super::super::view::{
     BatchView, CompletionView, DeadLetterView, Export, MessageView, RecipientView, StateReader,
     StoreCounts, UnmatchedView,
 };
-use super::{count, export, int, millis, open, parked};
+use super::super::{LatePage, Mapping, MappingCursor};
+use super::{count, export, int, load, millis, open, parked};
 use crate::error::{Fatal, SinkError};
 use crate::event::Millis;
-use crate::key::AddressKey;
+use crate::key::{AddressKey, Identity};
 
 /// A read-only view of a store's folder. It takes no lock and holds nobody up.
 #[derive(Debug)]
@@ -46,6 +47,25 @@ impl SqliteReader {
 }
 
 impl StateReader for SqliteReader {
+    fn mappings(
+        &mut self,
+        after: MappingCursor,
+        limit: usize,
+    ) -> Result<(Vec<Mapping>, MappingCursor), SinkError> {
+        // One transaction, so that no load begins between looking for an open one and reading.
+        let moment = self.conn.transaction()?;
+        load::mappings(&moment, after, limit)
+    }
+
+    fn late_matches(&mut self, after: Identity, rows: usize) -> Result<LatePage, SinkError> {
+        let moment = self.conn.transaction()?;
+        parked::late_matches(&moment, after, rows)
+    }
+
+    fn parked(&mut self) -> Result<u64, SinkError> {
+        parked::size(&self.conn)
+    }
+
     fn recipient(&mut self, needle: &str) -> Result<Vec<RecipientView>, SinkError> {
         let sql = format!(
             "SELECT {} FROM recipients AS r WHERE r.recipient_id = ?1 OR r.id IN
@@ -100,7 +120,7 @@ impl StateReader for SqliteReader {
 
     fn dead_letter(&mut self, id: &str) -> Result<Option<DeadLetterView>, SinkError> {
         let sql = format!(
-            "SELECT {DEAD_LETTER}, CAST(headers AS TEXT), raw FROM dead_letters
+            "SELECT {DEAD_LETTER}, headers, raw FROM dead_letters
              WHERE substr(lower(hex(id)), 1, length(?1)) = lower(?1)
              AND (SELECT count(*) FROM dead_letters WHERE substr(lower(hex(id)), 1, length(?1)) = lower(?1)) = 1"
         );
@@ -156,7 +176,9 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetterView> {
         first_seen: Millis(row.get(9)?),
         last_seen: Millis(row.get(10)?),
         delivery: row.get(11)?,
-        headers: row.get(12)?,
+        headers: row
+            .get::<_, Option<Vec<u8>>>(12)?
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         raw: row.get(13)?,
     })
 }

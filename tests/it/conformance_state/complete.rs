@@ -193,26 +193,3 @@ fn a_deadline_completes_what_is_sealed_and_all_wins_where_both_hold() {
         assert_eq!(deliver(store, "a", &[late]), 0);
     });
 }
-
-#[test]
-fn the_relay_delivers_each_completion_and_offers_again_what_was_not_taken() {
-    on_every_store(|store| {
-        let ids: Vec<_> = ["a", "b"].iter().map(|b| full(store, b, 1)[0]).collect();
-        deliver(store, "x", &ids);
-        let mut offered = Vec::new();
-        let taken = store.relay(&mut |completion| {
-            offered.push((completion.batch_id.clone(), completion.generation));
-            completion.batch_id == "a"
-        });
-        assert_eq!(taken.unwrap(), 1);
-        offered.sort();
-        assert_eq!(offered, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        assert_eq!(
-            store
-                .relay(&mut |completion| completion.batch_id == "b")
-                .unwrap(),
-            1
-        );
-        assert_eq!(store.relay(&mut |_| unreachable!()).unwrap(), 0);
-    });
-}

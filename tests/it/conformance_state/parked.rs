@@ -49,6 +49,21 @@ fn a_copy_that_matches_deletes_the_parked_one() {
 }
 
 #[test]
+fn unparked_events_are_gone_and_the_others_stay() {
+    on_every_store(|store| {
+        let (one, two) = (
+            event("k", Kind::Clicked, "m", None),
+            event("l", Kind::Clicked, "m", None),
+        );
+        outcomes(store, &[park(&one), park(&two)]);
+        store.unpark(&[one.identity, Identity(7)]).unwrap();
+        assert_eq!(store.parked().unwrap(), 1);
+        let known = store.known(&[(one.bucket, one.identity), (two.bucket, two.identity)]);
+        assert_eq!(known.unwrap(), [false, true]);
+    });
+}
+
+#[test]
 fn in_one_batch_applying_wins_over_parking() {
     on_every_store(|store| {
         let ids = full(store, "b", 1);

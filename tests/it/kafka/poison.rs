@@ -4,7 +4,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use hookflow::event::{Delivery, Provider, User};
-use hookflow::log::Filter;
+use hookflow::log::EventFilter;
 use hookflow::log::clickhouse;
 use hookflow::source::kafka::publisher::publish;
 use hookflow::source::outgoing::OutgoingMessage;
@@ -110,7 +110,7 @@ fn a_message_that_ends_the_process_is_found_and_no_neighbour_suffers() {
         let is_poison = row.recipient_id == format!("r{POISON}");
         assert_eq!(row.status == "delivered", !is_poison, "{row:?}");
     }
-    let seen = clickhouse::events(&log.settings, &Filter::default()).unwrap();
+    let seen = clickhouse::events(&log.settings, &EventFilter::default()).unwrap();
     assert_eq!(seen.len() as u64, COUNT - 1);
     survivor.end();
 }

@@ -3,14 +3,14 @@
 use hookflow::error::{Class, Exit};
 use hookflow::log::EventLog;
 use hookflow::log::Version;
-use hookflow::log::clickhouse::{self, ClickHouseLog, Settings};
+use hookflow::log::clickhouse::{self, ClickHouseConfig, ClickHouseLog};
 
 use super::clickhouse_server::Server;
 use super::rows::rows;
 use crate::skip::skipped_server;
 
 /// What the log says when it is opened with these settings, which must be refused.
-fn refusal(settings: Settings) -> String {
+fn refusal(settings: ClickHouseConfig) -> String {
     let fatal = ClickHouseLog::open(settings).map(drop).unwrap_err();
     assert_eq!(fatal.exit, Exit::Config, "{fatal}");
     for secret in ["s3cret", "127.0.0.1", "localhost", "25484"] {
@@ -25,7 +25,7 @@ fn a_server_that_is_not_ours_to_use_is_refused_with_a_sentence() {
     let Some(server) = Server::new("clickhouse_refusals") else {
         return;
     };
-    let refused = |change: fn(&mut Settings)| {
+    let refused = |change: fn(&mut ClickHouseConfig)| {
         let mut settings = server.settings.clone();
         change(&mut settings);
         refusal(settings)
@@ -63,7 +63,7 @@ fn a_table_that_is_not_durable_or_of_another_version_is_refused() {
 
 #[test]
 fn a_server_that_cannot_be_reached_is_an_outage() {
-    let mut settings = Settings::plain("http://127.0.0.1:1", "nowhere");
+    let mut settings = ClickHouseConfig::plain("http://127.0.0.1:1", "nowhere");
     settings.call_timeout = std::time::Duration::from_secs(2);
     let mut log = ClickHouseLog::open(settings).unwrap();
     let error = log.append(&rows(0, 3, Version::Matched)).unwrap_err();
@@ -84,13 +84,13 @@ fn the_certificate_is_verified_and_plain_text_is_told_from_tls() {
         );
         return;
     };
-    let mut settings = Settings::plain(&url, &server.settings.database);
+    let mut settings = ClickHouseConfig::plain(&url, &server.settings.database);
     settings.ca_file = Some(ca.into());
     clickhouse::migrate(&settings).unwrap();
     let mut log = ClickHouseLog::open(settings.clone()).unwrap();
     log.append(&rows(0, 3, Version::Matched)).unwrap();
 
-    let changed = |change: &dyn Fn(&mut Settings)| {
+    let changed = |change: &dyn Fn(&mut ClickHouseConfig)| {
         let mut settings = settings.clone();
         change(&mut settings);
         refusal(settings)
@@ -122,14 +122,14 @@ fn a_user_who_may_only_read_is_refused_and_a_query_without_memory_is_an_outage()
         skipped_server("clickhouse_refusals: no ClickHouse with the users of scripts/stack");
         return;
     };
-    let of = |user: &str| Settings {
+    let of = |user: &str| ClickHouseConfig {
         user: user.into(),
         password: Some(password.clone()),
         ..server.settings.clone()
     };
     let reader = refusal(of("reader"));
     assert!(reader.contains("grant SELECT, INSERT"), "{reader}");
-    let fatal = clickhouse::migrate(&Settings {
+    let fatal = clickhouse::migrate(&ClickHouseConfig {
         database: format!("{}_new", server.settings.database),
         ..of("reader")
     });

@@ -8,7 +8,7 @@ use crate::skip::skipped_server;
 /// A database with the log's table in it; it goes when this is dropped.
 pub struct Server {
     /// How the log reaches it.
-    pub settings: clickhouse::Settings,
+    pub settings: clickhouse::ClickHouseConfig,
 }
 
 impl Server {
@@ -21,7 +21,7 @@ impl Server {
             return None;
         };
         let database = format!("test_{:016x}", rand::random::<u64>());
-        let settings = clickhouse::Settings::plain(url, database);
+        let settings = clickhouse::ClickHouseConfig::plain(url, database);
         clickhouse::migrate(&settings).unwrap();
         Some(Self { settings })
     }
@@ -32,11 +32,11 @@ impl Server {
     }
 
     /// A proxy before it, and settings that go through the proxy.
-    pub fn behind_proxy(&self) -> (Proxy, clickhouse::Settings) {
+    pub fn behind_proxy(&self) -> (Proxy, clickhouse::ClickHouseConfig) {
         let server = self.settings.url.trim_start_matches("http://");
         let proxy = Proxy::before(server);
         let url = format!("http://{}", proxy.address());
-        let settings = clickhouse::Settings {
+        let settings = clickhouse::ClickHouseConfig {
             url,
             ..self.settings.clone()
         };

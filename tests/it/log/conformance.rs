@@ -3,12 +3,12 @@
 
 use std::path::PathBuf;
 
-use crate::memory_log::{MemoryLog, Rows, exact_view};
+use crate::memory_log::{LoggedRows, MemoryLog, exact_view};
 use hookflow::event::Millis;
 use hookflow::log::clickhouse;
 use hookflow::log::parquet::{ParquetLog, for_each};
+use hookflow::log::{EventFilter, LoggedEvent};
 use hookflow::log::{EventLog, LogRow, Version};
-use hookflow::log::{Filter, LoggedEvent};
 
 use super::clickhouse_server::Server;
 use super::rows::{DAY, received, row, rows};
@@ -22,11 +22,11 @@ trait Place {
 }
 
 #[derive(Default)]
-struct Memory(Rows);
+struct Memory(LoggedRows);
 
 impl Place for Memory {
     fn open(&self) -> Box<dyn EventLog> {
-        Box::new(MemoryLog::open(Rows::clone(&self.0)))
+        Box::new(MemoryLog::open(LoggedRows::clone(&self.0)))
     }
     fn view(&self) -> Vec<LoggedEvent> {
         exact_view(&self.0).iter().map(seen).collect()
@@ -92,7 +92,7 @@ impl Place for Server {
         Box::new(Server::open(self))
     }
     fn view(&self) -> Vec<LoggedEvent> {
-        let mut all = clickhouse::events(&self.settings, &Filter::default()).unwrap();
+        let mut all = clickhouse::events(&self.settings, &EventFilter::default()).unwrap();
         all.sort_by_key(|event| event.identity);
         all
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use hookflow::error::Class;
 use hookflow::event::Millis;
-use hookflow::log::Filter;
+use hookflow::log::EventFilter;
 use hookflow::log::parquet::{ParquetLog, events, for_each};
 use hookflow::log::{EventLog, Version};
 
@@ -56,7 +56,11 @@ fn the_next_start_removes_temporary_files() {
     let day = dir.path().join("day=2026-03-02");
     std::fs::create_dir(&day).unwrap();
     std::fs::write(day.join("x.tmp"), b"half").unwrap();
-    assert!(events(dir.path(), &Filter::default()).unwrap().is_empty());
+    assert!(
+        events(dir.path(), &EventFilter::default())
+            .unwrap()
+            .is_empty()
+    );
     ParquetLog::open(dir.path()).unwrap();
     assert!(files(dir.path()).is_empty());
 }
@@ -113,9 +117,9 @@ fn a_reader_bears_with_compaction() {
             log.compact().unwrap();
         }
     });
-    let filter = Filter {
+    let filter = EventFilter {
         limit: Some(10),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     for _ in 0..30 {
         assert_eq!(count(&folder), 1_000);

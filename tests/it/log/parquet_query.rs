@@ -1,16 +1,16 @@
 //! Queries over the Parquet log against a plain loop over the exact view.
 
-use crate::memory_log::{MemoryLog, Rows, exact_view};
+use crate::memory_log::{LoggedRows, MemoryLog, exact_view};
 use hookflow::event::{Kind, Millis};
 use hookflow::log::parquet::{ParquetLog, events};
+use hookflow::log::{EventFilter, LoggedEvent};
 use hookflow::log::{EventLog, LogRow, Version};
-use hookflow::log::{Filter, LoggedEvent};
 use proptest::prelude::*;
 
 use super::conformance::seen;
 use super::rows::{DAY, received, row, rows};
 
-fn naive(rows: &Rows, filter: &Filter) -> Vec<LoggedEvent> {
+fn naive(rows: &LoggedRows, filter: &EventFilter) -> Vec<LoggedEvent> {
     let mut found: Vec<LoggedEvent> = exact_view(rows).iter().map(seen).collect();
     found.retain(|event| matches(filter, event));
     found.sort_by_key(|event| (event.time(), event.identity));
@@ -18,7 +18,7 @@ fn naive(rows: &Rows, filter: &Filter) -> Vec<LoggedEvent> {
     found
 }
 
-fn matches(filter: &Filter, event: &LoggedEvent) -> bool {
+fn matches(filter: &EventFilter, event: &LoggedEvent) -> bool {
     let is =
         |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|text| text == found);
     let address = event.recipient.as_deref().unwrap_or_default();
@@ -63,9 +63,9 @@ prop_compose! {
         from in proptest::option::weighted(0.3, DAY..DAY + 100_000_000),
         to in proptest::option::weighted(0.3, DAY..DAY + 100_000_000),
         limit in proptest::option::of(0usize..30),
-    ) -> Filter {
+    ) -> EventFilter {
         let (from, to) = (from.map(Millis), to.map(Millis));
-        Filter { user, batch, recipient, message_id, kind, provider, from, to, limit }
+        EventFilter { user, batch, recipient, message_id, kind, provider, from, to, limit }
     }
 }
 
@@ -80,8 +80,8 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut files = ParquetLog::open(dir.path()).unwrap();
-        let shared = Rows::default();
-        let mut memory = MemoryLog::open(Rows::clone(&shared));
+        let shared = LoggedRows::default();
+        let mut memory = MemoryLog::open(LoggedRows::clone(&shared));
         for rows in &appends {
             files.append(rows).unwrap();
             memory.append(rows).unwrap();
@@ -101,10 +101,10 @@ fn a_superseded_row_does_not_answer() {
     let mut log = ParquetLog::open(dir.path()).unwrap();
     log.append(&rows(0, 50, Version::Unmatched)).unwrap();
     log.append(&rows(0, 49, Version::Matched)).unwrap();
-    let unmatched = Filter {
+    let unmatched = EventFilter {
         batch: Some(String::new()),
         limit: Some(3),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     let found = events(dir.path(), &unmatched).unwrap();
     assert_eq!(found, [seen(&row(49, Version::Unmatched))]);
@@ -115,20 +115,20 @@ fn chunks_beyond_the_first_are_read_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = ParquetLog::open(dir.path()).unwrap();
     log.append(&rows(0, 30_000, Version::Matched)).unwrap();
-    let filter = Filter {
+    let filter = EventFilter {
         message_id: Some("m-13".to_owned()),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     assert_eq!(events(dir.path(), &filter).unwrap().len(), 1_500);
-    let shared = Rows::default();
-    MemoryLog::open(Rows::clone(&shared))
+    let shared = LoggedRows::default();
+    MemoryLog::open(LoggedRows::clone(&shared))
         .append(&[row(29_999, Version::Matched)])
         .unwrap();
     let last = exact_view(&shared).iter().map(seen).next().unwrap();
-    let filter = Filter {
+    let filter = EventFilter {
         from: Some(last.time()),
         user: Some("user-2".to_owned()),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     assert!(events(dir.path(), &filter).unwrap().contains(&last));
 }

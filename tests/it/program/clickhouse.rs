@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
-use hookflow::log::Filter;
+use hookflow::log::EventFilter;
 use hookflow::log::clickhouse;
 
 use crate::broker::own::Own;
@@ -218,8 +218,8 @@ fn whatever_becomes_of_the_server_each_event_is_seen_once_and_none_is_settled_be
     member.wait("it is ready again", well);
     member.end();
 
-    let direct = clickhouse::Settings::plain(&server.address, "log");
-    let seen = clickhouse::events(&direct, &Filter::default()).unwrap();
+    let direct = clickhouse::ClickHouseConfig::plain(&server.address, "log");
+    let seen = clickhouse::events(&direct, &EventFilter::default()).unwrap();
     assert_eq!(seen.len(), 400);
     let keys: BTreeSet<_> = seen.iter().map(|event| &event.event_key).collect();
     assert_eq!(keys.len(), 400);

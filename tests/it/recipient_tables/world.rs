@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hookflow::enrich::snapshot::GivenRow;
 use hookflow::event::Millis;
-use hookflow::log::{Filter, parquet};
+use hookflow::log::{EventFilter, parquet};
 use hookflow::recipient::RecipientRow;
 use hookflow::state::StateStore;
 use hookflow::state::sqlite::{SqliteReader, SqliteStore};
@@ -136,7 +136,7 @@ impl World {
 }
 
 fn timeless(store: &Path) -> BTreeSet<[String; 4]> {
-    let log = parquet::events(&store.join("log"), &Filter::default()).unwrap();
+    let log = parquet::events(&store.join("log"), &EventFilter::default()).unwrap();
     let events = log.iter().filter(|event| event.occurred_at.is_none());
     let names = events.map(|event| {
         let names = [

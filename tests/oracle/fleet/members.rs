@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use hookflow::log::clickhouse;
-use hookflow::log::{Filter, LoggedEvent};
+use hookflow::log::{EventFilter, LoggedEvent};
 use hookflow::state::StateStore;
 use hookflow::state::postgres::{self, PostgresStore};
 use hookflow::state::view::Export;
@@ -312,8 +312,8 @@ impl<'a> Fleet<'a> {
     /// The whole log.
     pub fn log(&self) -> Vec<LoggedEvent> {
         let url = self.stack.variable("HOOKFLOW_CLICKHOUSE_URL");
-        let settings = clickhouse::Settings::plain(url, &self.name);
-        clickhouse::events(&settings, &Filter::default()).unwrap()
+        let settings = clickhouse::ClickHouseConfig::plain(url, &self.name);
+        clickhouse::events(&settings, &EventFilter::default()).unwrap()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use hookflow::log::{Filter, LoggedEvent, parquet};
+use hookflow::log::{EventFilter, LoggedEvent, parquet};
 use hookflow::state::StateStore;
 use hookflow::state::sqlite::SqliteStore;
 use hookflow::state::view::Export;
@@ -49,7 +49,7 @@ impl Prepared {
         job.succeed().unwrap();
         judge(&self.world, &job.store).unwrap();
         let state = SqliteStore::open(&job.store).unwrap().export().unwrap();
-        let log = parquet::events(&job.store.join("log"), &Filter::default()).unwrap();
+        let log = parquet::events(&job.store.join("log"), &EventFilter::default()).unwrap();
         Made { state, log }
     }
 }

@@ -10,9 +10,8 @@ use crate::log::{EventLog, LogRow, Version};
 use crate::metrics::{Counter, Metrics};
 use crate::state::view::Export;
 use crate::state::{
-    Applied, BatchRow, Checkpoint, Completion, Effect, LatePage, LoadId, LoadKind, LoadOutcome,
-    LoadSummary, Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent,
-    StateStore,
+    Applied, BatchRow, Checkpoint, Effect, LatePage, LoadId, LoadKind, LoadOutcome, LoadSummary,
+    Mapping, MappingCursor, Outcome, Prune, Pruned, RecipientRow, StateEvent, StateStore,
 };
 
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
@@ -85,7 +84,11 @@ impl StateStore for Stub {
     fn checkpoints(&mut self, _: &str) -> Result<Vec<Checkpoint>, SinkError> {
         Err(error(Class::Bug))
     }
-    fn relay(&mut self, _: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
+    fn unpark(&mut self, _: &[Identity]) -> Result<(), SinkError> {
+        Err(error(Class::Bug))
+    }
+
+    fn drop_dead_letters(&mut self, _: Millis, _: u32) -> Result<u64, SinkError> {
         Err(error(Class::Bug))
     }
 }

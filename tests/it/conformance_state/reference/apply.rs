@@ -137,7 +137,7 @@ impl ReferenceStore {
             reject.stage,
             reject.index,
         );
-        let seen = reject.received_at;
+        let (seen, stored) = (reject.received_at, Millis::now());
         let letter = self
             .dead_letters
             .entry(key)
@@ -152,7 +152,7 @@ impl ReferenceStore {
                 body_sha256: sha.iter().map(|byte| format!("{byte:02x}")).collect(),
                 attempts: 0,
                 first_seen: seen,
-                last_seen: seen,
+                last_seen: stored,
                 delivery: String::new(),
                 headers: Some(String::from_utf8_lossy(reject.headers.as_json()).into_owned()),
                 raw: Some(reject.raw.to_vec()),
@@ -160,7 +160,7 @@ impl ReferenceStore {
         letter.attempts += 1;
         letter.delivery = reject.origin.to_string();
         letter.first_seen = letter.first_seen.min(seen);
-        letter.last_seen = letter.last_seen.max(seen);
+        letter.last_seen = letter.last_seen.max(stored);
     }
 
     pub(super) fn drop_old(&mut self, what: &Prune) -> Pruned {

@@ -198,6 +198,12 @@ impl StateStore for ReferenceStore {
         Ok(self.parked.len() as u64)
     }
 
+    fn unpark(&mut self, identities: &[Identity]) -> Result<(), SinkError> {
+        self.parked
+            .retain(|identity, _| !identities.contains(identity));
+        Ok(())
+    }
+
     fn judge_deadlines(&mut self, now: Millis) -> Result<u64, SinkError> {
         let due = |batch: &Batch| batch.deadline.is_some_and(|deadline| deadline <= now);
         let names: Vec<(BatchName, bool)> = self
@@ -230,17 +236,6 @@ impl StateStore for ReferenceStore {
             .collect())
     }
 
-    fn relay(&mut self, deliver: &mut dyn FnMut(&Completion) -> bool) -> Result<u64, SinkError> {
-        let mut delivered = 0;
-        for (completion, at) in self.outbox.iter_mut().filter(|(_, at)| at.is_none()) {
-            if deliver(completion) {
-                *at = Some(Millis::now());
-                delivered += 1;
-            }
-        }
-        Ok(delivered)
-    }
-
     fn known(&mut self, events: &[(Bucket, Identity)]) -> Result<Vec<bool>, SinkError> {
         let held = |key: &(Bucket, Identity)| {
             self.ledger.contains_key(key) || self.parked.contains_key(&key.1)
@@ -250,6 +245,18 @@ impl StateStore for ReferenceStore {
 
     fn prune(&mut self, what: &Prune, _rows_max: u32) -> Result<Pruned, SinkError> {
         Ok(self.drop_old(what))
+    }
+
+    fn drop_dead_letters(&mut self, before: Millis, rows_max: u32) -> Result<u64, SinkError> {
+        let old = self
+            .dead_letters
+            .iter()
+            .filter(|(_, letter)| letter.last_seen < before);
+        let keys: Vec<RejectKey> = old.map(|(key, _)| *key).take(rows_max as usize).collect();
+        for key in &keys {
+            self.dead_letters.remove(key);
+        }
+        Ok(keys.len() as u64)
     }
 
     fn export(&mut self) -> Result<Export, SinkError> {
