@@ -133,7 +133,7 @@ fn keys(c: &mut Criterion) {
 
 /// What it costs to name records in the breadcrumb file while they are decoded.
 fn quarantine(c: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder for the breadcrumb file");
     let quarantine = Quarantine::open(folder.path(), "bench", 1);
     let mut worker = WorkerQuarantine::new(&quarantine, 0, PartitionIds::default());
     let line = |offset| {

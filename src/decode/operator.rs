@@ -61,7 +61,7 @@ pub fn decoded<'scope>(
     StreamVec<'scope, Epoch, Reject>,
 ) {
     let scope = runs.scope();
-    let mut builder = OperatorBuilder::new("Decode".to_owned(), scope.clone());
+    let mut builder = OperatorBuilder::new("Decode".to_owned(), scope);
     let activator = scope.activator_for(builder.operator_info().address);
     let mut input = builder.new_input(runs, Pipeline);
     let (events_out, events) = builder.new_output::<Vec<Event>>();

@@ -251,7 +251,7 @@ mod tests {
             AddressKey::of("a@example.com")
         );
         let long = "A".repeat(400);
-        assert_eq!(AddressKey::of(&long), AddressKey::of(&long.to_lowercase()));
+        assert_eq!(AddressKey::of(&long), AddressKey::of(long.to_lowercase()));
     }
 
     #[test]

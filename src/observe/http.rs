@@ -136,9 +136,10 @@ async fn metrics_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
 
 async fn ready_page(State(board): State<Arc<Board>>) -> impl IntoResponse {
     let (health, report) = board.report();
-    let status = match health.ready {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
+    let status = if health.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (status, kind, format!("{report:#}\n"))

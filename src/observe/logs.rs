@@ -18,11 +18,12 @@ pub fn start(logs: &Logs, rust_log: Option<&str>) -> Result<(), Fatal> {
         .with_env_filter(filter)
         .with_writer(over_the_bar)
         .with_target(false);
-    let started = match is_human(logs.format, std::io::stderr().is_terminal()) {
-        true => builder
+    let started = if is_human(logs.format, std::io::stderr().is_terminal()) {
+        builder
             .with_ansi(std::io::stderr().is_terminal())
-            .try_init(),
-        false => builder.json().flatten_event(true).try_init(),
+            .try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
     };
     started.map_err(|error| Fatal::new(Exit::Internal, format!("logging cannot start: {error}")))
 }

@@ -57,9 +57,10 @@ fn load_into(
     told: impl FnMut(u64),
 ) -> Result<Report, Fatal> {
     if !request.recipients.is_empty() || request.batches.is_some() {
-        let kind = match request.whole {
-            true => LoadKind::Full,
-            false => LoadKind::Increment,
+        let kind = if request.whole {
+            LoadKind::Full
+        } else {
+            LoadKind::Increment
         };
         return loader.files(kind, &request.recipients, request.batches.as_ref(), told);
     }

@@ -132,9 +132,10 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.recipients));
     summary.batches = batches.iter().take(BATCHES).map(line).collect();
     summary.results = vec![state_place(request), log_place(&request.plan)];
-    let store = match dir.as_os_str() == ".hookflow" {
-        true => String::new(),
-        false => format!(" --store {}", dir.display()),
+    let store = if dir.as_os_str() == ".hookflow" {
+        String::new()
+    } else {
+        format!(" --store {}", dir.display())
     };
     let commands = [
         ("batches", "every batch with its counters"),

@@ -124,9 +124,10 @@ impl TableLoader {
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
             watched.limit_to(clock);
         }
-        let kind = match self.complete && self.is_new() {
-            true => LoadKind::Full,
-            false => LoadKind::Increment,
+        let kind = if self.complete && self.is_new() {
+            LoadKind::Full
+        } else {
+            LoadKind::Increment
         };
         let mut into = LoadTarget {
             loader: &self.loader,

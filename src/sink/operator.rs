@@ -71,9 +71,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// When to look at a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
 /// looking at once would spin.
 fn next_look(due: Duration) -> Duration {
-    match due.is_zero() {
-        true => LOOK_AGAIN,
-        false => due.min(LOOK_AGAIN),
+    if due.is_zero() {
+        LOOK_AGAIN
+    } else {
+        due.min(LOOK_AGAIN)
     }
 }
 

@@ -144,15 +144,15 @@ proptest! {
                 }
                 Step::Take => {
                     let taken = tracker.take_commits();
-                    for partition in 0..3 {
+                    for (partition, last) in last.iter_mut().enumerate() {
                         let offset = model.first_open(partition);
                         let commit = taken.iter().find(|one| one.commit.partition == partition as u32);
                         let is_finished = model.end[partition] == Some(offset);
-                        let expected = !model.gone[partition] && (offset > last[partition] || is_finished);
+                        let expected = !model.gone[partition] && (offset > *last || is_finished);
                         prop_assert_eq!(commit.is_some(), expected);
                         if let Some(commit) = commit {
                             prop_assert_eq!((commit.commit.offset, commit.is_finished), (offset, is_finished));
-                            last[partition] = offset;
+                            *last = offset;
                             model.gone[partition] = is_finished;
                         }
                     }

@@ -169,15 +169,15 @@ impl<'a> ReplayOutput<'a> {
 
     fn tell_ends(&mut self) -> Result<(), Stopped> {
         let is_over = |partition: &ReplayedPartition| partition.is_read && partition.run.is_empty();
-        let over = self
-            .partitions
-            .extract_if(.., |_, partition| is_over(partition));
-        for (partition, replayed) in over {
-            self.context.records.tell(PartitionEvent::Ended {
-                partition,
-                offset: replayed.run.handed_out(),
-            })?;
+        for (partition, replayed) in &self.partitions {
+            if is_over(replayed) {
+                self.context.records.tell(PartitionEvent::Ended {
+                    partition: *partition,
+                    offset: replayed.run.handed_out(),
+                })?;
+            }
         }
+        self.partitions.retain(|_, partition| !is_over(partition));
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use hookflow::metrics::{LocalMetrics, Metrics, WorkerMetrics};
 use hookflow::quarantine::{Quarantine, WorkerQuarantine};
 use hookflow::source::bridge::{Bridge, bridge};
 use hookflow::source::in_flight::{InFlight, InFlightLimit};
-use hookflow::source::{EnvelopeDefaults, Record, RecordSender, Records};
+use hookflow::source::{EnvelopeDefaults, Record, RecordReceivers, RecordSender, Records};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
@@ -69,6 +69,42 @@ fn decoded_bytes(delivery: &Arc<Delivery>) -> usize {
     out.bytes
 }
 
+/// A bridge and a decoder that share an in-flight table.
+fn parts(
+    receivers: &RecordReceivers,
+    clock: Arc<dyn Clock>,
+    in_flight: &Rc<RefCell<InFlight>>,
+) -> (Bridge, DecodeContext) {
+    let quarantine = WorkerQuarantine::new(&Quarantine::off(), 0, receivers.partition_ids.clone());
+    let quarantine = Rc::new(RefCell::new(quarantine));
+    let bridged = Bridge {
+        records: receivers.workers[0].clone(),
+        in_flight: Rc::clone(in_flight),
+        limit: LIMIT,
+        clock,
+        tick: Duration::from_millis(1),
+        draining: Arc::default(),
+        pressed: Arc::default(),
+        quarantine: Rc::clone(&quarantine),
+        before_writers: ProbeHandle::new(),
+    };
+    let counts: WorkerMetrics =
+        Rc::new(RefCell::new(LocalMetrics::new(Metrics::new(["sendgrid"]))));
+    let context = DecodeContext {
+        config: Arc::default(),
+        defaults: Arc::new(EnvelopeDefaults {
+            user: User::new("default"),
+            provider: None,
+            known: [Provider::new("sendgrid")].into(),
+        }),
+        counts,
+        in_flight: Rc::clone(in_flight),
+        limit: LIMIT,
+        quarantine,
+    };
+    (bridged, context)
+}
+
 #[test]
 fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
     let deliveries: Vec<_> = (0..DELIVERIES).map(packed).collect();
@@ -81,34 +117,7 @@ fn one_run_of_compressed_deliveries_stays_within_the_in_flight_limit() {
         drop(sender);
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock::start(Duration::from_millis(1)));
         let in_flight: Rc<RefCell<InFlight>> = Rc::default();
-        let quarantine =
-            WorkerQuarantine::new(&Quarantine::off(), 0, receivers.partition_ids.clone());
-        let quarantine = Rc::new(RefCell::new(quarantine));
-        let bridged = Bridge {
-            records: receivers.workers[0].clone(),
-            in_flight: Rc::clone(&in_flight),
-            limit: LIMIT,
-            clock,
-            tick: Duration::from_millis(1),
-            draining: Arc::default(),
-            pressed: Arc::default(),
-            quarantine: Rc::clone(&quarantine),
-            before_writers: ProbeHandle::new(),
-        };
-        let counts: WorkerMetrics =
-            Rc::new(RefCell::new(LocalMetrics::new(Metrics::new(["sendgrid"]))));
-        let context = DecodeContext {
-            config: Arc::default(),
-            defaults: Arc::new(EnvelopeDefaults {
-                user: User::new("default"),
-                provider: None,
-                known: [Provider::new("sendgrid")].into(),
-            }),
-            counts,
-            in_flight: Rc::clone(&in_flight),
-            limit: LIMIT,
-            quarantine,
-        };
+        let (bridged, context) = parts(&receivers, clock, &in_flight);
         let seen = Rc::new(Cell::new(0));
         let counted = Rc::clone(&seen);
         let probe = worker.dataflow::<Epoch, _, _>(|scope| {

@@ -57,10 +57,7 @@ fn rebuild(cursor: &mut Cursor<'_>) -> Result<Value, Fault> {
 proptest! {
     #[test]
     fn values_are_read_as_written(value in values(), pretty in any::<bool>()) {
-        let text = match pretty {
-            true => serde_json::to_string_pretty(&value).unwrap(),
-            false => value.to_string(),
-        };
+        let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
         let mut cursor = Cursor::new(text.as_bytes(), Limits::NONE);
         prop_assert_eq!(rebuild(&mut cursor), Ok(value));
         prop_assert_eq!(cursor.end(), Ok(()));

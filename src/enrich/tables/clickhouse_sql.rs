@@ -60,9 +60,10 @@ impl Dialect for ClickHouse {
 
     fn time(&self, micros: i64, column: &Column) -> String {
         let point = format!("fromUnixTimestamp64Micro(toInt64({micros}), 'UTC')");
-        match column.of.contains("Date") && !column.of.contains("DateTime") {
-            true => format!("toDate32({point})"),
-            false => point,
+        if column.of.contains("Date") && !column.of.contains("DateTime") {
+            format!("toDate32({point})")
+        } else {
+            point
         }
     }
 

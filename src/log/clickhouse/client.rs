@@ -25,9 +25,10 @@ impl Blocking {
             .enable_all()
             .build()
             .map_err(|error| Fatal::new(Exit::Internal, format!("no runtime: {error}")))?;
-        let compression = match settings.compress {
-            true => Compression::Lz4,
-            false => Compression::None,
+        let compression = if settings.compress {
+            Compression::Lz4
+        } else {
+            Compression::None
         };
         let mut client = connect::client(settings)?
             .with_url(&settings.url)

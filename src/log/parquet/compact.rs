@@ -119,9 +119,10 @@ fn better(
             None
         }
         Entry::Occupied(mut slot) => {
-            let loser = match offered.0 > slot.get().0 {
-                true => slot.insert(offered),
-                false => offered,
+            let loser = if offered.0 > slot.get().0 {
+                slot.insert(offered)
+            } else {
+                offered
             };
             Some((loser.1, loser.2))
         }

@@ -38,9 +38,10 @@ impl Page {
             .iter()
             .map(|(label, value)| format!("{label}=\"{value}\""))
             .collect();
-        match labels.is_empty() {
-            true => self.line(format_args!("{name} {value}")),
-            false => self.line(format_args!("{name}{{{}}} {value}", labels.join(","))),
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"))
+        } else {
+            self.line(format_args!("{name}{{{}}} {value}", labels.join(",")))
         }
         self
     }

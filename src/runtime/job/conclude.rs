@@ -18,9 +18,10 @@ impl Job {
         tables: PolledTables,
     ) -> Result<Summary, Fatal> {
         let (ran, used) = (self.started.0.elapsed(), self.usage());
-        let finished = match self.stop.is_raised() {
-            false => self.finish_stores(tables),
-            true => self.relay_once(),
+        let finished = if self.stop.is_raised() {
+            self.relay_once()
+        } else {
+            self.finish_stores(tables)
         };
         match finished {
             Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_at_the_end(source)),

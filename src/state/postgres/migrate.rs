@@ -115,9 +115,10 @@ async fn run(
 
 /// The version that is there, asked under the lock.
 async fn found(connection: &StoreConnection, schema: &str) -> Result<i32, PostgresError> {
-    match schema::check_server(connection, schema).await? {
-        true => schema::version(connection).await,
-        false => Ok(0),
+    if schema::check_server(connection, schema).await? {
+        schema::version(connection).await
+    } else {
+        Ok(0)
     }
 }
 

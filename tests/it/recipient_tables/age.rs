@@ -16,9 +16,10 @@ fn fill(user: &User) {
     let yesterday = yesterday.replace('T', " ").trim_end_matches('Z').to_owned();
     let rows: Vec<String> = (0..OLD + RECENT)
         .map(|id| {
-            let sent_at = match id < OLD {
-                true => "2020-01-01 00:00:00.000",
-                false => &yesterday,
+            let sent_at = if id < OLD {
+                "2020-01-01 00:00:00.000"
+            } else {
+                &yesterday
             };
             let (message, name) = (format!("m{id}"), format!("r{id}"));
             let fields = ["sendgrid", &message, "a@example.org", "u", "b", &name];

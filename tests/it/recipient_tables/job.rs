@@ -38,10 +38,7 @@ fn parts(world: &World) -> [Vec<String>; 3] {
     let (first, mut id) = (rows * 2 / 3, 0);
     for (number, message) in world.messages.iter().enumerate() {
         let late = id + OVERLAP * 2 / 3 > first && number % 3 == 0;
-        let part = match id < first {
-            true => usize::from(late),
-            false => 2,
-        };
+        let part = if id < first { usize::from(late) } else { 2 };
         for row in message {
             parts[part].push(row_of(id, row));
             id += 1;

@@ -190,9 +190,10 @@ fn ends_of_any_length(sample: &Sample, user: &User) {
     let ways = (1usize..60, 0usize..1_500, any::<bool>());
     let ran = runner.run(&ways, |(chunk_rows, rows, by_time)| {
         let first = sample.rows.len() - 1 - rows;
-        let (cursor, from) = match by_time {
-            false => ("id", TableCursor::Number(first as i64)),
-            true => ("at", time_of(sample, first)),
+        let (cursor, from) = if by_time {
+            ("at", time_of(sample, first))
+        } else {
+            ("id", TableCursor::Number(first as i64))
         };
         let limits = limits(chunk_rows, None);
         let (chunks, seen) = look(

@@ -73,9 +73,10 @@ impl Case<'_> {
         let mut command = self.fleet.hookflow();
         command.arg("migrate").env("HOOKFLOW_POINTS", self.passed());
         let dies = matches!(self.point, Failpoint::LogMigrate | Failpoint::StoreMigrate);
-        let has_died = match dies {
-            true => died(process::run(self.crashing(command), "migrate")?)?,
-            false => false,
+        let has_died = if dies {
+            died(process::run(self.crashing(command), "migrate")?)?
+        } else {
+            false
         };
         self.fleet.make();
         self.fleet.publish();
@@ -89,9 +90,10 @@ impl Case<'_> {
         let started = Instant::now();
         loop {
             if let Some(status) = member.try_wait().unwrap() {
-                return match died(status)? {
-                    true => Ok(true),
-                    false => Err("the member ended by itself".to_owned()),
+                return if died(status)? {
+                    Ok(true)
+                } else {
+                    Err("the member ended by itself".to_owned())
                 };
             }
             if self.fleet.is_settled() {

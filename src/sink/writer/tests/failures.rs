@@ -45,9 +45,10 @@ fn the_breaker_opens_after_its_failures_and_probes_within_two_seconds() {
     };
     let mut first = true;
     let bench = bench(&settings, Arc::default(), move |_| {
-        match std::mem::take(&mut first) {
-            true => Err(error(Class::Outage)),
-            false => Ok(()),
+        if std::mem::take(&mut first) {
+            Err(error(Class::Outage))
+        } else {
+            Ok(())
         }
     });
     bench.submit(0, [1]);
@@ -146,9 +147,12 @@ fn a_row_without_a_carrier_is_a_mistake_of_ours() {
 
 #[test]
 fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
-    let refuse_two = |rows: &[u64]| match rows.contains(&2) {
-        true => Err(error(Class::Data)),
-        false => Ok(()),
+    let refuse_two = |rows: &[u64]| {
+        if rows.contains(&2) {
+            Err(error(Class::Data))
+        } else {
+            Ok(())
+        }
     };
     let (allow, allowed) = unbounded::<()>();
     let (tried, tries) = unbounded();

@@ -118,10 +118,7 @@ proptest! {
             if failing.next().unwrap_or(false) {
                 return Err(error(Class::Outage));
             }
-            match rows.iter().any(is_bad) {
-                true => Err(error(Class::Data)),
-                false => Ok(()),
-            }
+            if rows.iter().any(is_bad) { Err(error(Class::Data)) } else { Ok(()) }
         });
         let mut next = 0;
         for (key, rows) in jobs.iter().enumerate() {
