@@ -52,10 +52,11 @@ pub fn read_state(plan: &Plan) -> Result<Box<dyn StateReader>, Fatal> {
     })
 }
 
+/// A connection for reading and one for completions.
+type ConnectionsBeside = (Box<dyn StateReader>, Box<dyn CompletionOutbox>);
+
 /// Connections beside that of the state writer. A database that cannot be reached yet is waited for by those who use them.
-fn connections_beside(
-    plan: &Plan,
-) -> Result<(Box<dyn StateReader>, Box<dyn CompletionOutbox>), Fatal> {
+fn connections_beside(plan: &Plan) -> Result<ConnectionsBeside, Fatal> {
     Ok(match plan.state_store {
         StateKind::Sqlite => (
             Box::new(SqliteReader::open(&plan.store_dir)?),

@@ -315,7 +315,7 @@ mod tests {
     fn reads_go_on_while_the_writer_is_busy() {
         let world = World::new(2, &[]);
         let reader = crate::state::sqlite::SqliteReader::open(world.folder.path()).unwrap();
-        let state = world.sweeper.state.clone();
+        let state = world.sweeper.state;
         let reads = StateReads::new(Some(Box::new(reader)), state.clone());
         let (release, released) = crossbeam_channel::bounded::<()>(0);
         let (begin, begun) = crossbeam_channel::bounded::<()>(0);
