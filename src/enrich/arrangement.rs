@@ -35,7 +35,7 @@ pub type Table<K, V> = TraceAgent<ValSpine<K, V, Epoch, isize>>;
 
 /// One row on its way into the arrangements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Row {
+pub enum ArrangedRow {
     /// A recipient of a message, with the route of the shard that its events have.
     Message(u64, JoinKey, Target),
     /// A state row, for one worker.
@@ -46,7 +46,7 @@ pub enum Row {
 #[derive(Clone, Debug)]
 pub enum SnapshotUpdate {
     /// Committed rows.
-    Rows(Vec<Row>),
+    Rows(Vec<ArrangedRow>),
     /// The initial load is complete.
     Loaded,
 }
@@ -76,7 +76,7 @@ impl SnapshotSender {
 
     /// Hands committed mappings to the workers; waits while they are behind.
     pub fn feed(&mut self, mappings: &[Mapping]) {
-        let rows: Vec<Row> = mappings
+        let rows: Vec<ArrangedRow> = mappings
             .iter()
             .flat_map(|mapping| self.rows(mapping))
             .collect();
@@ -101,7 +101,7 @@ impl SnapshotSender {
         }
     }
 
-    fn rows(&self, mapping: &Mapping) -> Vec<Row> {
+    fn rows(&self, mapping: &Mapping) -> Vec<ArrangedRow> {
         let target = Target {
             address: mapping.address,
             row: mapping.row_id,
@@ -109,9 +109,9 @@ impl SnapshotSender {
             recipient_id: mapping.recipient_id.clone(),
         };
         let route = Shard::of(&mapping.provider, &mapping.user).route();
-        let mut rows = vec![Row::Message(route, mapping.join, target)];
+        let mut rows = vec![ArrangedRow::Message(route, mapping.join, target)];
         let routes = self.routes_of(&mapping.user).into_iter();
-        rows.extend(routes.map(|route| Row::State(route, mapping.row, mapping.row_id)));
+        rows.extend(routes.map(|route| ArrangedRow::State(route, mapping.row, mapping.row_id)));
         rows
     }
 
@@ -130,7 +130,7 @@ impl SnapshotSender {
 }
 
 /// The arrangements of one worker.
-pub struct Snapshot<'scope> {
+pub struct ArrangedSnapshot<'scope> {
     /// Recipients by message.
     pub messages: Arranged<'scope, Table<JoinKey, Target>>,
     /// State rows by key.
@@ -151,17 +151,17 @@ pub fn arrange<'scope>(
     scope: Scope<'scope, Epoch>,
     told: Recipients,
     clock: Arc<dyn Clock>,
-) -> Snapshot<'scope> {
+) -> ArrangedSnapshot<'scope> {
     let rows = told_rows(scope, told, clock);
     let messages = rows.clone().flat_map(|row| match row {
-        Row::Message(route, key, target) => Some((route, (key, target))),
-        Row::State(..) => None,
+        ArrangedRow::Message(route, key, target) => Some((route, (key, target))),
+        ArrangedRow::State(..) => None,
     });
     let states = rows.flat_map(|row| match row {
-        Row::State(route, key, id) => Some((route, (key, id))),
-        Row::Message(..) => None,
+        ArrangedRow::State(route, key, id) => Some((route, (key, id))),
+        ArrangedRow::Message(..) => None,
     });
-    Snapshot {
+    ArrangedSnapshot {
         messages: insert_only(messages, "Messages"),
         rows: insert_only(states, "StateRows"),
     }
@@ -198,7 +198,7 @@ fn told_rows<'scope>(
     scope: Scope<'scope, Epoch>,
     recipients: Recipients,
     clock: Arc<dyn Clock>,
-) -> StreamVec<'scope, Epoch, Row> {
+) -> StreamVec<'scope, Epoch, ArrangedRow> {
     source(scope, "Recipients", move |cap, info| {
         let activator = scope.activator_for(info.address);
         let (mut cap, mut loaded) = (Some(cap), false);

@@ -25,7 +25,7 @@ use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
 use super::RowId;
-use super::arrangement::{Snapshot, Table};
+use super::arrangement::{ArrangedSnapshot, Table};
 use super::directory::{Directory, Match, Target, match_all};
 use crate::epoch::Epoch;
 use crate::event::Event;
@@ -38,7 +38,7 @@ pub type Enriched = (Event, Option<Match>);
 /// Joins events with the snapshot.
 pub fn enrich<'scope>(
     events: StreamVec<'scope, Epoch, Event>,
-    snapshot: Snapshot<'scope>,
+    snapshot: ArrangedSnapshot<'scope>,
     counts: WorkerMetrics,
 ) -> StreamVec<'scope, Epoch, Enriched> {
     let mut builder = OperatorBuilder::new("Enrich".to_owned(), events.scope());

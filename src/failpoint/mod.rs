@@ -108,7 +108,7 @@ points! {
 
 /// A moment around a call at which a test can end the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum FailpointTiming {
     /// Just before the call.
     Before,
     /// Just after it succeeded.
@@ -117,9 +117,9 @@ pub enum Moment {
 
 /// Passes `point`: runs `call` between its two moments.
 pub fn run<T, E>(point: Failpoint, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    reach(point, Moment::Before);
+    reach(point, FailpointTiming::Before);
     let done = call()?;
-    reach(point, Moment::After);
+    reach(point, FailpointTiming::After);
     Ok(done)
 }
 
@@ -128,17 +128,17 @@ pub async fn run_async<T, E>(
     point: Failpoint,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    reach(point, Moment::Before);
+    reach(point, FailpointTiming::Before);
     let done = call.await?;
-    reach(point, Moment::After);
+    reach(point, FailpointTiming::After);
     Ok(done)
 }
 
 #[cfg(feature = "faults")]
-fn reach(point: Failpoint, moment: Moment) {
+fn reach(point: Failpoint, moment: FailpointTiming) {
     faults::reach(point, moment);
 }
 
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
-const fn reach(_point: Failpoint, _moment: Moment) {}
+const fn reach(_point: Failpoint, _moment: FailpointTiming) {}

@@ -173,7 +173,7 @@ impl Shared {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self, place: suspects::Place) {
+    fn clear(&self, place: suspects::RecordPosition) {
         let mut suspects = self.suspects();
         if suspects.clear(place) {
             self.has_suspects

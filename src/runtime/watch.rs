@@ -10,7 +10,7 @@ use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter};
 use crate::observe::Board;
 use crate::observe::health::{BreakerStatus, Component};
 use crate::observe::progress::{Progress, ProgressReading};
-use crate::observe::watchdog::{Observation, Watchdog, WatchdogVerdict};
+use crate::observe::watchdog::{JobObservation, Watchdog, WatchdogVerdict};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
 
@@ -87,8 +87,8 @@ impl Watch {
 
 /// What the watchdog judges. Of all counters only settled deliveries are progress: a job that polls, retries or relays
 /// completions may still be stuck.
-fn observe(metrics: &Metrics, statuses: &[&Arc<SinkStatus>], now: Duration) -> Observation {
-    Observation {
+fn observe(metrics: &Metrics, statuses: &[&Arc<SinkStatus>], now: Duration) -> JobObservation {
+    JobObservation {
         open_work: metrics.gauge(Gauge::OpenEpochs) > 0,
         breaker_open: is_any_open(statuses),
         write_within_deadline: statuses.iter().any(|status| status.is_writing_records(now)),

@@ -23,7 +23,7 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::epoch::{Clock, Epoch};
 use crate::log::LogPace;
-use crate::window::{Moment, Window, WindowLimits};
+use crate::window::{Window, WindowConditions, WindowLimits};
 
 /// The writer's way back to the operator that handed in a batch.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl<T, A> Batches<T, A> {
     }
 
     fn close_window(&mut self, now: Duration, last: bool) {
-        let moment = Moment {
+        let moment = WindowConditions {
             now,
             sink_free: self.writing.is_empty() && self.closed.is_empty(),
             pressed: last || self.settings.pressed.load(Ordering::Relaxed),

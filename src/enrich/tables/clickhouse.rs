@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::clickhouse_sql::ClickHouse;
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{DatabaseLocation, UserTable};
-use super::select::{self, Column};
+use super::select::{self, ColumnInfo};
 use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::error::{Class, Fatal, SinkError};
@@ -28,11 +28,11 @@ pub(super) struct ClickHouseTables {
     place: DatabaseLocation,
     client: Client,
     runtime: Runtime,
-    open: Option<Open>,
+    open: Option<OpenQuery>,
 }
 
 /// A query under way.
-struct Open {
+struct OpenQuery {
     rows: RowCursor<Line>,
     kind: Option<TableCursorKind>,
     /// What the query was made from.
@@ -112,7 +112,7 @@ impl TableReader for ClickHouseTables {
             .query_raw(&sql)
             .fetch::<Line>()
             .map_err(|error| wrong_or_failed(&error, look.given.setting))?;
-        self.open = Some(Open {
+        self.open = Some(OpenQuery {
             rows,
             kind,
             setting: look.given.setting,
@@ -135,7 +135,7 @@ impl TableReader for ClickHouseTables {
     }
 }
 
-impl Open {
+impl OpenQuery {
     async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let mut page = Vec::with_capacity(rows.min(100_000));
         while page.len() < rows {
@@ -171,7 +171,7 @@ fn client(place: &DatabaseLocation) -> Client {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<ColumnInfo>, TableError> {
     let source = select::source(&ClickHouse, &given.relation);
     let sql = format!("DESCRIBE TABLE (SELECT * FROM {source} AS given)");
     let answer = client.query_raw(&sql).fetch_bytes("JSONEachRow");
@@ -187,7 +187,7 @@ async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, Tab
                     "recipients.url: the answer is not that of a ClickHouse server".into(),
                 )
             })?;
-            Ok(Column {
+            Ok(ColumnInfo {
                 kind: ClickHouse::kind(&described.r#type),
                 name: described.name,
                 of: described.r#type,

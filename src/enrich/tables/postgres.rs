@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{DatabaseLocation, UserTable};
 use super::postgres_sql::Postgres;
-use super::select::{self, Column};
+use super::select::{self, ColumnInfo};
 use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
@@ -25,11 +25,11 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 pub(super) struct PostgresTables {
     place: DatabaseLocation,
     runtime: Runtime,
-    look: Option<Connection>,
+    look: Option<TableConnection>,
 }
 
 /// A connection, and the kind of cursor of the table that is open on it.
-struct Connection {
+struct TableConnection {
     client: Client,
     task: JoinHandle<()>,
     kind: Option<TableCursorKind>,
@@ -52,7 +52,7 @@ impl PostgresTables {
         done.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
-    fn connection(&self) -> Result<&Connection, TableError> {
+    fn connection(&self) -> Result<&TableConnection, TableError> {
         self.look.as_ref().ok_or_else(|| {
             SinkError::new("postgres", Class::Outage, "the connection was given up").into()
         })
@@ -69,7 +69,7 @@ impl TableReader for PostgresTables {
             client.batch_execute(&words).await.map_err(failed)?;
             Ok((client, task))
         })?;
-        self.look = Some(Connection {
+        self.look = Some(TableConnection {
             client,
             task,
             kind: None,
@@ -101,7 +101,7 @@ impl TableReader for PostgresTables {
     }
 
     fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
-        let Connection { client, kind, .. } = self.connection()?;
+        let TableConnection { client, kind, .. } = self.connection()?;
         let fetch = format!("FETCH FORWARD {} FROM look", rows.clamp(1, 1_000_000));
         let fetching = failpoint::run_async(Failpoint::SnapshotRead, client.query(&fetch, &[]));
         let page = self.wait(async { fetching.await.map_err(failed) })?;
@@ -142,14 +142,14 @@ fn words(place: &DatabaseLocation) -> String {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<ColumnInfo>, TableError> {
     let sql = format!(
         "SELECT * FROM {} AS given",
         select::source(&Postgres, &given.relation)
     );
     let statement = client.prepare(&sql).await;
     let statement = statement.map_err(|error| wrong_or_failed(&error, given))?;
-    let columns = statement.columns().iter().map(|column| Column {
+    let columns = statement.columns().iter().map(|column| ColumnInfo {
         name: column.name().to_owned(),
         of: column.type_().name().to_owned(),
         kind: Postgres::kind(column.type_().name()),

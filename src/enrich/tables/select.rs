@@ -7,7 +7,7 @@ use crate::event::Millis;
 
 /// What a column holds, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnType {
     Number,
     Time,
     Other,
@@ -15,11 +15,11 @@ pub(super) enum Kind {
 
 /// A column of what was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct ColumnInfo {
     pub(super) name: String,
     /// The database's name of its type.
     pub(super) of: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ColumnType,
 }
 
 /// How a database writes things.
@@ -27,15 +27,15 @@ pub(super) trait Dialect {
     /// A name, quoted.
     fn quoted(&self, name: &str) -> String;
     /// A column as text; times as RFC 3339 in UTC.
-    fn text(&self, column: &Column) -> String;
+    fn text(&self, column: &ColumnInfo) -> String;
     /// NULL as text.
     fn no_text(&self) -> &'static str;
     /// A cursor as a 64-bit number: itself, or microseconds since 1970.
-    fn number(&self, column: &Column, kind: TableCursorKind) -> String;
+    fn number(&self, column: &ColumnInfo, kind: TableCursorKind) -> String;
     /// No cursor.
     fn no_number(&self) -> &'static str;
     /// A time that can be compared with a column of times, from microseconds.
-    fn time(&self, micros: i64, column: &Column) -> String;
+    fn time(&self, micros: i64, column: &ColumnInfo) -> String;
     /// The list of all fields and the cursor.
     fn list(&self, fields: &[String], cursor: &str) -> String;
 }
@@ -61,7 +61,7 @@ pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
 pub(super) fn select(
     dialect: &dyn Dialect,
     look: &TableQuery<'_>,
-    has: &[Column],
+    has: &[ColumnInfo],
 ) -> Result<(String, Option<TableCursorKind>), TableError> {
     let columns = columns(look, has)?;
     let cursor = cursor(look.given, has)?;
@@ -102,9 +102,9 @@ pub(super) fn select(
 /// For each of our columns theirs; those that may be missing may be missing.
 fn columns<'a>(
     look: &TableQuery<'_>,
-    has: &'a [Column],
-) -> Result<Vec<Option<&'a Column>>, TableError> {
-    let found: Vec<Option<&Column>> = look
+    has: &'a [ColumnInfo],
+) -> Result<Vec<Option<&'a ColumnInfo>>, TableError> {
+    let found: Vec<Option<&ColumnInfo>> = look
         .columns
         .names
         .iter()
@@ -135,14 +135,14 @@ fn columns<'a>(
     Err(TableError::Config(advice))
 }
 
-fn find<'a>(has: &'a [Column], name: &str) -> Option<&'a Column> {
+fn find<'a>(has: &'a [ColumnInfo], name: &str) -> Option<&'a ColumnInfo> {
     has.iter().find(|column| column.name == name)
 }
 
 fn cursor<'a>(
     given: &UserTable,
-    has: &'a [Column],
-) -> Result<Option<(&'a Column, TableCursorKind)>, TableError> {
+    has: &'a [ColumnInfo],
+) -> Result<Option<(&'a ColumnInfo, TableCursorKind)>, TableError> {
     let Some(name) = &given.cursor else {
         return Ok(None);
     };
@@ -153,9 +153,9 @@ fn cursor<'a>(
         )));
     };
     match column.kind {
-        Kind::Number => Ok(Some((column, TableCursorKind::Number))),
-        Kind::Time => Ok(Some((column, TableCursorKind::Time))),
-        Kind::Other => Err(TableError::Config(format!(
+        ColumnType::Number => Ok(Some((column, TableCursorKind::Number))),
+        ColumnType::Time => Ok(Some((column, TableCursorKind::Time))),
+        ColumnType::Other => Err(TableError::Config(format!(
             "{setting}: {name} is of type {}; it must be a whole number of at most 64 bits or a time",
             column.of
         ))),
@@ -165,8 +165,8 @@ fn cursor<'a>(
 fn conditions(
     dialect: &dyn Dialect,
     look: &TableQuery<'_>,
-    cursor: Option<(&Column, TableCursorKind)>,
-    has: &[Column],
+    cursor: Option<(&ColumnInfo, TableCursorKind)>,
+    has: &[ColumnInfo],
 ) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some((column, kind)) = cursor {
@@ -180,7 +180,7 @@ fn conditions(
             conditions.push(format!("{name} >= {least}"));
         }
     }
-    let sent = find(has, look.given.name("sent_at")).filter(|sent| sent.kind == Kind::Time);
+    let sent = find(has, look.given.name("sent_at")).filter(|sent| sent.kind == ColumnType::Time);
     if let (Some(sent), Some(Millis(since))) = (sent, look.sent_since) {
         let name = dialect.quoted(&sent.name);
         let since = dialect.time(since.saturating_mul(1_000), sent);

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::numbers::rate;
 use super::usage::Usage;
-use crate::metrics::{Counter, Gauge, Histogram, Snapshot, Step};
+use crate::metrics::{Counter, Gauge, Histogram, MetricsSnapshot, Step};
 
 /// What a job did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -80,9 +80,9 @@ pub struct Summary {
     /// Batches that changed, with the counters that did; what a dry run would change.
     pub changes: Vec<BatchChange>,
     /// Where the results lie.
-    pub results: Vec<Place>,
+    pub results: Vec<SummaryEntry>,
     /// Commands that show more.
-    pub look: Vec<Place>,
+    pub look: Vec<SummaryEntry>,
 }
 
 /// Duplicates by the layer that saw them.
@@ -172,14 +172,14 @@ pub struct BatchChange {
 
 /// A place or a command, and what is found by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct SummaryEntry {
     /// The path or the command line.
     pub name: String,
     /// What it holds or shows.
     pub what: String,
 }
 
-impl Place {
+impl SummaryEntry {
     /// A place that holds something.
     pub fn new(name: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
@@ -203,7 +203,7 @@ impl Latency {
 
 impl Summary {
     /// What the metrics knows; notes, batches and places are added by the job.
-    pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
+    pub fn of(job: impl Into<String>, counts: &MetricsSnapshot, took: Duration) -> Self {
         let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
         let events = counts.get(Counter::Decoded);
         Self {
@@ -251,7 +251,7 @@ impl Summary {
     }
 }
 
-fn steps(counts: &Snapshot) -> Vec<StepTimes> {
+fn steps(counts: &MetricsSnapshot) -> Vec<StepTimes> {
     let times = |step: &Step| StepTimes {
         step: step.name(),
         times: counts.step(*step).count(),

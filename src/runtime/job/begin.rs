@@ -20,7 +20,7 @@ use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{PollStatus, Polls};
 use crate::runtime::report;
-use crate::runtime::request::{Input, Sinks as SinkChoice};
+use crate::runtime::request::{Input, SinkMode};
 use crate::runtime::retention::DeadLetterRetention;
 use crate::runtime::running::{PolledTables, Running};
 use crate::runtime::settlement::{Settlement, SettlementParts};
@@ -41,7 +41,7 @@ use crate::state::{Checkpoint, LoadKind};
 impl Job {
     /// What an unfinished run of this job settled; a finished one is read again from its start.
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
-        if self.request.sinks != SinkChoice::Durable {
+        if self.request.sinks != SinkMode::Durable {
             return Ok(Vec::new());
         }
         let job = self.name.clone();
@@ -116,7 +116,7 @@ impl Job {
         commits: Option<Sender<Vec<Commit>>>,
         fingerprints: FileFingerprints,
     ) -> Result<Settlement, Fatal> {
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         Settlement::start(SettlementParts {
             settled,
             partition_events,
@@ -179,7 +179,7 @@ impl Job {
 
     /// How long dead letters are kept; those of a dry run are nobody's.
     fn dead_letters_kept(&self) -> Option<Duration> {
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         self.request.plan.dead_letters_keep.filter(|_| durable)
     }
 
@@ -234,7 +234,7 @@ impl Job {
         let Some(plan) = &plan.tables else {
             return Ok(None);
         };
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
         let after = u32::try_from(plan.failed_polls_max.get()).unwrap_or(u32::MAX);
         let looks = PollStatus::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);

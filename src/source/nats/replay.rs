@@ -20,7 +20,7 @@ use super::config::NatsConfig;
 use super::connect::connect;
 use super::pull::{Pull, request_subject};
 use super::reader::intake::record;
-use super::reader::outgoing::{RUN_MESSAGES, Run};
+use super::reader::receive_buffer::{PendingRun, RUN_MESSAGES};
 use super::stream::find;
 use super::wire::{Arrived, Connection, Incoming};
 use crate::error::{Exit, Fatal};
@@ -60,7 +60,7 @@ struct Reading<'a> {
     context: SourceContext,
     client: Client,
     line: Connection,
-    run: Run,
+    run: PendingRun,
     /// The first sequence of the stream.
     first: u64,
     /// Where the next records begin.
@@ -81,7 +81,7 @@ impl NatsReplay {
             client,
             replay: self,
             context,
-            run: Run::default(),
+            run: PendingRun::default(),
             first: state.first_sequence,
             start: state.first_sequence,
             next: state.first_sequence,
@@ -117,7 +117,7 @@ impl NatsReplay {
 
 /// Whether there is more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum PassOutcome {
     More,
     /// A message is missing: the rest must be asked for anew.
     Again,
@@ -142,7 +142,7 @@ impl Reading<'_> {
             offset,
             length: None,
         })?;
-        while self.pass().await? == Progress::Again {
+        while self.pass().await? == PassOutcome::Again {
             tracing::warn!(
                 next = self.next,
                 "messages are missing: reading begins again behind the last one"
@@ -160,16 +160,16 @@ impl Reading<'_> {
     }
 
     /// Reads with one consumer until the end, or until something is missing.
-    async fn pass(&mut self) -> Result<Progress, End> {
+    async fn pass(&mut self) -> Result<PassOutcome, End> {
         if self.next > self.last {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
         let jetstream = jetstream::new(self.client.clone());
         let Some((consumer, waiting)) = self.create_consumer(&jetstream).await? else {
-            return Ok(Progress::Again);
+            return Ok(PassOutcome::Again);
         };
         if waiting == 0 {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
         let mut pass = Pass {
             consumer,
@@ -189,12 +189,12 @@ impl Reading<'_> {
             }
             for message in batch.drain(..) {
                 match self.receive(&message, &mut pass, begun.elapsed()).await? {
-                    Progress::More => {}
+                    PassOutcome::More => {}
                     other => return Ok(other),
                 }
             }
         }
-        Ok(Progress::Again)
+        Ok(PassOutcome::Again)
     }
 
     fn request(&mut self, pass: &mut Pass, now: Duration) {
@@ -217,26 +217,26 @@ impl Reading<'_> {
         message: &Incoming,
         pass: &mut Pass,
         now: Duration,
-    ) -> Result<Progress, End> {
+    ) -> Result<PassOutcome, End> {
         let reply = message.reply();
         let delivered = std::str::from_utf8(&reply).ok().and_then(Delivered::parse);
         let Some(delivered) = delivered else {
             pass.pull.record_status(message, now);
-            return Ok(Progress::More);
+            return Ok(PassOutcome::More);
         };
         if delivered.consumer != pass.consumer {
-            return Ok(Progress::More);
+            return Ok(PassOutcome::More);
         }
         pass.heard = Instant::now();
         pass.pull.record_message();
         if delivered.delivery != pass.expected {
-            return Ok(Progress::Again);
+            return Ok(PassOutcome::Again);
         }
         pass.expected += 1;
         let until = self.replay.range.until;
         let is_late = until.is_some_and(|until| delivered.taken_at() >= until);
         if delivered.sequence > self.last || is_late {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
         let skip = self.replay.config.tokens_before_provider();
         self.run.push(record(message, &delivered, skip));
@@ -248,9 +248,9 @@ impl Reading<'_> {
         }
         let is_done = delivered.pending == 0 || delivered.sequence == self.last;
         Ok(if is_done {
-            Progress::Done
+            PassOutcome::Done
         } else {
-            Progress::More
+            PassOutcome::More
         })
     }
 

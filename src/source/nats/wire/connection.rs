@@ -58,7 +58,7 @@ pub struct Connection {
 
 enum State {
     Opening(JoinHandle<Result<Established, ConnectError>>),
-    Open(Box<Open>),
+    Open(Box<OpenConnection>),
 }
 
 impl Connection {
@@ -99,7 +99,7 @@ impl Connection {
             State::Opening(task) => match ready!(Pin::new(task).poll(context)) {
                 Ok(Ok(established)) => {
                     self.failures = 0;
-                    self.state = State::Open(Box::new(Open::new(established)));
+                    self.state = State::Open(Box::new(OpenConnection::new(established)));
                     return Poll::Ready(Arrived::Opened);
                 }
                 Ok(Err(trouble)) => trouble,
@@ -202,7 +202,7 @@ async fn pool(named: &[ServerAddr], client: &Client) -> Vec<ServerAddr> {
 }
 
 /// A connection that works.
-struct Open {
+struct OpenConnection {
     established: Established,
     unsent: BytesMut,
     is_flushed: bool,
@@ -210,7 +210,7 @@ struct Open {
     waiting_since: Option<Instant>,
 }
 
-impl Open {
+impl OpenConnection {
     fn new(established: Established) -> Self {
         Self {
             established,
