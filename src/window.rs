@@ -22,7 +22,7 @@ pub struct WindowLimits {
     pub eager: bool,
 }
 
-/// What the moment looks like from outside.
+/// The conditions outside of the window.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowConditions {
     /// Monotonic time.

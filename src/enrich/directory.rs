@@ -1,7 +1,7 @@
 //! The decision: to which state row an event belongs. Made once per event, for both sinks.
 //!
 //! 1. Ids in the payload name the state row directly and win, if such a row exists.
-//! 2. Else the message is looked up: the mapping of (user, provider, join id) and the event's address; an event without
+//! 2. Otherwise the message decides: the mapping of (user, provider, join id) and the event's address; an event without
 //!    an address matches if, and only if, its message has exactly one recipient.
 //! 3. Else the event has no recipient yet: it is parked, and matched later.
 //!

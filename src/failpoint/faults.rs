@@ -9,7 +9,7 @@
 //! | `HOOKFLOW_SLOW` | a text: decoding a delivery whose body holds it takes half a second; poison kills while one of these is decoded beside it |
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is the room through which the forbidden calls go"
+    reason = "this module makes the forbidden calls for all others"
 )]
 
 use std::collections::BTreeSet;

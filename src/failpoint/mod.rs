@@ -1,6 +1,6 @@
 //! The edges of the program: every call that touches a disk or a database names the [`Failpoint`] it passes.
 //!
-//! Contract: all I/O of a job goes through this room (a lint, see `.clippy.toml`, forbids the bare calls elsewhere). In an
+//! Contract: all I/O of a job goes through this module (a lint, see `.clippy.toml`, forbids the bare calls elsewhere). In an
 //! ordinary build naming a point costs nothing. With the test-only feature `faults` the process can be made to die at a
 //! point, just before or just after the call, and records which points it passed; the crash suite runs over
 //! [`Failpoint::ALL`], so a point that no test reaches turns it red.
@@ -47,7 +47,7 @@ points! {
     /// A batch of events commits.
     StoreApply = "store.apply",
     /// Dead letters commit.
-    StoreBury = "store.bury",
+    StoreDeadLetters = "store.dead_letters",
     /// The beginning of a load commits.
     StoreLoadBegin = "store.load.begin",
     /// A chunk of recipients or batches commits.

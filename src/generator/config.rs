@@ -74,7 +74,7 @@ pub struct Rates {
     pub dropped: f64,
     /// Failed.
     pub failed: f64,
-    /// Nothing more is heard after it was sent.
+    /// No event follows after it was sent.
     pub silent: f64,
     /// Of the delivered: opened.
     pub opened: f64,

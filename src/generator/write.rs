@@ -48,7 +48,7 @@ pub fn is_complete(dir: &Path) -> bool {
     dir.join(COMPLETE).is_file()
 }
 
-/// Writes the world of these config; `progress` is told now and then how many deliveries are written.
+/// Writes the world of this config; `progress` gets from time to time how many deliveries are written.
 pub fn write_to(
     dir: &Path,
     config: GeneratorConfig,

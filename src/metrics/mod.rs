@@ -1,4 +1,4 @@
-//! The metrics: what every room counts into and every report reads from.
+//! The metrics: what every module counts into and every report reads from.
 //!
 //! * [`Metrics`] is shared by all threads of a job: atomic counters and gauges, and distributions behind locks.
 //! * [`LocalMetrics`] belongs to one worker thread. It counts without any sharing and hands its counts over when it is flushed
@@ -250,9 +250,9 @@ mod tests {
         metrics.sink_total(Sink::State, SinkCounter::Retries, 3);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 5);
         metrics.sink_total(Sink::Log, SinkCounter::BreakerOpened, 1);
-        let told = metrics.snapshot();
-        assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
-        assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.sink(Sink::State, SinkCounter::Retries), 5);
+        assert_eq!(snapshot.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
     }
 
     #[test]

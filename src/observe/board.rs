@@ -157,7 +157,7 @@ mod tests {
         metrics.count(Counter::LookupMiss, 1);
         metrics.set(Gauge::OpenEvents, 50);
         let board = Board::new(metrics, 50);
-        board.post(Component::troubled("state", "starting"));
+        board.post(Component::degraded("state", "starting"));
         board.post(Component::ready("state"));
         let (health, report) = board.report();
         assert!(health.ready);

@@ -68,7 +68,7 @@ struct Shared {
     /// None where nothing is kept.
     files: Option<Files>,
     suspects: Mutex<Suspects>,
-    /// Whether there are suspects: without any, nothing needs to be looked up.
+    /// Whether there are suspects: without any, no lookup is needed.
     has_suspects: AtomicBool,
     /// Whether the last life of this member ended with a crash.
     is_after_crash: bool,

@@ -94,7 +94,7 @@ impl WorkerQuarantine {
 
     /// The records to decode next.
     pub fn receive(&mut self, waiting: &Receiver<Records>) -> Received {
-        // Counted before the gate is looked at, so that whoever closes it sees either this run or nobody.
+        // Counted before the gate is checked, so that whoever closes it sees either this run or nobody.
         self.shared.undecoded.fetch_add(1, Ordering::SeqCst);
         let received = self.try_receive(waiting);
         if !matches!(received, Received::Run(_)) {

@@ -1,7 +1,7 @@
 //! The runtime: threads, start, supervision, drain.
 //!
 //! ```text
-//! source thread ─► parcels ─► timely workers ─► batches ─► writer threads (state, log)
+//! source thread ─► records ─► timely workers ─► batches ─► writer threads (state, log)
 //!      ▲                           │ settled positions           ▲
 //!      │ stop                      ▼                             │ checkpoints, late matches, loads
 //!  the job (this thread) ◄── settlement thread ─────────── sweeper, loader

@@ -1,4 +1,4 @@
-//! One look at a running job: for the progress bar, the health page and the watchdog.
+//! One check of a running job: for the progress bar, the health page and the watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +29,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks once; an error is a reason to end the process.
-    pub fn look(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
+    /// Checks once; an error is a reason to end the process.
+    pub fn check(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
         let progress = running.settlement.progress();
         let unreadable = running.settlement.first_failure();
-        let trouble = unreadable.or_else(|| running.source_health.problems().into_iter().next());
-        self.board.post(match trouble {
-            Some(why) => Component::troubled("source", why),
+        let problem = unreadable.or_else(|| running.source_health.problems().into_iter().next());
+        self.board.post(match problem {
+            Some(why) => Component::degraded("source", why),
             None => Component::ready("source"),
         });
         if let Some(polls) = &running.polls {
-            polls.looks().show();
+            polls.status().show();
         }
         self.count();
         for status in self.sinks.statuses() {
@@ -109,7 +109,7 @@ fn component(status: &SinkStatus) -> Component {
     };
     let component = match breaker {
         BreakerStatus::Closed => Component::ready(status.name()),
-        _ => Component::troubled(status.name(), status.last_error()),
+        _ => Component::degraded(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
 }
@@ -126,8 +126,8 @@ mod tests {
         let metrics = Metrics::new(decode::providers());
         metrics.set(Gauge::OpenEpochs, 1);
         let mut watchdog = Watchdog::new(LIMIT, Duration::ZERO);
-        let looks = (0..1_200).map(|tenth| Duration::from_millis(tenth * 100));
-        let mut verdicts = looks.map(|now| {
+        let times = (0..1_200).map(|tenth| Duration::from_millis(tenth * 100));
+        let mut verdicts = times.map(|now| {
             happens(&metrics);
             watchdog.check(now, observe(&metrics, &[], now))
         });

@@ -65,11 +65,11 @@ pub struct WriteSettings<T, A> {
     pub pace: LogPace,
 }
 
-/// How often a window that holds rows is looked at: the source may have come to stand still.
+/// How often a window that holds rows is checked: the source may have stalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// When to look at a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
-/// looking at once would spin.
+/// When to check a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
+/// checking at once would spin.
 fn next_look(due: Duration) -> Duration {
     if due.is_zero() {
         LOOK_AGAIN

@@ -26,7 +26,7 @@ use crate::generator::{
 const RUN: usize = 256;
 /// The shortest wait: deliveries that are due within it are handed out together.
 const TICK: Duration = Duration::from_millis(1);
-/// How often a waiting generator looks at the stop flag.
+/// How often a waiting generator checks the stop flag.
 const STOP_CHECK: Duration = Duration::from_millis(10);
 
 /// A generated world, or worlds without end.

@@ -184,13 +184,13 @@ fn the_half_join_equals_plain_maps() {
         .collect();
     assert!(expected.values().flatten().count() > 50);
     for (way, workers, config) in ways() {
-        let (mut feeder, told) =
+        let (mut sender, updates) =
             SnapshotSender::channels(workers, Arc::new([Provider::new("ses")]));
-        let told = Mutex::new(told);
+        let updates = Mutex::new(updates);
         let joined: Arc<Mutex<BTreeMap<Identity, Option<RowId>>>> = Arc::default();
         let seen = Arc::clone(&joined);
         let guards = timely::execute(config, move |worker| {
-            let told = told.lock().unwrap().pop().unwrap();
+            let updates = updates.lock().unwrap().pop().unwrap();
             let (seen, index) = (Arc::clone(&seen), worker.index());
             worker.dataflow::<Epoch, _, _>(|scope| {
                 let mine = if index == 0 {
@@ -209,7 +209,7 @@ fn the_half_join_equals_plain_maps() {
                 let snapshot = arrange(
                     scope,
                     Recipients {
-                        told,
+                        updates,
                         ended: Rc::default(),
                     },
                     clock(),
@@ -221,10 +221,10 @@ fn the_half_join_equals_plain_maps() {
             });
         });
         for chunk in some_mappings().chunks(37) {
-            feeder.feed(chunk);
+            sender.send_mappings(chunk);
         }
-        feeder.loaded();
-        drop(feeder);
+        sender.send_loaded();
+        drop(sender);
         drop(guards.unwrap());
         assert_eq!(*joined.lock().unwrap(), expected, "{way}");
     }
@@ -380,9 +380,10 @@ fn positions_settle_only_below_what_is_durable() {
 #[test]
 fn rows_that_come_later_are_found_next_to_the_first() {
     timely::execute_directly(|worker| {
-        let (mut feeder, mut told) = SnapshotSender::channels(1, Arc::new([Provider::new("ses")]));
+        let (mut sender, mut updates) =
+            SnapshotSender::channels(1, Arc::new([Provider::new("ses")]));
         let recipients = Recipients {
-            told: told.pop().unwrap(),
+            updates: updates.pop().unwrap(),
             ended: Rc::default(),
         };
         let found: Rc<RefCell<BTreeMap<Identity, Option<RowId>>>> = Rc::default();
@@ -404,9 +405,9 @@ fn rows_that_come_later_are_found_next_to_the_first() {
                 .probe()
                 .0
         });
-        feeder.loaded();
+        sender.send_loaded();
         for (n, chunk) in some_mappings().chunks(29).enumerate() {
-            feeder.feed(chunk);
+            sender.send_mappings(chunk);
             clock.set(n as u64 * 10 + 10);
             for _ in 0..20 {
                 worker.step();

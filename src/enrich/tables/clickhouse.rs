@@ -100,22 +100,22 @@ impl TableReader for ClickHouseTables {
         .map(TableCursor::Time)
     }
 
-    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
+    fn open(&mut self, query: &TableQuery<'_>) -> Result<(), TableError> {
         self.open = None;
         let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
         let has = failpoint::run(Failpoint::SnapshotOpen, || {
-            Self::wait(&self.runtime, limit, describe(&self.client, look.given))
+            Self::wait(&self.runtime, limit, describe(&self.client, query.given))
         })?;
-        let (sql, kind) = select::select(&ClickHouse, look, &has)?;
+        let (sql, kind) = select::select(&ClickHouse, query, &has)?;
         let rows = self
             .client
             .query_raw(&sql)
             .fetch::<Line>()
-            .map_err(|error| wrong_or_failed(&error, look.given.setting))?;
+            .map_err(|error| wrong_or_failed(&error, query.given.setting))?;
         self.open = Some(OpenQuery {
             rows,
             kind,
-            setting: look.given.setting,
+            setting: query.given.setting,
         });
         Ok(())
     }
@@ -140,7 +140,7 @@ impl OpenQuery {
         let mut page = Vec::with_capacity(rows.min(100_000));
         while page.len() < rows {
             let line = self.rows.next().await;
-            // The server looks at the query, and at rights, when it is asked for the first page.
+            // The server checks the query and the rights when it is asked for the first page.
             let line = line.map_err(|error| wrong_or_failed(&error, self.setting))?;
             let Some(line) = line else { break };
             let value = self.kind.zip(line.cursor_value);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_a_person_has_to_change_is_told_apart_from_what_passes() {
-        let told =
+        let classified =
             |text: &str| wrong_or_failed(&Error::BadResponse(text.into()), "recipients.table");
         for (text, part) in [
             (
@@ -237,12 +237,13 @@ mod tests {
                 "recipients.password",
             ),
         ] {
-            let TableError::Config(advice) = told(text) else {
+            let TableError::Config(advice) = classified(text) else {
                 panic!("{text}");
             };
             assert!(advice.contains(part) && !advice.contains("ada"), "{advice}");
         }
-        let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
+        let passing =
+            classified("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
         assert!(matches!(passing, TableError::Failed(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! How ClickHouse writes a look.
+//! How ClickHouse writes the query of a poll.
 
 use super::cursor::TableCursorKind;
 use super::select::{ColumnInfo, ColumnType, Dialect};

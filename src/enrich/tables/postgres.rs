@@ -25,7 +25,7 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 pub(super) struct PostgresTables {
     place: DatabaseLocation,
     runtime: Runtime,
-    look: Option<TableConnection>,
+    connection: Option<TableConnection>,
 }
 
 /// A connection, and the kind of cursor of the table that is open on it.
@@ -40,7 +40,7 @@ impl PostgresTables {
         Ok(Self {
             place,
             runtime: super::runtime()?,
-            look: None,
+            connection: None,
         })
     }
 
@@ -53,7 +53,7 @@ impl PostgresTables {
     }
 
     fn connection(&self) -> Result<&TableConnection, TableError> {
-        self.look.as_ref().ok_or_else(|| {
+        self.connection.as_ref().ok_or_else(|| {
             SinkError::new("postgres", Class::Outage, "the connection was given up").into()
         })
     }
@@ -69,7 +69,7 @@ impl TableReader for PostgresTables {
             client.batch_execute(&words).await.map_err(failed)?;
             Ok((client, task))
         })?;
-        self.look = Some(TableConnection {
+        self.connection = Some(TableConnection {
             client,
             task,
             kind: None,
@@ -84,17 +84,17 @@ impl TableReader for PostgresTables {
         Ok(TableCursor::Time(row.try_get(0).map_err(failed)?))
     }
 
-    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
+    fn open(&mut self, query: &TableQuery<'_>) -> Result<(), TableError> {
         let client = &self.connection()?.client;
         let kind = self.wait(async {
-            let has = describe(client, look.given).await?;
-            let (sql, kind) = select::select(&Postgres, look, &has)?;
+            let has = describe(client, query.given).await?;
+            let (sql, kind) = select::select(&Postgres, query, &has)?;
             let declare = format!("CLOSE ALL; DECLARE look NO SCROLL CURSOR FOR {sql}");
             let declared = client.batch_execute(&declare).await;
-            declared.map_err(|error| wrong_or_failed(&error, look.given))?;
+            declared.map_err(|error| wrong_or_failed(&error, query.given))?;
             Ok(kind)
         })?;
-        if let Some(connection) = self.look.as_mut() {
+        if let Some(connection) = self.connection.as_mut() {
             connection.kind = kind;
         }
         Ok(())
@@ -110,7 +110,7 @@ impl TableReader for PostgresTables {
 
     /// The server undoes the transaction when the connection goes, and there is nothing in it to keep.
     fn end(&mut self) {
-        if let Some(connection) = self.look.take() {
+        if let Some(connection) = self.connection.take() {
             connection.task.abort();
         }
     }
@@ -129,7 +129,7 @@ fn target(place: &DatabaseLocation) -> PostgresTarget<'_> {
     }
 }
 
-/// What a look's session is told first. JIT costs more than it saves for a plain scan.
+/// The first statements of a session. JIT costs more than it saves for a plain scan.
 fn words(place: &DatabaseLocation) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};

@@ -1,4 +1,4 @@
-//! How Postgres writes a look.
+//! How Postgres writes the query of a poll.
 
 use super::cursor::TableCursorKind;
 use super::select::{ColumnInfo, ColumnType, Dialect};

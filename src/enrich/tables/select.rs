@@ -1,4 +1,4 @@
-//! The one SELECT of a look, for any dialect.
+//! The SELECT of a poll, for any dialect.
 
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{Relation, UserTable};
@@ -60,11 +60,11 @@ pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
 /// The statement, and the kind of its cursor.
 pub(super) fn select(
     dialect: &dyn Dialect,
-    look: &TableQuery<'_>,
+    query: &TableQuery<'_>,
     has: &[ColumnInfo],
 ) -> Result<(String, Option<TableCursorKind>), TableError> {
-    let columns = columns(look, has)?;
-    let cursor = cursor(look.given, has)?;
+    let columns = columns(query, has)?;
+    let cursor = cursor(query.given, has)?;
     let fields: Vec<String> = columns
         .iter()
         .map(|column| column.map_or_else(|| dialect.no_text().to_owned(), |c| dialect.text(c)))
@@ -76,22 +76,22 @@ pub(super) fn select(
     let mut sql = format!(
         "SELECT {} FROM {} AS given",
         dialect.list(&fields, &number),
-        source(dialect, &look.given.relation)
+        source(dialect, &query.given.relation)
     );
-    let conditions = conditions(dialect, look, cursor, has);
+    let conditions = conditions(dialect, query, cursor, has);
     if !conditions.is_empty() {
         sql += &format!(" WHERE {}", conditions.join(" AND "));
     }
     if let Some((column, _)) = cursor {
         // Rows of one message that share a cursor follow each other.
-        let message = look
+        let message = query
             .columns
             .names
             .iter()
             .filter(|name| MESSAGE.contains(name));
         let order: Vec<String> = [column.name.as_str()]
             .into_iter()
-            .chain(message.map(|name| look.given.name(name)))
+            .chain(message.map(|name| query.given.name(name)))
             .map(|name| dialect.quoted(name))
             .collect();
         sql += &format!(" ORDER BY {}", order.join(", "));
@@ -101,16 +101,16 @@ pub(super) fn select(
 
 /// For each of our columns theirs; those that may be missing may be missing.
 fn columns<'a>(
-    look: &TableQuery<'_>,
+    query: &TableQuery<'_>,
     has: &'a [ColumnInfo],
 ) -> Result<Vec<Option<&'a ColumnInfo>>, TableError> {
-    let found: Vec<Option<&ColumnInfo>> = look
+    let found: Vec<Option<&ColumnInfo>> = query
         .columns
         .names
         .iter()
-        .map(|ours| find(has, look.given.name(ours)))
+        .map(|ours| find(has, query.given.name(ours)))
         .collect();
-    let missing: Vec<&str> = look
+    let missing: Vec<&str> = query
         .columns
         .names
         .iter()
@@ -118,19 +118,19 @@ fn columns<'a>(
         .enumerate()
         .filter(|(index, (ours, found))| {
             let required =
-                *index < look.columns.required || look.given.renamed.contains_key(**ours);
+                *index < query.columns.required || query.given.renamed.contains_key(**ours);
             required && found.is_none()
         })
-        .map(|(_, (ours, _))| look.given.name(ours))
+        .map(|(_, (ours, _))| query.given.name(ours))
         .collect();
     if missing.is_empty() {
         return Ok(found);
     }
     let advice = format!(
         "{}: no column {}; name the right ones in {}, or use a query that gives them, even if they are empty",
-        look.given.setting,
+        query.given.setting,
         missing.join(", "),
-        look.given.setting.replace("table", "columns"),
+        query.given.setting.replace("table", "columns"),
     );
     Err(TableError::Config(advice))
 }
@@ -164,7 +164,7 @@ fn cursor<'a>(
 
 fn conditions(
     dialect: &dyn Dialect,
-    look: &TableQuery<'_>,
+    query: &TableQuery<'_>,
     cursor: Option<(&ColumnInfo, TableCursorKind)>,
     has: &[ColumnInfo],
 ) -> Vec<String> {
@@ -172,7 +172,7 @@ fn conditions(
     if let Some((column, kind)) = cursor {
         let name = dialect.quoted(&column.name);
         conditions.push(format!("{name} IS NOT NULL"));
-        if let Some(from) = look.from.filter(|from| from.kind() == kind) {
+        if let Some(from) = query.from.filter(|from| from.kind() == kind) {
             let least = match from {
                 TableCursor::Number(value) => value.to_string(),
                 TableCursor::Time(micros) => dialect.time(micros, column),
@@ -180,8 +180,8 @@ fn conditions(
             conditions.push(format!("{name} >= {least}"));
         }
     }
-    let sent = find(has, look.given.name("sent_at")).filter(|sent| sent.kind == ColumnType::Time);
-    if let (Some(sent), Some(Millis(since))) = (sent, look.sent_since) {
+    let sent = find(has, query.given.name("sent_at")).filter(|sent| sent.kind == ColumnType::Time);
+    if let (Some(sent), Some(Millis(since))) = (sent, query.sent_since) {
         let name = dialect.quoted(&sent.name);
         let since = dialect.time(since.saturating_mul(1_000), sent);
         conditions.push(format!("({name} IS NULL OR {name} >= {since})"));

@@ -20,7 +20,7 @@ use super::values::{ColumnValues, TypedValues};
 use crate::error::{Class, SinkError};
 use crate::failpoint::{self, Failpoint};
 
-/// Rows that are looked at together.
+/// Rows that are filtered together.
 const CHUNK_ROWS: usize = 8 * 1024;
 
 /// How often a pass begins anew because compaction took a file away.

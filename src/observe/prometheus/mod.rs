@@ -57,7 +57,7 @@ fn fixed_names(page: &mut Page, counts: &MetricsSnapshot) {
     page.histogram("webhook_batch_size", "Rows of one durable write, by sink.");
     for sink in Sink::ALL {
         let sizes = counts.batch_sizes(*sink);
-        page.spread(("sink", sink.name()), sizes, &ROW_BOUNDS, 1.0);
+        page.histogram_series(("sink", sink.name()), sizes, &ROW_BOUNDS, 1.0);
     }
     page.histogram(
         "webhook_processing_duration",
@@ -65,7 +65,7 @@ fn fixed_names(page: &mut Page, counts: &MetricsSnapshot) {
     );
     for step in Step::ALL {
         let times = counts.step(*step);
-        page.spread(("step", step.name()), times, &DURATION_BOUNDS, 1e6);
+        page.histogram_series(("step", step.name()), times, &DURATION_BOUNDS, 1e6);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Contract: the outcomes, each event's when it came, add up: events = applied + duplicates + unmatched + logged only +
 //! dead letters of the later stages; deliveries without events are control messages or dead letters of the first stages.
-//! What was parked and applied later, be it of this job or an earlier one, is told apart. Nothing here names an address.
+//! What was parked and applied later, be it of this job or an earlier one, is reported separately. Nothing here names an address.
 
 mod render;
 mod throughput;
@@ -190,13 +190,13 @@ impl SummaryEntry {
 }
 
 impl Latency {
-    fn of(spread: &Histogram) -> Self {
+    fn of(histogram: &Histogram) -> Self {
         Self {
-            p50_micros: spread.quantile(0.5),
-            p95_micros: spread.quantile(0.95),
-            p99_micros: spread.quantile(0.99),
-            p999_micros: spread.quantile(0.999),
-            max_micros: spread.max(),
+            p50_micros: histogram.quantile(0.5),
+            p95_micros: histogram.quantile(0.95),
+            p99_micros: histogram.quantile(0.99),
+            p999_micros: histogram.quantile(0.999),
+            max_micros: histogram.max(),
         }
     }
 }

@@ -196,7 +196,7 @@ impl Job {
         };
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
-            let fatal = self.writers.trouble.take();
+            let fatal = self.writers.fatal_error.take();
             if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
@@ -210,14 +210,14 @@ impl Job {
                     return Err(not_drained(self.request.plan.drain_deadline));
                 }
             }
-            watch.look(self.clock.elapsed(), running)?;
+            watch.check(self.clock.elapsed(), running)?;
         }
         watch.count();
-        self.writers.trouble.take().map_or(Ok(()), Err)
+        self.writers.fatal_error.take().map_or(Ok(()), Err)
     }
 }
 
-/// How often the job looks at itself.
+/// How often the job checks itself.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The quarantine of a job whose outcomes are kept.

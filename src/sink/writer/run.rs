@@ -97,7 +97,7 @@ impl<T: Target> Writer<T> {
         batch
     }
 
-    /// Writes a batch, buries what is refused, and only then answers.
+    /// Writes a batch, stores refused rows as dead letters, and only then answers.
     fn commit(&mut self, batch: Batch<T>) -> Result<(), WriterStop> {
         if !batch.is_whole() {
             let error = SinkError::new("writer", Class::Bug, "a row has no context");
@@ -107,7 +107,7 @@ impl<T: Target> Writer<T> {
         let (results, rejects) = self.write(&batch)?;
         if !rejects.is_empty() {
             self.until_done(|target| target.write_dead_letters(&rejects))?;
-            self.control.status().buried(rejects.len());
+            self.control.status().dead_lettered(rejects.len());
         }
         self.control.status().holds(0);
         batch.answer(results);
@@ -128,7 +128,7 @@ impl<T: Target> Writer<T> {
             rejects.extend(part.culprits.iter().filter_map(|(row, error)| {
                 let context = batch.contexts.get(from + row)?;
                 let reject = T::reject(batch.rows.get(from + row)?, context, error);
-                told(self.control.status().name(), &reject, error);
+                log_refused(self.control.status().name(), &reject, error);
                 Some(reject)
             }));
             self.settle(part, &mut results);
@@ -183,8 +183,8 @@ impl<T: Target> Writer<T> {
     }
 }
 
-/// One row of a batch that went well around it.
-fn told(sink: &str, reject: &Reject, error: &SinkError) {
+/// Logs a row that the sink refused.
+fn log_refused(sink: &str, reject: &Reject, error: &SinkError) {
     tracing::warn!(sink, delivery = %reject.origin, index = reject.index, %error, "row refused by the sink");
 }
 

@@ -126,7 +126,7 @@ impl SinkStatus {
         self.rows_written.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn buried(&self, rows: usize) {
+    pub(super) fn dead_lettered(&self, rows: usize) {
         self.dead_letters.fetch_add(rows as u64, Ordering::Relaxed);
     }
 

@@ -124,7 +124,7 @@ impl Publisher {
     ) -> Result<NatsPublishTotals, Fatal> {
         let mut batch = Vec::new();
         let (started, mut more) = (Instant::now(), true);
-        let mut look = tokio::time::interval(PATIENCE / 5);
+        let mut check = tokio::time::interval(PATIENCE / 5);
         while more || !self.window.is_empty() {
             let mut wait = None;
             while more && self.window.len() < WINDOW {
@@ -140,7 +140,7 @@ impl Publisher {
             tokio::select! {
                 _ = next_batch(&mut self.confirmations, &mut batch) => {}
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
-                _ = look.tick() => self.again().await?,
+                _ = check.tick() => self.again().await?,
             }
             for message in batch.drain(..) {
                 self.confirmed(&message)?;

@@ -31,7 +31,7 @@ use crate::source::{PartitionEvent, Source, SourceContext};
 const ASKED: usize = 4 * RUN_MESSAGES;
 /// How long a message may take while more are known to wait.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How often requests are looked after when nothing arrives.
+/// How often requests are checked when nothing arrives.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A replay.
@@ -130,7 +130,7 @@ struct Pass {
     pull: Pull,
     /// The number of the next delivery.
     expected: u64,
-    heard: Instant,
+    last_message: Instant,
 }
 
 impl Reading<'_> {
@@ -175,10 +175,10 @@ impl Reading<'_> {
             consumer,
             pull: Pull::default(),
             expected: 1,
-            heard: Instant::now(),
+            last_message: Instant::now(),
         };
         let (begun, mut batch) = (Instant::now(), Vec::new());
-        while pass.heard.elapsed() < SILENCE_MAX {
+        while pass.last_message.elapsed() < SILENCE_MAX {
             self.check_stop()?;
             self.request(&mut pass, begun.elapsed());
             tokio::select! {
@@ -227,7 +227,7 @@ impl Reading<'_> {
         if delivered.consumer != pass.consumer {
             return Ok(PassOutcome::More);
         }
-        pass.heard = Instant::now();
+        pass.last_message = Instant::now();
         pass.pull.record_message();
         if delivered.delivery != pass.expected {
             return Ok(PassOutcome::Again);
@@ -244,7 +244,7 @@ impl Reading<'_> {
         if self.run.is_full() || delivered.pending == 0 {
             self.hand_out().await?;
             // Waiting for room is not the server's silence.
-            pass.heard = Instant::now();
+            pass.last_message = Instant::now();
         }
         let is_done = delivered.pending == 0 || delivered.sequence == self.last;
         Ok(if is_done {

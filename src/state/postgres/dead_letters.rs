@@ -17,7 +17,7 @@ const WRITE: &str = r#"INSERT INTO dead_letters AS d (id, provider, "user", stag
     first_seen = least(d.first_seen, excluded.first_seen), last_seen = greatest(d.last_seen, excluded.last_seen)"#;
 
 /// Stores rejects; a repeat raises the attempts and is kept from then on.
-pub(super) async fn bury(
+pub(super) async fn insert(
     connection: &StoreConnection,
     rejects: &[Reject],
 ) -> Result<(), SinkError> {
@@ -32,7 +32,7 @@ pub(super) async fn bury(
     for answer in futures_util::future::join_all(sent).await {
         answer?;
     }
-    connection.commit(Failpoint::StoreBury).await
+    connection.commit(Failpoint::StoreDeadLetters).await
 }
 
 async fn bury_one(

@@ -246,8 +246,8 @@ impl KafkaReader {
     }
 
     fn tell(&self, event: PartitionEvent) {
-        let told = self.records.as_ref().map(|records| records.tell(event));
-        if told.is_some_and(|told| told.is_err()) {
+        let sent = self.records.as_ref().map(|records| records.tell(event));
+        if sent.is_some_and(|sent| sent.is_err()) {
             tracing::debug!("the job ended before it learned of a partition");
         }
     }
