@@ -11,7 +11,7 @@ use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
-use crate::observe::summary::{Load, Summary, SummaryEntry};
+use crate::observe::summary::{LoadProfile, Summary, SummaryEntry};
 use crate::runtime::own_stores::OwnStores;
 use crate::runtime::{self, Input, JobRequest, Rate, Sample, SinkMode, SnapshotFiles, TimeRange};
 use crate::source::file::inputs;
@@ -191,9 +191,9 @@ fn check_files(request: &JobRequest) -> Result<(), Fatal> {
     Err(Fatal::new(Exit::Input, message))
 }
 
-fn load_of(request: &JobRequest, rate: Rate) -> Load {
+fn load_of(request: &JobRequest, rate: Rate) -> LoadProfile {
     let plan = &request.plan;
-    Load {
+    LoadProfile {
         deliveries_per_second: match rate {
             Rate::Max => None,
             Rate::PerSecond(rate) => Some(rate),

@@ -24,7 +24,7 @@ use timely::dataflow::operators::generic::{Operator, source};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::{Scope, StreamVec};
 
-use super::directory::Target;
+use super::directory::MessageRecipient;
 use super::{Mapping, RowId};
 use crate::epoch::{Clock, Epoch};
 use crate::event::{Provider, User};
@@ -37,7 +37,7 @@ pub type Table<K, V> = TraceAgent<ValSpine<K, V, Epoch, isize>>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ArrangedRow {
     /// A recipient of a message, with the route of the shard that its events have.
-    Message(u64, JoinKey, Target),
+    Message(u64, JoinKey, MessageRecipient),
     /// A state row, for one worker.
     State(u64, RowKey, RowId),
 }
@@ -102,7 +102,7 @@ impl SnapshotSender {
     }
 
     fn rows(&self, mapping: &Mapping) -> Vec<ArrangedRow> {
-        let target = Target {
+        let target = MessageRecipient {
             address: mapping.address,
             row: mapping.row_id,
             batch_id: mapping.batch_id.clone(),
@@ -132,7 +132,7 @@ impl SnapshotSender {
 /// The arrangements of one worker.
 pub struct ArrangedSnapshot<'scope> {
     /// Recipients by message.
-    pub messages: Arranged<'scope, Table<JoinKey, Target>>,
+    pub messages: Arranged<'scope, Table<JoinKey, MessageRecipient>>,
     /// State rows by key.
     pub rows: Arranged<'scope, Table<RowKey, RowId>>,
 }

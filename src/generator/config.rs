@@ -29,7 +29,7 @@ pub struct GeneratorConfig {
     pub retries: f64,
     /// A delivery may move so far from its place in the order of arrival.
     pub disorder_ms: i64,
-    /// Deliveries that arrive hours after what they tell of.
+    /// Deliveries that arrive hours after what they report.
     pub late_events: f64,
     /// Recipients that are in no snapshot ever.
     pub unknown_recipients: f64,

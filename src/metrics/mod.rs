@@ -44,7 +44,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics at zero that tells these providers apart.
+    /// Metrics at zero, separate for each of these providers.
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
         let providers = providers.into_iter().chain([UNKNOWN_PROVIDER]);
         Arc::new(Self {

@@ -1,4 +1,4 @@
-//! The watchdog: tells a job that is stuck from one that waits.
+//! The watchdog: distinguishes a job that is stuck from one that waits.
 //!
 //! It fires when deliveries are open and for the limit none was settled, no breaker was open, and no write of records was inside
 //! its deadline. An outage is no reason to fire: its breaker is open, or its attempt has time left. Polls, redeliveries, loads

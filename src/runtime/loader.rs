@@ -164,7 +164,7 @@ pub struct Loader {
 }
 
 /// A load that has begun. Dropped before its end it has died, and the next one closes it.
-pub struct Load<'a> {
+pub struct OpenLoad<'a> {
     loader: &'a Loader,
     id: LoadId,
     _turn: MutexGuard<'a, ()>,
@@ -234,12 +234,12 @@ impl Loader {
     }
 
     /// Begins a load when it is this one's turn.
-    pub fn begin(&self, kind: LoadKind) -> Result<Load<'_>, SinkError> {
+    pub fn begin(&self, kind: LoadKind) -> Result<OpenLoad<'_>, SinkError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self
             .state
             .call_until_done(move |store| store.begin_load(kind))?;
-        Ok(Load {
+        Ok(OpenLoad {
             loader: self,
             id,
             _turn: turn,
@@ -247,7 +247,7 @@ impl Loader {
     }
 }
 
-impl Load<'_> {
+impl OpenLoad<'_> {
     /// Loads one chunk of recipients.
     pub fn recipients(
         &self,

@@ -38,7 +38,7 @@ pub fn name(request: &JobRequest) -> String {
     name
 }
 
-/// What tells the members of a job apart, where settings do.
+/// What distinguishes the members of a job, where settings do.
 pub fn part(request: &JobRequest, job: &str) -> String {
     format!("{job} {}", connector(request).member())
 }
@@ -122,7 +122,7 @@ fn log_place(plan: &Plan) -> SummaryEntry {
     }
 }
 
-/// The largest batches, where the results lie, and how to look at them.
+/// The largest batches, where the results are, and the commands that show them.
 pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal> {
     if request.sinks != SinkMode::Durable {
         return Ok(());
@@ -145,9 +145,9 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
         ("unmatched list", "events whose recipient is not known yet"),
         ("dlq list", "dead letters"),
     ];
-    let look = commands
+    let shown = commands
         .map(|(command, what)| SummaryEntry::new(format!("hookflow {command}{store}"), what));
-    summary.look = look.to_vec();
+    summary.look = shown.to_vec();
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What is asked of a job: every option resolved, nothing left to look up.
+//! What is asked of a job: every option resolved, nothing left to resolve.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -20,7 +20,7 @@ pub struct Running {
     pub settlement: Settlement,
     /// What is done now and then.
     pub housekeeping: Housekeeping,
-    /// What completes batches and tells it.
+    /// Completes batches and delivers the completions.
     pub completions: Completions,
     /// The thread that polls the user's own tables, if there are any.
     pub polls: Option<Polls>,

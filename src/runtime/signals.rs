@@ -98,12 +98,12 @@ fn watch(stop: &Stop, limit: Duration, ended: &Receiver<()>) {
     if ended_within(limit.saturating_add(GRACE)) {
         return;
     }
-    tell(not_drained(limit).message);
+    print_message(not_drained(limit).message);
     signal_hook::low_level::exit(i32::from(Exit::Unfinished as u8));
 }
 
 /// Prints the message on a thread of its own: standard error may be a pipe that nobody reads.
-fn tell(message: String) {
+fn print_message(message: String) {
     let (printed, done) = crossbeam_channel::bounded::<()>(0);
     let print = move || {
         tracing::error!("{message}");

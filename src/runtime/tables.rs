@@ -5,7 +5,7 @@
 //! stand and are known then, and the next load closes its load, without sealing anything. The place up to which a table
 //! was read belongs to the store, not to a job: whoever loads into that store, goes on from there.
 
-use super::loader::{Horizon, Load, Loader, Report};
+use super::loader::{Horizon, Loader, OpenLoad, Report};
 use crate::config::RecipientTables;
 use crate::enrich::snapshot::{LoadableRow, SnapshotOptions};
 use crate::enrich::tables::{
@@ -189,12 +189,12 @@ impl TableLoader {
 struct LoadTarget<'a> {
     loader: &'a Loader,
     kind: LoadKind,
-    load: Option<Load<'a>>,
+    load: Option<OpenLoad<'a>>,
     report: Report,
 }
 
 impl<'a> LoadTarget<'a> {
-    fn load(&mut self) -> Result<&Load<'a>, SinkError> {
+    fn load(&mut self) -> Result<&OpenLoad<'a>, SinkError> {
         let load = match self.load.take() {
             Some(load) => load,
             None => self.loader.begin(self.kind)?,

@@ -1,4 +1,4 @@
-//! The worker threads: each builds the same dataflow, steps it, and tells what its frontier settled.
+//! The worker threads: each builds the same dataflow, steps it, and sends what its frontier settled.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

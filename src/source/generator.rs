@@ -91,7 +91,7 @@ impl GeneratorSource {
 
     /// Hands everything out; returns at the end, or when it is stopped.
     fn hand_out_all(&self, mut context: SourceContext) -> Result<(), Stopped> {
-        context.records.tell(PartitionEvent::Begins {
+        context.records.send_event(PartitionEvent::Begins {
             partition: 0,
             name: "generator".into(),
             offset: 0,
@@ -108,7 +108,7 @@ impl GeneratorSource {
                 GeneratorOutput::WorldStart => await_all(&context, &mut unknown)?,
             }
         }
-        context.records.tell(PartitionEvent::Ended {
+        context.records.send_event(PartitionEvent::Ended {
             partition: 0,
             offset: open_loop.next,
         })

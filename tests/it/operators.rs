@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use hookflow::dedup;
 use hookflow::enrich::arrangement::{Recipients, SnapshotSender, arrange};
-use hookflow::enrich::directory::{MapDirectory, Target, match_all};
+use hookflow::enrich::directory::{MapDirectory, MessageRecipient, match_all};
 use hookflow::enrich::lookup::enrich;
 use hookflow::enrich::{Mapping, RowId};
 use hookflow::epoch::{Clock, Epoch, ManualClock, MonotonicClock};
@@ -135,12 +135,15 @@ fn directory(mappings: &[Mapping]) -> MapDirectory {
     let mut all = MapDirectory::default();
     for mapping in mappings {
         all.rows.insert(mapping.row, mapping.row_id);
-        all.messages.entry(mapping.join).or_default().push(Target {
-            address: mapping.address,
-            row: mapping.row_id,
-            batch_id: mapping.batch_id.clone(),
-            recipient_id: mapping.recipient_id.clone(),
-        });
+        all.messages
+            .entry(mapping.join)
+            .or_default()
+            .push(MessageRecipient {
+                address: mapping.address,
+                row: mapping.row_id,
+                batch_id: mapping.batch_id.clone(),
+                recipient_id: mapping.recipient_id.clone(),
+            });
     }
     all
 }

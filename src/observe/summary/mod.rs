@@ -74,7 +74,7 @@ pub struct Summary {
     /// How long each step took.
     pub steps: Vec<StepTimes>,
     /// What was measured, if that was what the job was for.
-    pub load: Option<Load>,
+    pub load: Option<LoadProfile>,
     /// The largest batches, largest first.
     pub batches: Vec<BatchLine>,
     /// Batches that changed, with the counters that did; what a dry run would change.
@@ -108,7 +108,7 @@ pub struct StepTimes {
 
 /// What a measured job was given to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Load {
+pub struct LoadProfile {
     /// Deliveries a second; none: as fast as they were taken.
     pub deliveries_per_second: Option<u64>,
     /// Worker threads.

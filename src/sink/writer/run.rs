@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::attempts::{AttemptControl, WriterStop};
-use super::job::{Batch, Call, RowResult, WriteJob, WriterMessage};
+use super::job::{Call, RowResult, WriteGroup, WriteJob, WriterMessage};
 use super::target::Target;
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::Reject;
@@ -76,9 +76,9 @@ impl<T: Target> Writer<T> {
     }
 
     /// Everything that waits behind that job and fits, up to the first message that is none.
-    fn gather(&mut self, job: WriteJob<T>) -> Batch<T> {
+    fn gather(&mut self, job: WriteJob<T>) -> WriteGroup<T> {
         self.control.status().unqueued(job.rows());
-        let mut batch = Batch::of(job);
+        let mut batch = WriteGroup::of(job);
         while batch.rows.len() < self.rows_max {
             match self.queue.try_recv() {
                 Ok(WriterMessage::WriteJob(job))
@@ -98,7 +98,7 @@ impl<T: Target> Writer<T> {
     }
 
     /// Writes a batch, stores refused rows as dead letters, and only then answers.
-    fn commit(&mut self, batch: Batch<T>) -> Result<(), WriterStop> {
+    fn commit(&mut self, batch: WriteGroup<T>) -> Result<(), WriterStop> {
         if !batch.is_whole() {
             let error = SinkError::new("writer", Class::Bug, "a row has no context");
             return Err(WriterStop::Fatal(error.into()));
@@ -115,7 +115,7 @@ impl<T: Target> Writer<T> {
     }
 
     /// Writes until each row is durable or known to be refused.
-    fn write(&mut self, batch: &Batch<T>) -> Result<Written<T::Answer>, WriterStop> {
+    fn write(&mut self, batch: &WriteGroup<T>) -> Result<Written<T::Answer>, WriterStop> {
         let mut results = Vec::with_capacity(batch.rows.len());
         let mut rejects = Vec::new();
         while results.len() < batch.rows.len() {

@@ -1,4 +1,4 @@
-//! What a writer tells the rest of the job: for metrics, `/readyz` and the watchdog.
+//! What a writer reports to the rest of the job: for metrics, `/readyz` and the watchdog.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -32,7 +32,7 @@ pub struct HeldMessages {
 struct HeldMessage {
     ordinal: u64,
     ack: Subject,
-    /// When the stream took it: tells it from a message of the same sequence in a stream that was made anew.
+    /// When the stream took it: distinguishes it from a message of the same sequence in a stream that was made anew.
     taken_nanos: i64,
     /// The consumer that delivered it, by index.
     consumer: usize,

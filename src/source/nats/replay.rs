@@ -125,7 +125,7 @@ enum PassOutcome {
 }
 
 /// A consumer of this replay.
-struct Pass {
+struct ReplayPass {
     consumer: String,
     pull: Pull,
     /// The number of the next delivery.
@@ -136,7 +136,7 @@ struct Pass {
 impl Reading<'_> {
     async fn read_all(&mut self) -> Result<(), End> {
         let (name, offset) = (&self.replay.config.stream, self.start);
-        self.context.records.tell(PartitionEvent::Begins {
+        self.context.records.send_event(PartitionEvent::Begins {
             partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
@@ -153,7 +153,7 @@ impl Reading<'_> {
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.context.records.tell(PartitionEvent::Ended {
+        Ok(self.context.records.send_event(PartitionEvent::Ended {
             partition: 0,
             offset: self.start,
         })?)
@@ -171,7 +171,7 @@ impl Reading<'_> {
         if waiting == 0 {
             return Ok(PassOutcome::Done);
         }
-        let mut pass = Pass {
+        let mut pass = ReplayPass {
             consumer,
             pull: Pull::default(),
             expected: 1,
@@ -197,7 +197,7 @@ impl Reading<'_> {
         Ok(PassOutcome::Again)
     }
 
-    fn request(&mut self, pass: &mut Pass, now: Duration) {
+    fn request(&mut self, pass: &mut ReplayPass, now: Duration) {
         let config = &self.replay.config;
         if let Some(request) = pass
             .pull
@@ -215,7 +215,7 @@ impl Reading<'_> {
     async fn receive(
         &mut self,
         message: &Incoming,
-        pass: &mut Pass,
+        pass: &mut ReplayPass,
         now: Duration,
     ) -> Result<PassOutcome, End> {
         let reply = message.reply();

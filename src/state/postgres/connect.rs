@@ -62,7 +62,7 @@ pub(super) struct StoreConnection {
 }
 
 impl StoreConnection {
-    /// Connects and tells the session its limits.
+    /// Connects and sets the limits of the session.
     pub(super) async fn open(settings: &PostgresConfig, mode: Mode) -> Result<Self, PostgresError> {
         let target = PostgresTarget {
             section: "postgres",

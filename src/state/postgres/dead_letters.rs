@@ -28,14 +28,14 @@ pub(super) async fn insert(
     // Sent one behind the other without waiting for each answer.
     let sent = keyed
         .iter()
-        .map(|(key, reject)| bury_one(connection, &statement, *key, reject, now));
+        .map(|(key, reject)| insert_one(connection, &statement, *key, reject, now));
     for answer in futures_util::future::join_all(sent).await {
         answer?;
     }
     connection.commit(Failpoint::StoreDeadLetters).await
 }
 
-async fn bury_one(
+async fn insert_one(
     connection: &StoreConnection,
     statement: &Statement,
     key: RejectKey,

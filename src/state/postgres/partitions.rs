@@ -18,17 +18,17 @@ const DAYS: (i64, i64) = (7, 21);
 /// When partitions were maintained last.
 #[derive(Debug, Default)]
 pub(super) struct PartitionSchedule {
-    looked_at: Option<Millis>,
+    maintained_at: Option<Millis>,
 }
 
 impl PartitionSchedule {
     /// Whether maintenance is due (every six hours), which is noted.
     pub(super) fn due(&mut self, now: Millis) -> bool {
         let due = self
-            .looked_at
+            .maintained_at
             .is_none_or(|at| now.0 - at.0 >= 6 * HOUR_MILLIS);
         if due {
-            self.looked_at = Some(now);
+            self.maintained_at = Some(now);
         }
         due
     }

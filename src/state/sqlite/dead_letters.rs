@@ -14,12 +14,12 @@ pub(super) fn insert(conn: &Connection, rejects: &[Reject]) -> Result<(), SinkEr
     let now = Millis::now();
     let tx = begin(conn)?;
     for (key, reject) in in_key_order(rejects) {
-        bury_one(&tx, key, reject, now)?;
+        insert_one(&tx, key, reject, now)?;
     }
     commit(Failpoint::StoreDeadLetters, tx)
 }
 
-fn bury_one(
+fn insert_one(
     conn: &Connection,
     key: RejectKey,
     reject: &Reject,

@@ -156,7 +156,7 @@ fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
     };
     let (allow, allowed) = unbounded::<()>();
     let (tried, tries) = unbounded();
-    let bench = bench_burying(&settings(), Arc::default(), refuse_two, move || {
+    let bench = bench_with_dead_letters(&settings(), Arc::default(), refuse_two, move || {
         tried.send(()).unwrap();
         allowed.try_recv().map_err(|_| error(Class::Outage))
     });

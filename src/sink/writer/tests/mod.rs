@@ -84,10 +84,10 @@ fn bench(
     clock: Arc<ManualClock>,
     plan: impl FnMut(&[u64]) -> Result<(), SinkError> + Send + 'static,
 ) -> Bench {
-    bench_burying(settings, clock, plan, || Ok(()))
+    bench_with_dead_letters(settings, clock, plan, || Ok(()))
 }
 
-fn bench_burying(
+fn bench_with_dead_letters(
     settings: &WriterSettings,
     clock: Arc<ManualClock>,
     plan: impl FnMut(&[u64]) -> Result<(), SinkError> + Send + 'static,
@@ -115,7 +115,7 @@ fn bench_burying(
     }
 }
 
-/// Sends the results with a key that tells jobs apart.
+/// Sends the results with a key that distinguishes jobs.
 fn reply_to<K: Send + 'static, A: Send + 'static>(
     key: K,
     replies: Sender<(K, Vec<RowResult<A>>)>,

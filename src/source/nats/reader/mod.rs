@@ -39,7 +39,7 @@ use crate::source::{Commit, PartitionEvent, RecordSender, SourceContext, SourceH
 
 /// Most confirmations taken in one turn.
 const BATCH: usize = 4096;
-/// What comes within such a time is taken in one turn: a turn, and a look at the socket, cost more than a message.
+/// What comes within such a time is taken in one turn: a turn and a poll of the socket cost more than a message.
 const TURN: Duration = Duration::from_millis(1);
 /// How long the last acknowledgements may take when everything else is done.
 const LAST_CONFIRMATIONS: Duration = Duration::from_secs(5);
@@ -167,7 +167,10 @@ impl Reader {
             offset: 0,
             length: None,
         };
-        let sent = self.records.as_ref().map(|records| records.tell(begins));
+        let sent = self
+            .records
+            .as_ref()
+            .map(|records| records.send_event(begins));
         if sent.is_some_and(|sent| sent.is_err()) {
             tracing::debug!("the job ended before its source began");
         }
