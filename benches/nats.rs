@@ -19,7 +19,7 @@ use hookflow::event::{Delivery, Headers, Millis, Provider, User};
 use hookflow::metrics::Metrics;
 use hookflow::source::message::parse;
 use hookflow::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
-use hookflow::source::nats::publisher::{Outgoing, publish};
+use hookflow::source::nats::publisher::{NatsMessage, publish};
 use hookflow::source::nats::{NatsSource, runtime, setup};
 use hookflow::source::pace::Pace;
 use hookflow::source::{Commit, EnvelopeDefaults, Record, RecordSender, Source, SourceContext};
@@ -98,8 +98,9 @@ fn delivery(number: u64) -> Delivery {
 
 fn published(config: &NatsConfig, messages: u64) -> String {
     let begun = Instant::now();
-    let all = (0..messages)
-        .map(|number| Outgoing::delivery(&config.subject, &number.to_string(), &delivery(number)));
+    let all = (0..messages).map(|number| {
+        NatsMessage::delivery(&config.subject, &number.to_string(), &delivery(number))
+    });
     let published = publish(&config.connection, all, Pace::default()).unwrap();
     format!("{published:?} in {:?}", begun.elapsed())
 }

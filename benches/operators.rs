@@ -13,7 +13,7 @@ use hookflow::event::{Kind, Origin, Provider, User};
 use hookflow::key::{AddressKey, Identity, JoinKey, RowKey, Shard};
 use hookflow::quarantine::{Quarantine, WorkerQuarantine};
 use hookflow::source::{PartitionIds, Record};
-use hookflow::window::{Moment, Window, WindowLimits};
+use hookflow::window::{Window, WindowConditions, WindowLimits};
 
 fn identity(n: u64) -> Identity {
     Identity(u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
@@ -78,7 +78,7 @@ fn window(c: &mut Criterion) {
         age_max: Duration::from_millis(200),
         eager: true,
     };
-    let moment = Moment {
+    let moment = WindowConditions {
         now: Duration::ZERO,
         sink_free: true,
         pressed: false,

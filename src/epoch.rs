@@ -97,7 +97,7 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// A clock that stands still until it is told.
+/// A clock that stands still until it is set.
 #[derive(Debug, Default)]
 pub struct ManualClock(std::sync::atomic::AtomicU64);
 

@@ -22,9 +22,9 @@ pub struct WindowLimits {
     pub eager: bool,
 }
 
-/// What the moment looks like from outside.
+/// The conditions outside of the window.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct WindowConditions {
     /// Monotonic time.
     pub now: Duration,
     /// No batch of this window is being written.
@@ -79,7 +79,7 @@ impl<T> Window<T> {
     }
 
     /// The rows, if this is the moment to write them.
-    pub fn take_if_due(&mut self, moment: Moment) -> Option<Vec<T>> {
+    pub fn take_if_due(&mut self, moment: WindowConditions) -> Option<Vec<T>> {
         let born = self.born?;
         let old = moment.now >= born + self.limits.age_max;
         let eager = self.limits.eager && moment.now >= born + moment.wait_min;
@@ -105,8 +105,8 @@ mod tests {
         eager: false,
     };
 
-    fn moment(ms: u64, sink_free: bool, pressed: bool) -> Moment {
-        Moment {
+    fn moment(ms: u64, sink_free: bool, pressed: bool) -> WindowConditions {
+        WindowConditions {
             now: Duration::from_millis(ms),
             sink_free,
             pressed,
@@ -176,7 +176,7 @@ mod tests {
             eager: true,
             ..LIMITS
         };
-        let patient = |ms, pressed| Moment {
+        let patient = |ms, pressed| WindowConditions {
             wait_min: Duration::from_millis(50),
             ..moment(ms, true, pressed)
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookflow::decode::{self, Decoded, decode};
-use hookflow::enrich::directory::{MapDirectory, Target, match_all};
+use hookflow::enrich::directory::{MapDirectory, MessageRecipient, match_all};
 use hookflow::enrich::snapshot;
 use hookflow::event::{Event, Origin, Provider, User};
 use hookflow::recipient::Mapping;
@@ -39,7 +39,7 @@ fn learn(known: &mut MapDirectory, mapping: Mapping) {
         .messages
         .entry(mapping.join)
         .or_default()
-        .push(Target {
+        .push(MessageRecipient {
             address: mapping.address,
             row: mapping.row_id,
             batch_id: mapping.batch_id,

@@ -1,4 +1,4 @@
-//! The calls behind the commands that look at stores: one function each, and nowhere else.
+//! The calls behind the commands that read stores: one function each, and nowhere else.
 //!
 //! Each answers with the store's views as JSON objects; filters that a store does not know are applied by the caller.
 

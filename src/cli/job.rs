@@ -11,9 +11,9 @@ use crate::error::{Exit, Fatal};
 use crate::event::Provider;
 #[cfg(not(test))]
 use crate::observe::logs;
-use crate::observe::summary::{Load, Place, Summary};
+use crate::observe::summary::{LoadProfile, Summary, SummaryEntry};
 use crate::runtime::own_stores::OwnStores;
-use crate::runtime::{self, Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
+use crate::runtime::{self, Input, JobRequest, Rate, Sample, SinkMode, SnapshotFiles, TimeRange};
 use crate::source::file::inputs;
 use crate::source::replay::{ReplayRange, ReplayStart};
 
@@ -101,7 +101,7 @@ pub(super) fn replay_request(
     request.snapshot = snapshot(&args.snapshot);
     request.range = range(args)?;
     if args.dry_run {
-        request.sinks = Sinks::DryRun;
+        request.sinks = SinkMode::DryRun;
     }
     Ok(request)
 }
@@ -145,7 +145,7 @@ pub fn throughput(
     let saved = report.display().to_string();
     summary
         .results
-        .insert(0, Place::new(saved, "this report, as JSON"));
+        .insert(0, SummaryEntry::new(saved, "this report, as JSON"));
     if args.job.demo.summary == SummaryFormat::Text {
         output.print(&format!("{}\n", summary.throughput_table()))?;
     }
@@ -158,7 +158,7 @@ fn set_apart(request: &mut JobRequest, null_sinks: bool) -> Result<Option<OwnSto
     let plan = &mut request.plan;
     plan.store_dir = plan.store_dir.join("throughput");
     if null_sinks {
-        request.sinks = Sinks::Null;
+        request.sinks = SinkMode::Null;
         return Ok(None);
     }
     request.fresh = plan.state_store == StateKind::Sqlite;
@@ -191,16 +191,16 @@ fn check_files(request: &JobRequest) -> Result<(), Fatal> {
     Err(Fatal::new(Exit::Input, message))
 }
 
-fn load_of(request: &JobRequest, rate: Rate) -> Load {
+fn load_of(request: &JobRequest, rate: Rate) -> LoadProfile {
     let plan = &request.plan;
-    Load {
+    LoadProfile {
         deliveries_per_second: match rate {
             Rate::Max => None,
             Rate::PerSecond(rate) => Some(rate),
         },
         workers: plan.workers.get(),
         sinks: match request.sinks {
-            Sinks::Null => "nothing stored".to_owned(),
+            SinkMode::Null => "nothing stored".to_owned(),
             _ => format!(
                 "durable in {} and {}",
                 plan.state_store.name(),
@@ -264,8 +264,8 @@ fn provider(name: &str) -> Provider {
     Provider::new(name.to_ascii_lowercase())
 }
 
-fn snapshot(args: &SnapshotArgs) -> Snapshot {
-    Snapshot {
+fn snapshot(args: &SnapshotArgs) -> SnapshotFiles {
+    SnapshotFiles {
         recipients: args.snapshot.clone(),
         batches: args.batches.clone(),
         late: args.late_snapshot.clone(),

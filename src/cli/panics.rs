@@ -1,5 +1,5 @@
 //! A panic anywhere ends the process with exit code 70: half a dataflow is worse than none, and a supervisor restarts it.
-//! The poison quarantine is told: a panic of a worker may be a record's doing, one of another thread is not.
+//! The poison quarantine is notified: a record may cause the panic of a worker, but not that of another thread.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;

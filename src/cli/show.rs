@@ -1,4 +1,4 @@
-//! The commands that look at stores: a question to the [`backend`], its rows to a table.
+//! The commands that read stores: a question to the [`backend`], its rows to a table.
 
 use serde_json::Value;
 

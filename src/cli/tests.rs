@@ -6,7 +6,7 @@ use super::args::{Arguments, Command, RunCommand};
 use super::*;
 use crate::event::Millis;
 use crate::observe::summary::Summary;
-use crate::runtime::{Input, JobRequest, Rate, Sinks};
+use crate::runtime::{Input, JobRequest, Rate, SinkMode};
 
 fn parse(line: &str) -> Result<Arguments, clap::Error> {
     Arguments::try_parse_from(std::iter::once("hookflow").chain(line.split_whitespace()))
@@ -67,7 +67,7 @@ fn a_replay_resolves_every_option() {
     );
     assert_eq!(request.name.as_deref(), Some("nightly"));
     assert_eq!(request.metrics.unwrap().port(), 1);
-    assert_eq!(request.sinks, Sinks::Durable);
+    assert_eq!(request.sinks, SinkMode::Durable);
     let Input::Files { paths, provider } = request.input else {
         panic!("{:?}", request.input);
     };
@@ -77,7 +77,7 @@ fn a_replay_resolves_every_option() {
 #[test]
 fn finite_jobs_serve_no_metrics_and_dry_runs_write_nothing() {
     let request = replay("--dry-run a.jsonl").unwrap();
-    assert_eq!((request.metrics, request.sinks), (None, Sinks::DryRun));
+    assert_eq!((request.metrics, request.sinks), (None, SinkMode::DryRun));
     let live = parse("run live --generator --rate max").unwrap();
     let Some(Command::Run(RunCommand::Live(run))) = live.command else {
         panic!("{:?}", live.command);

@@ -63,18 +63,18 @@ fn recipients(plan: &Plan) -> Result<(), Fatal> {
         return Ok(());
     };
     let mut tables = tables::open(&plan.place)?;
-    let look = |given, columns| TableQuery {
+    let query = |given, columns| TableQuery {
         given,
         columns,
         from: None,
         sent_since: None,
     };
     let batches = plan.batches.as_ref();
-    let batches = batches.map(|given| look(given, BatchRow::COLUMNS));
-    let looks = batches
+    let batches = batches.map(|given| query(given, BatchRow::COLUMNS));
+    let queries = batches
         .into_iter()
-        .chain([look(&plan.recipients, RecipientRow::COLUMNS)]);
-    Ok(tables::probe(&mut *tables, looks)?)
+        .chain([query(&plan.recipients, RecipientRow::COLUMNS)]);
+    Ok(tables::probe(&mut *tables, queries)?)
 }
 
 /// Opens the port that a live job would serve.

@@ -9,7 +9,7 @@ use crate::error::{Class, SinkError};
 /// What an error code of the server asks for. Codes: `errorCodeToName(number)` of the server, or its `ErrorCodes.cpp`.
 const fn class_of(code: u32) -> Class {
     match code {
-        // Timeouts, trouble between servers, what came damaged, queries cancelled, tables and parts busy, overload.
+        // Timeouts, failures between servers, damaged data, queries cancelled, tables and parts busy, overload.
         40 | 159 | 160 | 202 | 209 | 210 | 236 | 271 | 279 | 319 | 364 | 384 | 394 | 439 | 473
         | 677 | 733 | 735 | 738 | 745 | 749 | 762 | 777 | 778 | 999 => Class::Retry,
         // What cannot be parsed or stored of a row.

@@ -1,3 +1,3 @@
-//! ClickHouse as a server: what its errors mean. Which tables there are is the business of the rooms below.
+//! ClickHouse as a server: what its errors mean. The modules below define the tables.
 
 pub mod class;

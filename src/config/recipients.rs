@@ -36,7 +36,7 @@ pub struct RecipientTables {
     pub recipients: UserTable,
     /// Batches.
     pub batches: Option<UserTable>,
-    /// How far back each look begins.
+    /// How far back each poll begins.
     pub overlap: Overlap,
     /// Rows of a page and of a transaction.
     pub chunk_rows: NonZeroUsize,

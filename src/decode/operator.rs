@@ -29,10 +29,10 @@ use crate::source::envelope::parse_line;
 use crate::source::in_flight::{InFlight, InFlightLimit};
 use crate::source::{EnvelopeDefaults, Record, Records, message};
 
-/// Records are decoded until they give this many bytes; then the in-flight limit is looked at again.
+/// Records are decoded until they give this many bytes; then the in-flight limit is checked again.
 const SLICE_BYTES: usize = 1 << 20;
 
-/// How often a full operator looks whether something was settled.
+/// How often a full operator checks whether something was settled.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// What one worker's decoding needs.

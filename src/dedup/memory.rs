@@ -1,7 +1,7 @@
 //! A set of identities with a TTL and a budget, in a table that never grows.
 //!
 //! The table is set-associative, like a CPU's cache: an identity may only live in one group of [`WAYS`] slots, chosen by
-//! its (already uniform) bits. So every call looks at one group and nothing else: there is no resize, no sweep
+//! its (already uniform) bits. So every call reads one group and nothing else: there is no resize, no sweep
 //! and no step longer than [`WAYS`] comparisons, however many keys are held or expire. When a group is full of live keys
 //! the oldest gives way; forgetting early costs a lookup in the ledger, never correctness.
 

@@ -1,7 +1,7 @@
 //! The recipient snapshot as differential arrangements, and the way rows get into them.
 //!
 //! Two arrangements, insert-only, sharded as the events are, fed from committed rows only, so that a hit always finds its
-//! row in the store (a miss may be stale: it parks, and the sweeper looks again):
+//! row in the store (a miss may be stale: it parks, and the sweeper checks again):
 //!
 //! * **messages**: [`JoinKey`] → the recipients of that message as values, in address order;
 //! * **rows**: [`RowKey`] → the number of the state row. Events of one user may come from any provider, hence from any
@@ -24,7 +24,7 @@ use timely::dataflow::operators::generic::{Operator, source};
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::{Scope, StreamVec};
 
-use super::directory::Target;
+use super::directory::MessageRecipient;
 use super::{Mapping, RowId};
 use crate::epoch::{Clock, Epoch};
 use crate::event::{Provider, User};
@@ -35,23 +35,23 @@ pub type Table<K, V> = TraceAgent<ValSpine<K, V, Epoch, isize>>;
 
 /// One row on its way into the arrangements.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Row {
+pub enum ArrangedRow {
     /// A recipient of a message, with the route of the shard that its events have.
-    Message(u64, JoinKey, Target),
+    Message(u64, JoinKey, MessageRecipient),
     /// A state row, for one worker.
     State(u64, RowKey, RowId),
 }
 
-/// What a worker is told about the snapshot.
+/// An update of the snapshot for a worker.
 #[derive(Clone, Debug)]
 pub enum SnapshotUpdate {
     /// Committed rows.
-    Rows(Vec<Row>),
+    Rows(Vec<ArrangedRow>),
     /// The initial load is complete.
     Loaded,
 }
 
-/// The giving end: turns committed mappings into rows and spreads them over the workers' channels.
+/// Turns committed mappings into rows and distributes them over the workers' channels.
 #[derive(Clone, Debug)]
 pub struct SnapshotSender {
     workers: Vec<Sender<SnapshotUpdate>>,
@@ -66,17 +66,17 @@ impl SnapshotSender {
         providers: Arc<[Provider]>,
     ) -> (SnapshotSender, Vec<Receiver<SnapshotUpdate>>) {
         let (senders, receivers) = (0..workers).map(|_| crossbeam_channel::bounded(16)).unzip();
-        let feeder = SnapshotSender {
+        let sender = SnapshotSender {
             workers: senders,
             providers,
             next: 0,
         };
-        (feeder, receivers)
+        (sender, receivers)
     }
 
-    /// Hands committed mappings to the workers; waits while they are behind.
-    pub fn feed(&mut self, mappings: &[Mapping]) {
-        let rows: Vec<Row> = mappings
+    /// Sends committed mappings to the workers; blocks while their channels are full.
+    pub fn send_mappings(&mut self, mappings: &[Mapping]) {
+        let rows: Vec<ArrangedRow> = mappings
             .iter()
             .flat_map(|mapping| self.rows(mapping))
             .collect();
@@ -87,31 +87,31 @@ impl SnapshotSender {
         self.send(self.next, SnapshotUpdate::Rows(rows));
     }
 
-    /// Says that the initial load is complete.
-    pub fn loaded(&self) {
+    /// Sends that the initial load is complete.
+    pub fn send_loaded(&self) {
         for worker in 0..self.workers.len() {
             self.send(worker, SnapshotUpdate::Loaded);
         }
     }
 
     /// A worker that is gone takes nothing any more; the job is then ending anyway.
-    fn send(&self, worker: usize, told: SnapshotUpdate) {
-        if let Some(Err(gone)) = self.workers.get(worker).map(|sender| sender.send(told)) {
+    fn send(&self, worker: usize, update: SnapshotUpdate) {
+        if let Some(Err(gone)) = self.workers.get(worker).map(|sender| sender.send(update)) {
             tracing::debug!(%gone, "recipient rows came after the dataflow ended");
         }
     }
 
-    fn rows(&self, mapping: &Mapping) -> Vec<Row> {
-        let target = Target {
+    fn rows(&self, mapping: &Mapping) -> Vec<ArrangedRow> {
+        let target = MessageRecipient {
             address: mapping.address,
             row: mapping.row_id,
             batch_id: mapping.batch_id.clone(),
             recipient_id: mapping.recipient_id.clone(),
         };
         let route = Shard::of(&mapping.provider, &mapping.user).route();
-        let mut rows = vec![Row::Message(route, mapping.join, target)];
+        let mut rows = vec![ArrangedRow::Message(route, mapping.join, target)];
         let routes = self.routes_of(&mapping.user).into_iter();
-        rows.extend(routes.map(|route| Row::State(route, mapping.row, mapping.row_id)));
+        rows.extend(routes.map(|route| ArrangedRow::State(route, mapping.row, mapping.row_id)));
         rows
     }
 
@@ -130,9 +130,9 @@ impl SnapshotSender {
 }
 
 /// The arrangements of one worker.
-pub struct Snapshot<'scope> {
+pub struct ArrangedSnapshot<'scope> {
     /// Recipients by message.
-    pub messages: Arranged<'scope, Table<JoinKey, Target>>,
+    pub messages: Arranged<'scope, Table<JoinKey, MessageRecipient>>,
     /// State rows by key.
     pub rows: Arranged<'scope, Table<RowKey, RowId>>,
 }
@@ -140,28 +140,28 @@ pub struct Snapshot<'scope> {
 /// Where a worker's recipients come from.
 #[derive(Clone, Debug)]
 pub struct Recipients {
-    /// What it is told.
-    pub told: Receiver<SnapshotUpdate>,
+    /// The updates.
+    pub updates: Receiver<SnapshotUpdate>,
     /// Raised when no event will ask any more: the dataflow can end although rows may still come.
     pub ended: Rc<Cell<bool>>,
 }
 
-/// Builds the arrangements over what the worker is told.
+/// Builds the arrangements over the worker's updates.
 pub fn arrange<'scope>(
     scope: Scope<'scope, Epoch>,
-    told: Recipients,
+    recipients: Recipients,
     clock: Arc<dyn Clock>,
-) -> Snapshot<'scope> {
-    let rows = told_rows(scope, told, clock);
+) -> ArrangedSnapshot<'scope> {
+    let rows = snapshot_rows(scope, recipients, clock);
     let messages = rows.clone().flat_map(|row| match row {
-        Row::Message(route, key, target) => Some((route, (key, target))),
-        Row::State(..) => None,
+        ArrangedRow::Message(route, key, target) => Some((route, (key, target))),
+        ArrangedRow::State(..) => None,
     });
     let states = rows.flat_map(|row| match row {
-        Row::State(route, key, id) => Some((route, (key, id))),
-        Row::Message(..) => None,
+        ArrangedRow::State(route, key, id) => Some((route, (key, id))),
+        ArrangedRow::Message(..) => None,
     });
-    Snapshot {
+    ArrangedSnapshot {
         messages: insert_only(messages, "Messages"),
         rows: insert_only(states, "StateRows"),
     }
@@ -193,12 +193,12 @@ where
     arrange_core(updates, Pipeline, name, ValBatcher::new)
 }
 
-/// The stream of what a worker is told. Holds the least epoch until the initial load is complete.
-fn told_rows<'scope>(
+/// The stream of a worker's updates. Holds the least epoch until the initial load is complete.
+fn snapshot_rows<'scope>(
     scope: Scope<'scope, Epoch>,
     recipients: Recipients,
     clock: Arc<dyn Clock>,
-) -> StreamVec<'scope, Epoch, Row> {
+) -> StreamVec<'scope, Epoch, ArrangedRow> {
     source(scope, "Recipients", move |cap, info| {
         let activator = scope.activator_for(info.address);
         let (mut cap, mut loaded) = (Some(cap), false);
@@ -210,7 +210,7 @@ fn told_rows<'scope>(
             if loaded {
                 held.downgrade(&clock.epoch().max(*held.time()));
             }
-            match recipients.told.try_recv() {
+            match recipients.updates.try_recv() {
                 Ok(SnapshotUpdate::Rows(mut rows)) => {
                     output.session(held).give_container(&mut rows)
                 }

@@ -1,7 +1,7 @@
 //! The decision: to which state row an event belongs. Made once per event, for both sinks.
 //!
 //! 1. Ids in the payload name the state row directly and win, if such a row exists.
-//! 2. Else the message is looked up: the mapping of (user, provider, join id) and the event's address; an event without
+//! 2. Otherwise the message decides: the mapping of (user, provider, join id) and the event's address; an event without
 //!    an address matches if, and only if, its message has exactly one recipient.
 //! 3. Else the event has no recipient yet: it is parked, and matched later.
 //!
@@ -19,7 +19,7 @@ use crate::key::{AddressKey, JoinKey, RowKey};
 
 /// One recipient of one message: the value under a [`JoinKey`]. Ordered by address, so that one is found by seeking.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Target {
+pub struct MessageRecipient {
     /// Whom the message went to.
     pub address: AddressKey,
     /// The state row.
@@ -30,7 +30,7 @@ pub struct Target {
     pub recipient_id: CompactString,
 }
 
-impl Target {
+impl MessageRecipient {
     /// The least value that a target with that address can have.
     pub const fn least(address: AddressKey) -> Self {
         Self {
@@ -59,7 +59,7 @@ pub trait Directory {
     fn row(&mut self, key: RowKey) -> Option<RowId>;
 
     /// The recipient of that message with that address; without an address, its only recipient.
-    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<Target>;
+    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<MessageRecipient>;
 }
 
 /// Decides for each event of a batch, in the order given.
@@ -115,7 +115,7 @@ pub struct MapDirectory {
     /// State rows by key.
     pub rows: BTreeMap<RowKey, RowId>,
     /// Recipients by message.
-    pub messages: BTreeMap<JoinKey, Vec<Target>>,
+    pub messages: BTreeMap<JoinKey, Vec<MessageRecipient>>,
 }
 
 impl Directory for MapDirectory {
@@ -123,7 +123,7 @@ impl Directory for MapDirectory {
         self.rows.get(&key).copied()
     }
 
-    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<Target> {
+    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<MessageRecipient> {
         let targets = self.messages.get(&key)?;
         match address {
             Some(address) => targets
@@ -183,8 +183,8 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn target(row: i64, address: &str) -> Target {
-        Target {
+    pub(crate) fn target(row: i64, address: &str) -> MessageRecipient {
+        MessageRecipient {
             address: AddressKey::of(address),
             row: RowId(row),
             batch_id: "b".into(),

@@ -25,8 +25,8 @@ use timely::progress::Antichain;
 use timely::progress::frontier::AntichainRef;
 
 use super::RowId;
-use super::arrangement::{Snapshot, Table};
-use super::directory::{Directory, Match, Target, match_all};
+use super::arrangement::{ArrangedSnapshot, Table};
+use super::directory::{Directory, Match, MessageRecipient, match_all};
 use crate::epoch::Epoch;
 use crate::event::Event;
 use crate::key::{AddressKey, JoinKey, RowKey};
@@ -38,7 +38,7 @@ pub type Enriched = (Event, Option<Match>);
 /// Joins events with the snapshot.
 pub fn enrich<'scope>(
     events: StreamVec<'scope, Epoch, Event>,
-    snapshot: Snapshot<'scope>,
+    snapshot: ArrangedSnapshot<'scope>,
     counts: WorkerMetrics,
 ) -> StreamVec<'scope, Epoch, Enriched> {
     let mut builder = OperatorBuilder::new("Enrich".to_owned(), events.scope());
@@ -87,12 +87,12 @@ pub fn enrich<'scope>(
 
 /// Both arrangements of a worker.
 struct Tables {
-    messages: Table<JoinKey, Target>,
+    messages: Table<JoinKey, MessageRecipient>,
     rows: Table<RowKey, RowId>,
 }
 
 impl Tables {
-    fn new(mut messages: Table<JoinKey, Target>, mut rows: Table<RowKey, RowId>) -> Self {
+    fn new(mut messages: Table<JoinKey, MessageRecipient>, mut rows: Table<RowKey, RowId>) -> Self {
         messages.set_physical_compaction(AntichainRef::new(&[]));
         rows.set_physical_compaction(AntichainRef::new(&[]));
         Self { messages, rows }
@@ -106,8 +106,8 @@ impl Tables {
     ) -> impl Iterator<Item = Enriched> {
         let started = Instant::now();
         let mut passes = Passes {
-            messages: Pass::over(&mut self.messages),
-            rows: Pass::over(&mut self.rows),
+            messages: ForwardPass::over(&mut self.messages),
+            rows: ForwardPass::over(&mut self.rows),
         };
         let found = match_all(&events, &mut passes);
         let hits = found.iter().flatten().count() as u64;
@@ -126,18 +126,18 @@ impl Tables {
     }
 }
 
-type Batch<K, V> = <ValSpine<K, V, Epoch, isize> as TraceReader>::Batch;
-type BatchOf<K, V> = BatchCursor<ValSpine<K, V, Epoch, isize>>;
+type TraceBatch<K, V> = <ValSpine<K, V, Epoch, isize> as TraceReader>::Batch;
+type TraceBatchCursor<K, V> = BatchCursor<ValSpine<K, V, Epoch, isize>>;
 
 /// One forward pass over an arrangement: a cursor for each of its few batches.
 ///
 /// Not differential's `CursorList`: its `seek_val` also moves cursors that are past their last key, which panics
 /// (0.26.0), and a lookup needs no merged order.
-struct Pass<K: Ord + Clone + 'static, V: Ord + Clone + 'static> {
-    batches: Vec<(BatchOf<K, V>, Batch<K, V>)>,
+struct ForwardPass<K: Ord + Clone + 'static, V: Ord + Clone + 'static> {
+    batches: Vec<(TraceBatchCursor<K, V>, TraceBatch<K, V>)>,
 }
 
-impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> Pass<K, V> {
+impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> ForwardPass<K, V> {
     fn over(table: &mut TraceAgent<ValSpine<K, V, Epoch, isize>>) -> Self {
         let batches = table
             .batches_through(AntichainRef::new(&[]))
@@ -185,8 +185,8 @@ impl<K: Ord + Clone + 'static, V: Ord + Clone + 'static> Pass<K, V> {
 }
 
 struct Passes {
-    messages: Pass<JoinKey, Target>,
-    rows: Pass<RowKey, RowId>,
+    messages: ForwardPass<JoinKey, MessageRecipient>,
+    rows: ForwardPass<RowKey, RowId>,
 }
 
 impl Directory for Passes {
@@ -194,13 +194,13 @@ impl Directory for Passes {
         self.rows.first_from(&key, None)
     }
 
-    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<Target> {
+    fn message(&mut self, key: JoinKey, address: Option<AddressKey>) -> Option<MessageRecipient> {
         let Some(address) = address else {
             return self.messages.only(&key);
         };
         let found = self
             .messages
-            .first_from(&key, Some(&Target::least(address)));
+            .first_from(&key, Some(&MessageRecipient::least(address)));
         found.filter(|target| target.address == address)
     }
 }

@@ -50,7 +50,7 @@ pub struct Delivery {
 
 /// A request's headers, kept as the JSON object text in which they travel and read only when asked.
 ///
-/// Most deliveries are decoded without a look at them, so parsing them for each would be wasted.
+/// Most deliveries are decoded without reading them, so parsing them for each would be wasted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headers(Bytes);
 

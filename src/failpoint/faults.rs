@@ -9,7 +9,7 @@
 //! | `HOOKFLOW_SLOW` | a text: decoding a delivery whose body holds it takes half a second; poison kills while one of these is decoded beside it |
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is the room through which the forbidden calls go"
+    reason = "this module makes the forbidden calls for all others"
 )]
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Failpoint, Moment};
+use super::{Failpoint, FailpointTiming};
 
 /// A design that loses or doubles events. Each stays as a switch under which the oracle must go red.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +133,10 @@ fn holds(body: &[u8], text: Option<&Vec<u8>>) -> bool {
 static PASSED: Mutex<BTreeSet<Failpoint>> = Mutex::new(BTreeSet::new());
 
 /// Records the pass, and dies if this is the one.
-pub fn reach(point: Failpoint, moment: Moment) {
+pub fn reach(point: Failpoint, moment: FailpointTiming) {
     record(point);
     let Some(crash) = CRASH.as_ref() else { return };
-    if crash.name != point.name() || crash.after != (moment == Moment::After) {
+    if crash.name != point.name() || crash.after != (moment == FailpointTiming::After) {
         return;
     }
     if crash.countdown.fetch_sub(1, Ordering::SeqCst) == 1 {

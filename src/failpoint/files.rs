@@ -1,7 +1,7 @@
 //! File calls that name their point.
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is the room through which the forbidden calls go"
+    reason = "this module makes the forbidden calls for all others"
 )]
 
 use std::fs::{self, File, OpenOptions};

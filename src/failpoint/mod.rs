@@ -1,6 +1,6 @@
 //! The edges of the program: every call that touches a disk or a database names the [`Failpoint`] it passes.
 //!
-//! Contract: all I/O of a job goes through this room (a lint, see `.clippy.toml`, forbids the bare calls elsewhere). In an
+//! Contract: all I/O of a job goes through this module (a lint, see `.clippy.toml`, forbids the bare calls elsewhere). In an
 //! ordinary build naming a point costs nothing. With the test-only feature `faults` the process can be made to die at a
 //! point, just before or just after the call, and records which points it passed; the crash suite runs over
 //! [`Failpoint::ALL`], so a point that no test reaches turns it red.
@@ -47,7 +47,7 @@ points! {
     /// A batch of events commits.
     StoreApply = "store.apply",
     /// Dead letters commit.
-    StoreBury = "store.bury",
+    StoreDeadLetters = "store.dead_letters",
     /// The beginning of a load commits.
     StoreLoadBegin = "store.load.begin",
     /// A chunk of recipients or batches commits.
@@ -108,7 +108,7 @@ points! {
 
 /// A moment around a call at which a test can end the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum FailpointTiming {
     /// Just before the call.
     Before,
     /// Just after it succeeded.
@@ -117,9 +117,9 @@ pub enum Moment {
 
 /// Passes `point`: runs `call` between its two moments.
 pub fn run<T, E>(point: Failpoint, call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    reach(point, Moment::Before);
+    reach(point, FailpointTiming::Before);
     let done = call()?;
-    reach(point, Moment::After);
+    reach(point, FailpointTiming::After);
     Ok(done)
 }
 
@@ -128,17 +128,17 @@ pub async fn run_async<T, E>(
     point: Failpoint,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    reach(point, Moment::Before);
+    reach(point, FailpointTiming::Before);
     let done = call.await?;
-    reach(point, Moment::After);
+    reach(point, FailpointTiming::After);
     Ok(done)
 }
 
 #[cfg(feature = "faults")]
-fn reach(point: Failpoint, moment: Moment) {
+fn reach(point: Failpoint, moment: FailpointTiming) {
     faults::reach(point, moment);
 }
 
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
-const fn reach(_point: Failpoint, _moment: Moment) {}
+const fn reach(_point: Failpoint, _moment: FailpointTiming) {}

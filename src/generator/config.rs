@@ -29,7 +29,7 @@ pub struct GeneratorConfig {
     pub retries: f64,
     /// A delivery may move so far from its place in the order of arrival.
     pub disorder_ms: i64,
-    /// Deliveries that arrive hours after what they tell of.
+    /// Deliveries that arrive hours after what they report.
     pub late_events: f64,
     /// Recipients that are in no snapshot ever.
     pub unknown_recipients: f64,
@@ -74,7 +74,7 @@ pub struct Rates {
     pub dropped: f64,
     /// Failed.
     pub failed: f64,
-    /// Nothing more is heard after it was sent.
+    /// No event follows after it was sent.
     pub silent: f64,
     /// Of the delivered: opened.
     pub opened: f64,

@@ -5,7 +5,7 @@
 //! | type | members |
 //! |---|---|
 //! | `event` | one logical event: `provider`, `user`, `kind`, `bounce_class` (or null), `machine`, `message_id` (normalised), `event_key`, `recipient` (or null), `occurred_at` (RFC 3339 with milliseconds, or null), `time_fixed`, `row` (`{"batch_id", "recipient_id"}`: the state row it belongs to once every snapshot is loaded, or null), `late` (that row is only in the second snapshot), `copies` (the `received_at` of each copy, in no order) |
-//! | `reject` | one expected dead letter: `provider` and `user` (empty if the line did not tell), `stage`, `index`, `reason` (the code), `sha256` (of the whole body, or of the line without its end), `copies` |
+//! | `reject` | one expected dead letter: `provider` and `user` (empty if the line names none), `stage`, `index`, `reason` (the code), `sha256` (of the whole body, or of the line without its end), `copies` |
 //! | `row` | one state row: `user`, `batch_id` (empty: transactional), `recipient_id`, `late` |
 //! | `batch` | one batch: `user`, `batch_id`, `rows` (distinct state rows of the first snapshot), `late_rows` (more in the second), `total` (of its row in `batches`, or null), `deadline` (or null) |
 //! | `totals` | last line: `deliveries` (lines), `events`, `rejects`, `control` (lines without events), `rows`, `batches` |

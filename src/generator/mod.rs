@@ -42,7 +42,7 @@ use crate::event::Delivery;
 
 /// What comes next.
 #[derive(Clone, Debug)]
-pub enum Item {
+pub enum GeneratorItem {
     /// A request.
     Delivery(Arc<Delivery>),
     /// A line that is no delivery, without its end.
@@ -83,22 +83,25 @@ impl Generator {
 }
 
 impl Iterator for Generator {
-    type Item = Item;
+    type Item = GeneratorItem;
 
-    fn next(&mut self) -> Option<Item> {
+    fn next(&mut self) -> Option<GeneratorItem> {
         if !self.late_sent && self.next >= late_place(self.world.order.len()) {
             self.late_sent = true;
-            return Some(Item::Late(rows::rows(&self.world, KnownSince::Late)));
+            return Some(GeneratorItem::Late(rows::rows(
+                &self.world,
+                KnownSince::Late,
+            )));
         }
         let copy = *self.world.order.get(self.next)?;
         let place = self.next as u64;
         self.next += 1;
         if let Some(delivery) = render::delivery(&self.world, copy, place, &mut self.request) {
-            return Some(Item::Delivery(Arc::new(delivery)));
+            return Some(GeneratorItem::Delivery(Arc::new(delivery)));
         }
         let mut line = Vec::new();
         render::line(&self.world, copy, &mut self.request, &mut line);
         line.pop();
-        Some(Item::Line(line.into()))
+        Some(GeneratorItem::Line(line.into()))
     }
 }

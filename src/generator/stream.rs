@@ -295,7 +295,7 @@ mod tests {
                 GeneratorOutput::Tables(_) => {}
                 GeneratorOutput::WorldStart => {
                     borders += 1;
-                    assert_eq!(announced, borders, "told before it begins");
+                    assert_eq!(announced, borders, "announced before it begins");
                     seen.push(HashSet::new());
                 }
                 GeneratorOutput::Deliveries(prepared) => {

@@ -48,7 +48,7 @@ pub fn is_complete(dir: &Path) -> bool {
     dir.join(COMPLETE).is_file()
 }
 
-/// Writes the world of these config; `progress` is told now and then how many deliveries are written.
+/// Writes the world of this config; `progress` gets from time to time how many deliveries are written.
 pub fn write_to(
     dir: &Path,
     config: GeneratorConfig,
@@ -89,7 +89,7 @@ fn create(path: &Path) -> io::Result<BufWriter<File>> {
 }
 
 fn deliveries(world: &World, path: &Path, mut progress: impl FnMut(u64)) -> io::Result<()> {
-    const TOLD_EVERY: usize = 4_096;
+    const PROGRESS_EVERY: usize = 4_096;
     let mut file = create(path)?;
     let mut request = RenderedRequest::default();
     let mut text = Vec::with_capacity(1 << 16);
@@ -97,7 +97,7 @@ fn deliveries(world: &World, path: &Path, mut progress: impl FnMut(u64)) -> io::
         text.clear();
         render::line(world, *copy, &mut request, &mut text);
         file.write_all(&text)?;
-        if done.is_multiple_of(TOLD_EVERY) {
+        if done.is_multiple_of(PROGRESS_EVERY) {
             progress(done as u64);
         }
     }

@@ -1,9 +1,9 @@
-//! The metrics: what every room counts into and every report reads from.
+//! The metrics: what every module counts into and every report reads from.
 //!
 //! * [`Metrics`] is shared by all threads of a job: atomic counters and gauges, and distributions behind locks.
 //! * [`LocalMetrics`] belongs to one worker thread. It counts without any sharing and hands its counts over when it is flushed
 //!   (every few thousand events or each tick), so an event costs an addition and no lock, no shared cache line.
-//! * [`Snapshot`] is a copy of it all at one moment: what metrics, progress, health and summary are made of.
+//! * [`MetricsSnapshot`] is a copy of it all at one moment: what metrics, progress, health and summary are made of.
 //!
 //! Contract: counting never fails and never blocks for long; counts are never negative and counters never shrink; what can be
 //! counted is a closed set ([`Counter`], [`Gauge`], …), so no input can grow it.
@@ -44,7 +44,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics at zero that tells these providers apart.
+    /// Metrics at zero, separate for each of these providers.
     pub fn new(providers: impl IntoIterator<Item = &'static str>) -> Arc<Self> {
         let providers = providers.into_iter().chain([UNKNOWN_PROVIDER]);
         Arc::new(Self {
@@ -123,9 +123,9 @@ impl Metrics {
     }
 
     /// A copy of it all.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> MetricsSnapshot {
         let load = |cell: &AtomicU64| cell.load(Relaxed);
-        Snapshot {
+        MetricsSnapshot {
             counters: self.counters.each_ref().map(load),
             gauges: std::array::from_fn(|at| self.gauge(Gauge::ALL[at])),
             reasons: self.reasons.each_ref().map(load),
@@ -165,7 +165,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The metrics at one moment.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct MetricsSnapshot {
     counters: [u64; Counter::COUNT],
     gauges: [u64; Gauge::COUNT],
     reasons: [u64; REASONS.len()],
@@ -175,7 +175,7 @@ pub struct Snapshot {
     batch_sizes: [Histogram; Sink::COUNT],
 }
 
-impl Snapshot {
+impl MetricsSnapshot {
     /// A counter.
     pub const fn get(&self, what: Counter) -> u64 {
         self.counters[what as usize]
@@ -250,9 +250,9 @@ mod tests {
         metrics.sink_total(Sink::State, SinkCounter::Retries, 3);
         metrics.sink_total(Sink::State, SinkCounter::Retries, 5);
         metrics.sink_total(Sink::Log, SinkCounter::BreakerOpened, 1);
-        let told = metrics.snapshot();
-        assert_eq!(told.sink(Sink::State, SinkCounter::Retries), 5);
-        assert_eq!(told.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
+        let snapshot = metrics.snapshot();
+        assert_eq!(snapshot.sink(Sink::State, SinkCounter::Retries), 5);
+        assert_eq!(snapshot.sink(Sink::Log, SinkCounter::BreakerOpened), 1);
     }
 
     #[test]

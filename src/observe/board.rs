@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::health::{Component, Health};
-use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter, Snapshot};
+use crate::metrics::{Counter, Gauge, Metrics, MetricsSnapshot, Sink, SinkCounter};
 
 /// Shared by all threads of a job; a component hangs out its status only when it changes.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Board {
     }
 }
 
-fn buffer(counts: &Snapshot, limit: u64) -> Value {
+fn buffer(counts: &MetricsSnapshot, limit: u64) -> Value {
     let open = counts.gauge(Gauge::OpenEvents);
     let state = match open {
         0 => "empty",
@@ -86,7 +86,7 @@ fn buffer(counts: &Snapshot, limit: u64) -> Value {
     })
 }
 
-fn dedup(counts: &Snapshot) -> Value {
+fn dedup(counts: &MetricsSnapshot) -> Value {
     let (memory, store) = (
         counts.get(Counter::DuplicateMemory),
         counts.get(Counter::DuplicateStore),
@@ -99,7 +99,7 @@ fn dedup(counts: &Snapshot) -> Value {
     })
 }
 
-fn lookup(counts: &Snapshot) -> Value {
+fn lookup(counts: &MetricsSnapshot) -> Value {
     let (hits, misses) = (
         counts.get(Counter::LookupHit),
         counts.get(Counter::LookupMiss),
@@ -107,7 +107,7 @@ fn lookup(counts: &Snapshot) -> Value {
     json!({ "hits": hits, "misses": misses, "success_rate": share(hits, hits + misses) })
 }
 
-fn sinks(counts: &Snapshot) -> Value {
+fn sinks(counts: &MetricsSnapshot) -> Value {
     let applied = counts.get(Counter::Applied);
     let mut all: serde_json::Map<String, Value> = Sink::ALL
         .iter()
@@ -121,7 +121,7 @@ fn sinks(counts: &Snapshot) -> Value {
     Value::Object(all)
 }
 
-fn one_sink(counts: &Snapshot, sink: Sink) -> Value {
+fn one_sink(counts: &MetricsSnapshot, sink: Sink) -> Value {
     let (batches, retries) = (
         counts.sink(sink, SinkCounter::Batches),
         counts.sink(sink, SinkCounter::Retries),
@@ -157,7 +157,7 @@ mod tests {
         metrics.count(Counter::LookupMiss, 1);
         metrics.set(Gauge::OpenEvents, 50);
         let board = Board::new(metrics, 50);
-        board.post(Component::troubled("state", "starting"));
+        board.post(Component::degraded("state", "starting"));
         board.post(Component::ready("state"));
         let (health, report) = board.report();
         assert!(health.ready);

@@ -20,26 +20,27 @@ pub struct Component {
     /// Its name: `source`, `state`, `log`, …
     pub name: &'static str,
     /// Why it is not ready; absent if it is. Names no address, secret or payload.
-    pub trouble: Option<String>,
+    #[serde(rename = "trouble")]
+    pub problem: Option<String>,
     /// Its breaker, where it has one.
     pub breaker: Option<BreakerStatus>,
 }
 
 impl Component {
-    /// A component that is well.
+    /// A component that is ready.
     pub const fn ready(name: &'static str) -> Self {
         Self {
             name,
-            trouble: None,
+            problem: None,
             breaker: None,
         }
     }
 
-    /// A component that is not, and why.
-    pub fn troubled(name: &'static str, trouble: impl Into<String>) -> Self {
+    /// A component that is not ready, and why.
+    pub fn degraded(name: &'static str, problem: impl Into<String>) -> Self {
         Self {
             name,
-            trouble: Some(trouble.into()),
+            problem: Some(problem.into()),
             breaker: None,
         }
     }
@@ -76,11 +77,11 @@ impl Health {
 
 fn reason(component: &Component) -> Option<String> {
     let name = component.name;
-    match (&component.trouble, component.breaker) {
-        (Some(trouble), Some(BreakerStatus::Open | BreakerStatus::HalfOpen)) => {
-            Some(format!("{name}: {trouble}; the source is paused"))
+    match (&component.problem, component.breaker) {
+        (Some(problem), Some(BreakerStatus::Open | BreakerStatus::HalfOpen)) => {
+            Some(format!("{name}: {problem}; the source is paused"))
         }
-        (Some(trouble), _) => Some(format!("{name}: {trouble}")),
+        (Some(problem), _) => Some(format!("{name}: {problem}")),
         (None, Some(BreakerStatus::Open)) => {
             Some(format!("{name}: its breaker is open, the source is paused"))
         }
@@ -97,7 +98,7 @@ mod tests {
         let components = [
             Component::ready("source"),
             Component::ready("state").with_breaker(BreakerStatus::Open),
-            Component::troubled("log", "the disk is full").with_breaker(BreakerStatus::Open),
+            Component::degraded("log", "the disk is full").with_breaker(BreakerStatus::Open),
         ];
         let health = Health::of(&components);
         assert!(!health.ready);

@@ -1,7 +1,7 @@
 //! Text logs on standard error: for people on a terminal, as JSON lines otherwise.
 //!
 //! Contract: a line about a delivery carries the field `delivery` (`partition-offset`, see
-//! [`Origin`](crate::event::Origin)), by which it is followed through all rooms; no line carries an address or a payload.
+//! [`Origin`](crate::event::Origin)), by which it is followed through all modules; no line carries an address or a payload.
 //! `tracing::warn!(delivery = %origin, reason = code.name(), "rejected")`
 
 use std::io::{IsTerminal, Stderr, Write};

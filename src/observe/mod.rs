@@ -5,7 +5,7 @@
 //! * [`logs`], [`progress`], [`loading`], [`summary`]: text for people, and JSON for programs.
 //!
 //! Contract: everything here reads the [`Metrics`](crate::metrics::Metrics) and the [`Board`]; nothing here can slow or stop a
-//! job. No address, payload or secret appears in any output of this room.
+//! job. No address, payload or secret appears in any output of this module.
 
 mod board;
 pub mod health;

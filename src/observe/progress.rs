@@ -1,6 +1,6 @@
 //! How far a job is: a bar on a terminal, a log line every ten seconds elsewhere.
 //!
-//! The job calls [`Progress::show`] a few times a second; it costs nothing more than a look at a clock in between.
+//! The job calls [`Progress::show`] a few times a second; between two updates it only reads a clock.
 
 use std::io::IsTerminal;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The watchdog: tells a job that is stuck from one that waits.
+//! The watchdog: distinguishes a job that is stuck from one that waits.
 //!
 //! It fires when deliveries are open and for the limit none was settled, no breaker was open, and no write of records was inside
 //! its deadline. An outage is no reason to fire: its breaker is open, or its attempt has time left. Polls, redeliveries, loads
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What is seen of a job at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observation {
+pub struct JobObservation {
     /// Deliveries were taken from the source and are not settled.
     pub open_work: bool,
     /// A sink is paused by its breaker.
@@ -51,7 +51,7 @@ impl Watchdog {
     }
 
     /// Judges one observation; call it a few times per limit.
-    pub fn check(&mut self, now: Duration, seen: Observation) -> WatchdogVerdict {
+    pub fn check(&mut self, now: Duration, seen: JobObservation) -> WatchdogVerdict {
         let progressed = seen.settled != self.settled;
         let waiting = !seen.open_work || seen.breaker_open || seen.write_within_deadline;
         self.settled = seen.settled;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
-    const STILL: Observation = Observation {
+    const STILL: JobObservation = JobObservation {
         open_work: true,
         breaker_open: false,
         write_within_deadline: false,
@@ -94,19 +94,19 @@ mod tests {
     #[test]
     fn each_good_reason_to_wait_keeps_it_quiet_and_starts_the_limit_anew() {
         let reasons = [
-            Observation {
+            JobObservation {
                 open_work: false,
                 ..STILL
             },
-            Observation {
+            JobObservation {
                 breaker_open: true,
                 ..STILL
             },
-            Observation {
+            JobObservation {
                 write_within_deadline: true,
                 ..STILL
             },
-            Observation {
+            JobObservation {
                 settled: 7,
                 ..STILL
             },
@@ -114,7 +114,7 @@ mod tests {
         for reason in reasons {
             let mut watchdog = Watchdog::new(LIMIT, seconds(0));
             assert_eq!(watchdog.check(seconds(100), reason), WatchdogVerdict::Fine);
-            let after = Observation {
+            let after = JobObservation {
                 settled: reason.settled,
                 ..STILL
             };

@@ -28,7 +28,7 @@ fn class_of_state(state: &str) -> Class {
         // Serialisation failure, deadlock, a lock that was not to be had, a statement that ran into its timeout.
         "40001" | "40P01" | "55P03" | "57014" => Class::Retry,
         "23514" => Class::Bug,
-        // Read only: a standby, or a server that was told to be.
+        // Read only: a standby, or a server that is configured so.
         "25006" => Class::Outage,
         // An idle transaction was ended: by our own delay.
         "25P03" => Class::Outage,

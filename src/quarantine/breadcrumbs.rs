@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::suspects::{Breadcrumb, Place};
+use super::suspects::{Breadcrumb, RecordPosition};
 use crate::failpoint::{self, Failpoint};
 
 /// A slot names at most so many records.
@@ -129,7 +129,7 @@ fn breadcrumb(state: u64, partition: u64, count: u64, offsets: &[u64]) -> Option
         (ALONE | DECODED, [_, content, ..]) => Some(*content),
         _ => return None,
     };
-    let places = offsets.iter().take(count).map(|offset| Place {
+    let places = offsets.iter().take(count).map(|offset| RecordPosition {
         partition,
         offset: *offset,
     });

@@ -68,7 +68,7 @@ struct Shared {
     /// None where nothing is kept.
     files: Option<Files>,
     suspects: Mutex<Suspects>,
-    /// Whether there are suspects: without any, nothing needs to be looked up.
+    /// Whether there are suspects: without any, no lookup is needed.
     has_suspects: AtomicBool,
     /// Whether the last life of this member ended with a crash.
     is_after_crash: bool,
@@ -173,7 +173,7 @@ impl Shared {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self, place: suspects::Place) {
+    fn clear(&self, place: suspects::RecordPosition) {
         let mut suspects = self.suspects();
         if suspects.clear(place) {
             self.has_suspects

@@ -20,7 +20,7 @@ const SUSPECT_WORDS: usize = 5;
 
 /// The place of a record, the same in every life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct RecordPosition {
     /// Hash of the partition's name.
     pub partition: u64,
     /// The record's offset in the partition.
@@ -31,7 +31,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breadcrumb {
     /// The records that a worker was decoding.
-    pub places: Vec<Place>,
+    pub places: Vec<RecordPosition>,
     /// Hash of the one record, if it was decoded alone.
     pub alone: Option<u64>,
     /// It was decoded, and its rows were on their way to the writers.
@@ -65,7 +65,7 @@ pub enum Verdict {
 /// All suspects of one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suspects {
-    suspects: BTreeMap<Place, Suspect>,
+    suspects: BTreeMap<RecordPosition, Suspect>,
     /// The last life whose end was judged.
     judged: u64,
     /// The last life ended with a crash.
@@ -108,7 +108,12 @@ impl Suspects {
     }
 
     /// How a record is to be decoded that was delivered so often; `content` hashes its bytes.
-    pub fn verdict(&self, place: Place, deliveries: u32, content: impl FnOnce() -> u64) -> Verdict {
+    pub fn verdict(
+        &self,
+        place: RecordPosition,
+        deliveries: u32,
+        content: impl FnOnce() -> u64,
+    ) -> Verdict {
         let Some(suspect) = self.suspects.get(&place) else {
             return if self.suspects_repeated(deliveries) {
                 Verdict::Suspect
@@ -131,13 +136,13 @@ impl Suspects {
     }
 
     /// In how many crashes a record was named alone: those that were least go first, so that kills from outside hit another one each time.
-    pub fn blame(&self, place: Place) -> u32 {
+    pub fn blame(&self, place: RecordPosition) -> u32 {
         let suspect = self.suspects.get(&place).copied().unwrap_or_default();
         suspect.alone.saturating_add(suspect.decoded)
     }
 
     /// A record got through; whether it was a suspect.
-    pub fn clear(&mut self, place: Place) -> bool {
+    pub fn clear(&mut self, place: RecordPosition) -> bool {
         self.suspects.remove(&place).is_some()
     }
 
@@ -229,7 +234,7 @@ impl Suspect {
     }
 }
 
-fn suspect(words: &[u64; SUSPECT_WORDS]) -> (Place, Suspect) {
+fn suspect(words: &[u64; SUSPECT_WORDS]) -> (RecordPosition, Suspect) {
     let [partition, offset, counts, has_content, content] = *words;
     let suspect = Suspect {
         named: counts as u32 & 0xffff,
@@ -237,5 +242,5 @@ fn suspect(words: &[u64; SUSPECT_WORDS]) -> (Place, Suspect) {
         decoded: (counts >> 32) as u32 & 0xffff,
         content: (has_content == 1).then_some(content),
     };
-    (Place { partition, offset }, suspect)
+    (RecordPosition { partition, offset }, suspect)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crossbeam_channel::Sender;
 use proptest::prelude::*;
 
-use super::suspects::{ALONE, Breadcrumb, NAMED, Place, Suspects, Verdict};
+use super::suspects::{ALONE, Breadcrumb, NAMED, RecordPosition, Suspects, Verdict};
 use super::*;
 use crate::epoch::Epoch;
 use crate::event::Origin;
@@ -34,8 +34,8 @@ struct Fleet {
     killed: BTreeMap<u64, (u32, u32)>,
 }
 
-fn place(offset: u64) -> Place {
-    Place {
+fn place(offset: u64) -> RecordPosition {
+    RecordPosition {
         partition: 7,
         offset,
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::suspects::{Place, Verdict};
+use super::suspects::{RecordPosition, Verdict};
 use super::{IS_WORKER, NOBODY, PLACES_MAX, Quarantine, Shared};
 use crate::epoch::Epoch;
 use crate::source::{PartitionIds, Record, Records};
@@ -17,13 +17,13 @@ pub struct WorkerQuarantine {
     worker: usize,
     partitions: PartitionIds,
     /// Records among which are suspects, and what of them is not handed out yet.
-    held: Option<Held>,
-    phase: Phase,
+    held: Option<HeldRecords>,
+    phase: QuarantinePhase,
 }
 
 /// What the worker may hand out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum QuarantinePhase {
     /// Trusted records, like all workers.
     Together,
     /// No worker takes anything any more; since which epoch is not known yet.
@@ -33,13 +33,13 @@ enum Phase {
     /// Nothing is on its way: a suspect may be decoded.
     Ready,
     /// This suspect is decoded alone.
-    Alone(Place, u64),
+    Alone(RecordPosition, u64),
     /// It is decoded, and its rows enter the way to the writers at that epoch.
-    Leaving(Epoch, Place),
+    Leaving(Epoch, RecordPosition),
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldRecords {
     whole: Records,
     rest: Vec<Record>,
 }
@@ -67,7 +67,7 @@ impl WorkerQuarantine {
             worker,
             partitions,
             held: None,
-            phase: Phase::Together,
+            phase: QuarantinePhase::Together,
         }
     }
 
@@ -77,16 +77,16 @@ impl WorkerQuarantine {
         self.phase = match self.phase {
             // Decoding may wait for the sinks and move what waits to a later epoch: first all of it is decoded. The epoch was read after
             // everybody could see that the gate is closed.
-            Phase::Closing if self.shared.undecoded.load(Ordering::SeqCst) == 0 => {
-                Phase::Draining(now)
+            QuarantinePhase::Closing if self.shared.undecoded.load(Ordering::SeqCst) == 0 => {
+                QuarantinePhase::Draining(now)
             }
-            Phase::Draining(since) if is_through(since) => Phase::Ready,
-            Phase::Leaving(since, place) if is_through(since) => {
+            QuarantinePhase::Draining(since) if is_through(since) => QuarantinePhase::Ready,
+            QuarantinePhase::Leaving(since, place) if is_through(since) => {
                 if let Some(files) = &self.shared.files {
                     files.breadcrumbs.clear(self.worker);
                 }
                 self.shared.clear(place);
-                Phase::Ready
+                QuarantinePhase::Ready
             }
             other => other,
         };
@@ -94,7 +94,7 @@ impl WorkerQuarantine {
 
     /// The records to decode next.
     pub fn receive(&mut self, waiting: &Receiver<Records>) -> Received {
-        // Counted before the gate is looked at, so that whoever closes it sees either this run or nobody.
+        // Counted before the gate is checked, so that whoever closes it sees either this run or nobody.
         self.shared.undecoded.fetch_add(1, Ordering::SeqCst);
         let received = self.try_receive(waiting);
         if !matches!(received, Received::Run(_)) {
@@ -108,7 +108,10 @@ impl WorkerQuarantine {
         if alone != NOBODY && alone != self.worker {
             return Received::Wait;
         }
-        if !matches!(self.phase, Phase::Together | Phase::Ready) {
+        if !matches!(
+            self.phase,
+            QuarantinePhase::Together | QuarantinePhase::Ready
+        ) {
             return Received::Wait;
         }
         if let Some(held) = self.held.take() {
@@ -119,7 +122,7 @@ impl WorkerQuarantine {
             Ok(records) if self.holds_suspect(&records) => {
                 let (mut whole, mut rest) = (records, Vec::new());
                 std::mem::swap(&mut whole.records, &mut rest);
-                self.receive_held(Held { whole, rest })
+                self.receive_held(HeldRecords { whole, rest })
             }
             Ok(records) => Received::Run(records),
             Err(TryRecvError::Empty) => Received::Nothing,
@@ -128,7 +131,7 @@ impl WorkerQuarantine {
     }
 
     /// The trusted records, then the suspects, each once it may be decoded alone. Which goes first changes no outcome.
-    fn receive_held(&mut self, mut held: Held) -> Received {
+    fn receive_held(&mut self, mut held: HeldRecords) -> Received {
         let partition = held.whole.partition;
         let (suspects, mut part): (Vec<Record>, Vec<Record>) = std::mem::take(&mut held.rest)
             .into_iter()
@@ -138,7 +141,7 @@ impl WorkerQuarantine {
             self.decode_together();
             return self.hand_out(held, part);
         }
-        if self.phase != Phase::Ready {
+        if self.phase != QuarantinePhase::Ready {
             self.close_gate();
             self.held = Some(held);
             return Received::Wait;
@@ -146,12 +149,13 @@ impl WorkerQuarantine {
         let least = (0..held.rest.len()).min_by_key(|at| self.blame(partition, held.rest.get(*at)));
         part.extend(least.map(|at| held.rest.remove(at)));
         if let Some(record) = part.first() {
-            self.phase = Phase::Alone(self.place(partition, record), record.content_hash());
+            self.phase =
+                QuarantinePhase::Alone(self.place(partition, record), record.content_hash());
         }
         self.hand_out(held, part)
     }
 
-    fn hand_out(&mut self, held: Held, records: Vec<Record>) -> Received {
+    fn hand_out(&mut self, held: HeldRecords, records: Vec<Record>) -> Received {
         let is_last = held.rest.is_empty();
         let whole = &held.whole;
         let part = Records {
@@ -169,13 +173,13 @@ impl WorkerQuarantine {
         let closed =
             shared.compare_exchange(NOBODY, self.worker, Ordering::SeqCst, Ordering::SeqCst);
         if closed.is_ok() {
-            self.phase = Phase::Closing;
+            self.phase = QuarantinePhase::Closing;
         }
     }
 
     fn decode_together(&mut self) {
-        if self.phase == Phase::Ready {
-            self.phase = Phase::Together;
+        if self.phase == QuarantinePhase::Ready {
+            self.phase = QuarantinePhase::Together;
             self.shared.alone.store(NOBODY, Ordering::SeqCst);
         }
     }
@@ -191,7 +195,7 @@ impl WorkerQuarantine {
             .take(count)
             .map(|record| record.origin().offset);
         let alone = match self.phase {
-            Phase::Alone(_, content) => Some(content),
+            QuarantinePhase::Alone(_, content) => Some(content),
             _ => None,
         };
         let partition = self.partitions.id(partition);
@@ -207,8 +211,8 @@ impl WorkerQuarantine {
         if is_at_end {
             self.shared.undecoded.fetch_sub(1, Ordering::SeqCst);
         }
-        let is_alone = if let Phase::Alone(place, _) = self.phase {
-            self.phase = Phase::Leaving(epoch, place);
+        let is_alone = if let QuarantinePhase::Alone(place, _) = self.phase {
+            self.phase = QuarantinePhase::Leaving(epoch, place);
             true
         } else {
             false
@@ -251,8 +255,8 @@ impl WorkerQuarantine {
         place.map_or(0, |place| self.shared.suspects().blame(place))
     }
 
-    fn place(&self, partition: u32, record: &Record) -> Place {
-        Place {
+    fn place(&self, partition: u32, record: &Record) -> RecordPosition {
+        RecordPosition {
             partition: self.partitions.id(partition),
             offset: record.origin().offset,
         }

@@ -23,11 +23,11 @@ pub struct HousekeepingContext {
     pub sweeper: Sweeper,
     /// Loads new rows.
     pub loader: Loader,
-    /// The way of accepted rows to the workers.
-    pub feeder: SnapshotSender,
-    /// How far the store's mappings went that way.
+    /// Sends accepted rows to the workers.
+    pub snapshot_sender: SnapshotSender,
+    /// How far the store's mappings were sent.
     pub fed: Fed,
-    /// How often mappings are looked for that somebody else loaded.
+    /// How often the store is polled for mappings that another process loaded.
     pub feed_every: Duration,
     /// Says that this process loaded recipients elsewhere.
     pub woken: Receiver<()>,
@@ -154,7 +154,7 @@ fn due(parts: &mut HousekeepingContext, times: &mut Times) {
 
 /// Hands on what was loaded, by whomever, and has parked events matched soon if there was anything.
 fn feed(parts: &mut HousekeepingContext, times: &mut Times) {
-    match parts.fed.feed(&mut parts.feeder) {
+    match parts.fed.feed(&mut parts.snapshot_sender) {
         Ok(0) => {}
         Ok(fed) => {
             parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
@@ -173,7 +173,7 @@ fn load(parts: &mut HousekeepingContext, rows: &NewRows) -> Result<(), Fatal> {
     };
     let report = parts.loader.generated(kind, &rows.tables)?;
     tracing::info!(rows = report.accepted, "more recipients are known");
-    let fed = parts.fed.feed(&mut parts.feeder)?;
+    let fed = parts.fed.feed(&mut parts.snapshot_sender)?;
     parts.sweeper.metrics.count(Counter::RecipientsFed, fed);
     Ok(())
 }

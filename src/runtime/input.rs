@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
-    /// Drops its context, and fails once it is told to.
+    /// Drops its context, and fails once the test asks for it.
     struct Failing {
         dropped: Sender<()>,
         fail: Receiver<()>,

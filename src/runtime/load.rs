@@ -1,6 +1,6 @@
 //! `hookflow load`: recipients and batches into the store, once, beside running jobs where the store allows that.
 //!
-//! What is loaded reaches the members of a fleet that run: each looks for mappings that somebody else loaded.
+//! What is loaded reaches the members of a fleet that run: each polls for mappings that somebody else loaded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub fn load(request: &LoadRequest) -> Result<Report, Fatal> {
 fn load_into(
     request: &LoadRequest,
     loader: Loader,
-    told: impl FnMut(u64),
+    on_rows: impl FnMut(u64),
 ) -> Result<Report, Fatal> {
     if !request.recipients.is_empty() || request.batches.is_some() {
         let kind = if request.whole {
@@ -62,7 +62,7 @@ fn load_into(
         } else {
             LoadKind::Increment
         };
-        return loader.files(kind, &request.recipients, request.batches.as_ref(), told);
+        return loader.files(kind, &request.recipients, request.batches.as_ref(), on_rows);
     }
     let recipients = &request.plan.recipients;
     let Some(tables) = &recipients.tables else {
@@ -71,5 +71,5 @@ fn load_into(
     };
     let horizon = Horizon::new(recipients.age_max);
     let mut tables = TableLoader::prepare(tables, loader, horizon, true)?;
-    Ok(tables.look(told)?)
+    Ok(tables.poll(on_rows)?)
 }

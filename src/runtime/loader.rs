@@ -21,11 +21,11 @@ use crate::state::{
 /// Rows of one transaction.
 const CHUNK_ROWS: usize = 5_000;
 
-/// Mappings handed to the arrangements at once.
+/// Mappings sent to the arrangements at once.
 const FEED_ROWS: usize = 10_000;
 
-/// Bad rows of a load that are told one by one; the rest is only counted.
-const BAD_ROWS_TOLD: u64 = 20;
+/// Bad rows of a load that are logged one by one; the rest is only counted.
+const BAD_ROWS_LOGGED: u64 = 20;
 
 /// What loading did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,11 +49,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts bad rows; the first of them are told one by one.
-    pub fn tell(&mut self, bad: &[BadRow]) {
+    /// Counts bad rows; the first of them are logged one by one.
+    pub fn record_bad(&mut self, bad: &[BadRow]) {
         for row in bad {
             self.bad += 1;
-            if self.bad <= BAD_ROWS_TOLD {
+            if self.bad <= BAD_ROWS_LOGGED {
                 tracing::warn!("{row}");
             }
         }
@@ -134,8 +134,8 @@ impl Fed {
         }
     }
 
-    /// Feeds what finished loads left in the store since the last time; how many mappings.
-    pub fn feed(&mut self, feeder: &mut SnapshotSender) -> Result<u64, SinkError> {
+    /// Sends the mappings that finished loads left in the store since the last call; returns how many.
+    pub fn feed(&mut self, sender: &mut SnapshotSender) -> Result<u64, SinkError> {
         let since = self.horizon.since();
         let old = |mapping: &Mapping| since.zip(mapping.sent_at).is_some_and(|(s, at)| at < s);
         let mut count = 0;
@@ -147,7 +147,7 @@ impl Fed {
             self.after = last;
             mappings.retain(|mapping| !old(mapping));
             count += mappings.len() as u64;
-            feeder.feed(&mappings);
+            sender.send_mappings(&mappings);
         }
     }
 }
@@ -164,7 +164,7 @@ pub struct Loader {
 }
 
 /// A load that has begun. Dropped before its end it has died, and the next one closes it.
-pub struct Load<'a> {
+pub struct OpenLoad<'a> {
     loader: &'a Loader,
     id: LoadId,
     _turn: MutexGuard<'a, ()>,
@@ -188,7 +188,7 @@ impl Loader {
         for path in recipients {
             for chunk in snapshot::recipients(path, &options)? {
                 let RowChunk { rows, bad } = chunk?;
-                report.tell(&bad);
+                report.record_bad(&bad);
                 load.recipients(rows, &mut report)?;
                 progress(report.accepted + report.known);
             }
@@ -196,7 +196,7 @@ impl Loader {
         if let Some(path) = batches {
             for chunk in snapshot::batches(path, &options)? {
                 let RowChunk { rows, bad } = chunk?;
-                report.tell(&bad);
+                report.record_bad(&bad);
                 load.batches(rows)?;
             }
         }
@@ -234,12 +234,12 @@ impl Loader {
     }
 
     /// Begins a load when it is this one's turn.
-    pub fn begin(&self, kind: LoadKind) -> Result<Load<'_>, SinkError> {
+    pub fn begin(&self, kind: LoadKind) -> Result<OpenLoad<'_>, SinkError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self
             .state
             .call_until_done(move |store| store.begin_load(kind))?;
-        Ok(Load {
+        Ok(OpenLoad {
             loader: self,
             id,
             _turn: turn,
@@ -247,7 +247,7 @@ impl Loader {
     }
 }
 
-impl Load<'_> {
+impl OpenLoad<'_> {
     /// Loads one chunk of recipients.
     pub fn recipients(
         &self,

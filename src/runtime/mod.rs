@@ -1,7 +1,7 @@
 //! The runtime: threads, start, supervision, drain.
 //!
 //! ```text
-//! source thread ─► parcels ─► timely workers ─► batches ─► writer threads (state, log)
+//! source thread ─► records ─► timely workers ─► batches ─► writer threads (state, log)
 //!      ▲                           │ settled positions           ▲
 //!      │ stop                      ▼                             │ checkpoints, late matches, loads
 //!  the job (this thread) ◄── settlement thread ─────────── sweeper, loader
@@ -39,6 +39,6 @@ mod workers;
 pub use job::run;
 pub use load::{LoadRequest, load};
 pub use loader::Report as LoadReport;
-pub use request::{Input, JobRequest, Rate, Sample, Sinks, Snapshot, TimeRange};
+pub use request::{Input, JobRequest, Rate, Sample, SinkMode, SnapshotFiles, TimeRange};
 pub use sample::holds_only_sample;
 pub use store::store_contents;

@@ -1,4 +1,4 @@
-//! The thread that looks at the user's own tables again and again. A look that fails is counted and told, and holds back nothing.
+//! The thread that polls the user's own tables. A failed poll is counted and logged, and blocks nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,15 +17,15 @@ use crate::observe::health::Component;
 /// The longest wait after failures.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// How long a look that is under way may take at the end of a job.
+/// How long a poll that is under way may take at the end of a job.
 const END_WAIT: Duration = Duration::from_secs(2);
 
-/// How looking goes; cheap to clone.
+/// The status of the polls; cheap to clone.
 #[derive(Clone)]
 pub struct PollStatus {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
-    trouble_after: u32,
+    degraded_after: u32,
     state: Arc<Mutex<PollState>>,
 }
 
@@ -36,32 +36,32 @@ struct PollState {
 }
 
 impl PollStatus {
-    /// None were made yet.
-    pub fn new(metrics: Arc<Metrics>, board: Arc<Board>, trouble_after: u32) -> Self {
+    /// No poll was made yet.
+    pub fn new(metrics: Arc<Metrics>, board: Arc<Board>, degraded_after: u32) -> Self {
         Self {
             metrics,
             board,
-            trouble_after,
+            degraded_after,
             state: Arc::default(),
         }
     }
 
-    /// Makes one; answers what it loaded, or the trouble it had.
-    pub fn make(
+    /// Polls once; returns what it loaded, or the error.
+    pub fn poll(
         &self,
         tables: &mut TableLoader,
-        told: impl FnMut(u64),
+        on_rows: impl FnMut(u64),
     ) -> Result<Report, TableError> {
         self.metrics.count(Counter::RecipientPolls, 1);
-        let looked = tables.look(told);
-        match &looked {
-            Ok(report) => self.succeeded(report),
-            Err(trouble) => self.failed(trouble),
+        let result = tables.poll(on_rows);
+        match &result {
+            Ok(report) => self.record_success(report),
+            Err(error) => self.record_failure(error),
         }
-        looked
+        result
     }
 
-    fn succeeded(&self, report: &Report) {
+    fn record_success(&self, report: &Report) {
         let refused = report.bad + report.contradictions;
         for (counter, count) in [
             (Counter::RecipientsRead, report.read),
@@ -86,7 +86,7 @@ impl PollStatus {
             );
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.failures >= self.trouble_after {
+        if state.failures >= self.degraded_after {
             tracing::info!("the table of recipients can be read again");
         }
         *state = PollState {
@@ -96,20 +96,20 @@ impl PollStatus {
         self.board.post(Component::ready("recipients"));
     }
 
-    /// Notes a failure, also one that stands before the first look.
-    pub fn failed(&self, trouble: &TableError) {
+    /// Records a failure, also one before the first poll.
+    pub fn record_failure(&self, error: &TableError) {
         self.metrics.count(Counter::RecipientPollsFailed, 1);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
         let failures = state.failures;
-        tracing::warn!(%trouble, failures, "the table of recipients could not be read; events go on and are matched later");
-        if failures >= self.trouble_after {
-            let why = format!("{failures} looks in a row failed: {trouble}");
-            self.board.post(Component::troubled("recipients", why));
+        tracing::warn!(%error, failures, "the table of recipients could not be read; events go on and are matched later");
+        if failures >= self.degraded_after {
+            let why = format!("{failures} polls in a row failed: {error}");
+            self.board.post(Component::degraded("recipients", why));
         }
     }
 
-    /// Shows how long ago the last good look was.
+    /// Shows how long ago the last successful poll was.
     pub fn show(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let age = state.succeeded.map_or(0, |at| at.elapsed().as_secs());
@@ -128,21 +128,21 @@ impl PollStatus {
 pub struct Polls {
     stop: Sender<()>,
     ended: Receiver<TableLoader>,
-    looks: PollStatus,
+    status: PollStatus,
     _thread: JoinHandle<()>,
 }
 
 impl Polls {
-    /// Starts it; `woken` hears of every look that loaded something.
+    /// Starts it; `woken` is notified of every poll that loaded something.
     pub fn start(
         tables: TableLoader,
-        looks: PollStatus,
+        status: PollStatus,
         interval: Duration,
         woken: Sender<()>,
     ) -> Result<Self, Fatal> {
         let (stop, stopped) = crossbeam_channel::bounded(0);
         let (end, ended) = crossbeam_channel::bounded(1);
-        let of_thread = looks.clone();
+        let of_thread = status.clone();
         let thread = std::thread::Builder::new()
             .name("recipients".into())
             .spawn(move || {
@@ -157,35 +157,35 @@ impl Polls {
         Ok(Self {
             stop,
             ended,
-            looks,
+            status,
             _thread: thread,
         })
     }
 
-    /// How looking goes.
-    pub const fn looks(&self) -> &PollStatus {
-        &self.looks
+    /// The status of the polls.
+    pub const fn status(&self) -> &PollStatus {
+        &self.status
     }
 
-    /// Asks it to end and waits a moment. A look that takes longer is left alone: what it committed stands, the rest is
+    /// Asks it to end and waits a moment. A poll that takes longer is left alone: what it committed stands, the rest is
     /// discarded by the next start.
     pub fn end(self) -> Option<(TableLoader, PollStatus)> {
         drop(self.stop);
         let tables = self.ended.recv_timeout(END_WAIT).ok()?;
-        Some((tables, self.looks))
+        Some((tables, self.status))
     }
 }
 
 fn run(
     mut tables: TableLoader,
-    looks: &PollStatus,
+    status: &PollStatus,
     interval: Duration,
     woken: &Sender<()>,
     stopped: &Receiver<()>,
 ) -> TableLoader {
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(looks.wait(interval)) {
-        if looks
-            .make(&mut tables, |_| {})
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(status.wait(interval)) {
+        if status
+            .poll(&mut tables, |_| {})
             .is_ok_and(|report| report.accepted > 0)
         {
             // Full: it is woken already. Disconnected: the job ends.

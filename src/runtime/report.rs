@@ -1,12 +1,12 @@
 //! What a job says of itself at its end.
 
 use super::input::connector;
-use super::request::{Input, JobRequest, Sinks};
+use super::request::{Input, JobRequest, SinkMode};
 use super::settlement::SourceReport;
 use super::store::{log_dir, read_state};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::Fatal;
-use crate::observe::summary::{BatchChange, BatchLine, Place, Summary};
+use crate::observe::summary::{BatchChange, BatchLine, Summary, SummaryEntry};
 use crate::state::view::{BatchView, Export, diff};
 
 /// Said when a finished job is run again.
@@ -38,7 +38,7 @@ pub fn name(request: &JobRequest) -> String {
     name
 }
 
-/// What tells the members of a job apart, where settings do.
+/// What distinguishes the members of a job, where settings do.
 pub fn part(request: &JobRequest, job: &str) -> String {
     format!("{job} {}", connector(request).member())
 }
@@ -109,22 +109,22 @@ fn counter(batch: &BatchView, name: &str) -> u64 {
     }
 }
 
-fn log_place(plan: &Plan) -> Place {
+fn log_place(plan: &Plan) -> SummaryEntry {
     match plan.log_store {
-        LogKind::Parquet => Place::new(
+        LogKind::Parquet => SummaryEntry::new(
             log_dir(&plan.store_dir).join("day=*").display().to_string(),
             "the event log (Parquet)",
         ),
-        LogKind::ClickHouse => Place::new(
+        LogKind::ClickHouse => SummaryEntry::new(
             format!("{}.{}", plan.clickhouse.database, plan.clickhouse.table),
             "the event log (ClickHouse)",
         ),
     }
 }
 
-/// The largest batches, where the results lie, and how to look at them.
+/// The largest batches, where the results are, and the commands that show them.
 pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal> {
-    if request.sinks != Sinks::Durable {
+    if request.sinks != SinkMode::Durable {
         return Ok(());
     }
     let dir = &request.plan.store_dir;
@@ -145,13 +145,13 @@ pub fn results(summary: &mut Summary, request: &JobRequest) -> Result<(), Fatal>
         ("unmatched list", "events whose recipient is not known yet"),
         ("dlq list", "dead letters"),
     ];
-    let look =
-        commands.map(|(command, what)| Place::new(format!("hookflow {command}{store}"), what));
-    summary.look = look.to_vec();
+    let shown = commands
+        .map(|(command, what)| SummaryEntry::new(format!("hookflow {command}{store}"), what));
+    summary.look = shown.to_vec();
     Ok(())
 }
 
-fn state_place(request: &JobRequest) -> Place {
+fn state_place(request: &JobRequest) -> SummaryEntry {
     let plan = &request.plan;
     let (place, kind) = match plan.state_store {
         StateKind::Sqlite => (
@@ -161,7 +161,7 @@ fn state_place(request: &JobRequest) -> Place {
         StateKind::Postgres => (format!("schema {}", plan.postgres.schema), "Postgres"),
     };
     let holds = format!("recipients, batches, parked events, dead letters ({kind})");
-    Place::new(place, holds)
+    SummaryEntry::new(place, holds)
 }
 
 fn line(batch: &BatchView) -> BatchLine {

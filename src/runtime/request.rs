@@ -1,4 +1,4 @@
-//! What is asked of a job: every option resolved, nothing left to look up.
+//! What is asked of a job: every option resolved, nothing left to resolve.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ pub struct JobRequest {
     /// Where deliveries come from.
     pub input: Input,
     /// Whom they concern.
-    pub snapshot: Snapshot,
+    pub snapshot: SnapshotFiles,
     /// Which events count.
     pub range: TimeRange,
     /// Its name; without one it is the fingerprint of (source, filters, store).
     pub name: Option<String>,
     /// Where outcomes become durable.
-    pub sinks: Sinks,
+    pub sinks: SinkMode,
     /// Remove what the store holds before the start.
     pub fresh: bool,
     /// Where metrics are served, if anywhere.
@@ -37,10 +37,10 @@ impl JobRequest {
         Self {
             plan,
             input,
-            snapshot: Snapshot::default(),
+            snapshot: SnapshotFiles::default(),
             range: TimeRange::default(),
             name: None,
-            sinks: Sinks::Durable,
+            sinks: SinkMode::Durable,
             fresh: false,
             metrics,
             quiet: false,
@@ -90,7 +90,7 @@ impl Input {
 
 /// Whom deliveries concern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct SnapshotFiles {
     /// Recipients (CSV or JSONL), loaded before the first delivery is read.
     pub recipients: Vec<PathBuf>,
     /// Batches with totals, sealing and deadlines.
@@ -110,7 +110,7 @@ pub struct TimeRange {
 
 /// Where outcomes become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sinks {
+pub enum SinkMode {
     /// In the store.
     Durable,
     /// Nowhere: measures the dataflow alone.

@@ -20,9 +20,9 @@ pub struct Running {
     pub settlement: Settlement,
     /// What is done now and then.
     pub housekeeping: Housekeeping,
-    /// What completes batches and tells it.
+    /// Completes batches and delivers the completions.
     pub completions: Completions,
-    /// Who looks at the user's own tables, if there are any.
+    /// The thread that polls the user's own tables, if there are any.
     pub polls: Option<Polls>,
     /// The source.
     pub source: RunningSource,
@@ -30,7 +30,7 @@ pub struct Running {
     pub source_health: SourceHealth,
 }
 
-/// What looks at the user's own tables, once nobody else does.
+/// The user's own tables and their status, while no thread polls them.
 pub type PolledTables = Option<(TableLoader, PollStatus)>;
 
 impl Running {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::request::{Input, JobRequest, Sinks, Snapshot};
+use super::request::{Input, JobRequest, SinkMode, SnapshotFiles};
 use super::store::store_contents;
 use crate::error::{Exit, Fatal};
 use crate::failpoint;
@@ -36,7 +36,7 @@ pub fn expect_other_data(store: &Path) -> Result<(), Fatal> {
 pub fn resolve(mut request: JobRequest) -> Result<JobRequest, Fatal> {
     let store = &request.plan.store_dir;
     if request.input != Input::Demo {
-        if request.sinks == Sinks::Durable {
+        if request.sinks == SinkMode::Durable {
             expect_other_data(store)?;
         }
         return Ok(request);
@@ -54,7 +54,7 @@ pub fn resolve(mut request: JobRequest) -> Result<JobRequest, Fatal> {
         paths: vec![file("deliveries.jsonl")],
         provider: None,
     };
-    request.snapshot = Snapshot {
+    request.snapshot = SnapshotFiles {
         recipients: vec![file("snapshot.jsonl")],
         batches: Some(file("batches.jsonl")),
         late: Some(file("snapshot-late.jsonl")),

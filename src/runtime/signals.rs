@@ -62,7 +62,7 @@ impl Stop {
 /// How long the orderly end of a drain that failed may take before the process is ended.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How often the deadline looks whether the job was asked to stop.
+/// How often the deadline thread checks whether the job was asked to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A thread that ends the process with exit code 75 when the job was asked to stop and has not ended within its limit. It waits
@@ -98,17 +98,17 @@ fn watch(stop: &Stop, limit: Duration, ended: &Receiver<()>) {
     if ended_within(limit.saturating_add(GRACE)) {
         return;
     }
-    tell(not_drained(limit).message);
+    print_message(not_drained(limit).message);
     signal_hook::low_level::exit(i32::from(Exit::Unfinished as u8));
 }
 
 /// Prints the message on a thread of its own: standard error may be a pipe that nobody reads.
-fn tell(message: String) {
-    let (told, done) = crossbeam_channel::bounded::<()>(0);
+fn print_message(message: String) {
+    let (printed, done) = crossbeam_channel::bounded::<()>(0);
     let print = move || {
         tracing::error!("{message}");
         writeln!(std::io::stderr(), "hookflow: {message}").unwrap_or_default();
-        drop(told);
+        drop(printed);
     };
     if std::thread::Builder::new().spawn(print).is_ok() {
         done.recv_timeout(GRACE).unwrap_or_default();

@@ -42,8 +42,8 @@ pub struct Writers {
     state: WriterThread<StateTarget>,
     log: WriterThread<LogTarget>,
     pace: LogPace,
-    /// What they could not bear.
-    pub trouble: FatalSlot,
+    /// The fatal error of a writer, if one ended with it.
+    pub fatal_error: FatalSlot,
 }
 
 impl Writers {
@@ -54,15 +54,15 @@ impl Writers {
         clock: &Arc<dyn Clock>,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Fatal> {
-        let trouble = FatalSlot::default();
+        let fatal_error = FatalSlot::default();
         let refused = |error: std::io::Error| {
             Fatal::new(Exit::Internal, format!("no writer thread: {error}"))
         };
         let spawn_error = |name| {
-            let trouble = trouble.clone();
+            let fatal_error = fatal_error.clone();
             move |fatal: Fatal| {
                 tracing::error!(sink = name, error = %fatal, "a sink ended");
-                trouble.leave(fatal);
+                fatal_error.leave(fatal);
             }
         };
         let retry_budget = retry_budget(plan);
@@ -101,7 +101,7 @@ impl Writers {
             state,
             log,
             pace,
-            trouble,
+            fatal_error,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::outbox::{self, CompletionRelay};
-use super::request::{JobRequest, Sinks};
+use super::request::{JobRequest, SinkMode};
 use crate::config::{LogKind, Plan, StateKind};
 use crate::error::{Exit, Fatal};
 use crate::failpoint;
@@ -98,12 +98,12 @@ impl OpenStores {
     /// Opens what the request asks for.
     pub fn open(request: &JobRequest) -> Result<Self, Fatal> {
         match request.sinks {
-            Sinks::Null => Ok(Self::without_reads(
+            SinkMode::Null => Ok(Self::without_reads(
                 Box::new(NullStore::new()?),
                 Box::new(NullLog),
             )),
-            Sinks::Durable => Self::durable(&request.plan, request.fresh),
-            Sinks::DryRun => Self::dry(&request.plan),
+            SinkMode::Durable => Self::durable(&request.plan, request.fresh),
+            SinkMode::DryRun => Self::dry(&request.plan),
         }
     }
 

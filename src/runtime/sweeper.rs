@@ -1,7 +1,7 @@
 //! Late matches: parked events whose recipient is known by now.
 //!
 //! A match is logged first (version 1, durably; repeating it is harmless), then one transaction applies the event and
-//! deletes the parked row. It counts exactly as if it had just arrived. Nothing here looks at the arrangements: a
+//! deletes the parked row. It counts exactly as if it had just arrived. Nothing here reads the arrangements: a
 //! sweep asks the store, so no race between parking and loading can strand an event for longer than one pass.
 //!
 //! An event that the state store refuses becomes a dead letter and leaves the parked table; the others go on.
@@ -204,7 +204,7 @@ mod tests {
         sweeper: Sweeper,
         folder: tempfile::TempDir,
         logged: Logged,
-        buried: Arc<Mutex<Vec<Reject>>>,
+        dead_letters: Arc<Mutex<Vec<Reject>>>,
     }
 
     impl World {
@@ -238,13 +238,17 @@ mod tests {
                 logged: Arc::clone(&logged),
                 refused: refused.collect(),
             };
-            let buried = Arc::<Mutex<Vec<Reject>>>::default();
-            let into = Arc::clone(&buried);
-            let bury = move |rejects: &[Reject]| {
+            let dead_letters = Arc::<Mutex<Vec<Reject>>>::default();
+            let into = Arc::clone(&dead_letters);
+            let write_dead_letters = move |rejects: &[Reject]| {
                 into.lock().unwrap().extend_from_slice(rejects);
                 Ok(())
             };
-            let target = LogTarget::new(Box::new(log), Box::new(bury), Arc::clone(&metrics));
+            let target = LogTarget::new(
+                Box::new(log),
+                Box::new(write_dead_letters),
+                Arc::clone(&metrics),
+            );
             let settings = WriterSettings::new("log");
             let log = writer::spawn(&settings, target, clock(), |_| {}).unwrap();
             let sweeper = Sweeper {
@@ -257,7 +261,7 @@ mod tests {
                 sweeper,
                 folder,
                 logged,
-                buried,
+                dead_letters,
             }
         }
     }
@@ -290,11 +294,11 @@ mod tests {
         let world = World::new(4, &[1, 2]);
         world.sweeper.sweep().unwrap();
         assert_eq!(world.logged.lock().unwrap().len(), 2);
-        let buried = world.buried.lock().unwrap();
-        assert_eq!(buried.len(), 2);
-        assert!(buried.iter().all(|reject| reject.stage == Stage::Log));
-        assert!(buried.iter().all(|reject| !reject.raw.is_empty()));
-        assert_ne!(buried[0].body_sha256, buried[1].body_sha256);
+        let dead_letters = world.dead_letters.lock().unwrap();
+        assert_eq!(dead_letters.len(), 2);
+        assert!(dead_letters.iter().all(|reject| reject.stage == Stage::Log));
+        assert!(dead_letters.iter().all(|reject| !reject.raw.is_empty()));
+        assert_ne!(dead_letters[0].body_sha256, dead_letters[1].body_sha256);
         assert_eq!(world.sweeper.metrics.get(Counter::LateMatched), 4);
     }
 

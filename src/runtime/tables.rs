@@ -1,11 +1,11 @@
 //! Looks at the user's own tables: what is new in them goes into the store, and how far they were read is stored with it.
 //!
-//! A look is one load of the store. It begins a load only when there is something to load, so that a quiet table costs the
-//! store nothing. A look that fails is given up as a whole and made again from where it began: rows that it committed
+//! A poll is one load of the store. It begins a load only when there is something to load, so that a quiet table costs the
+//! store nothing. A poll that fails is given up as a whole and made again from where it began: rows that it committed
 //! stand and are known then, and the next load closes its load, without sealing anything. The place up to which a table
 //! was read belongs to the store, not to a job: whoever loads into that store, goes on from there.
 
-use super::loader::{Horizon, Load, Loader, Report};
+use super::loader::{Horizon, Loader, OpenLoad, Report};
 use crate::config::RecipientTables;
 use crate::enrich::snapshot::{LoadableRow, SnapshotOptions};
 use crate::enrich::tables::{
@@ -30,7 +30,7 @@ pub struct TableLoader {
     limits: ReadLimits,
     horizon: Horizon,
     overlap: Overlap,
-    /// The first look seals.
+    /// The first poll seals.
     complete: bool,
     recipients: WatchedTable,
     batches: Option<WatchedTable>,
@@ -102,23 +102,23 @@ impl TableLoader {
         !self.recipients.read
     }
 
-    /// Looks whether the tables are there and have their columns, and reads nothing.
+    /// Checks that the tables exist and have their columns; reads nothing.
     pub fn probe(&mut self) -> Result<(), TableError> {
-        let recipients = self.recipients.look::<RecipientRow>(None, None);
+        let recipients = self.recipients.query::<RecipientRow>(None, None);
         let batches = self.batches.as_ref();
-        let batches = batches.map(|batches| batches.look::<BatchRow>(None, None));
-        let looks = batches.into_iter().chain([recipients]);
-        tables::probe(&mut *self.tables, looks)
+        let batches = batches.map(|batches| batches.query::<BatchRow>(None, None));
+        let queries = batches.into_iter().chain([recipients]);
+        tables::probe(&mut *self.tables, queries)
     }
 
-    /// Looks once, to the end of both tables; `told` hears how many rows were read so far.
-    pub fn look(&mut self, mut told: impl FnMut(u64)) -> Result<Report, TableError> {
-        let report = self.try_look(&mut told);
+    /// Polls once, to the end of both tables; `on_rows` gets the number of rows read so far.
+    pub fn poll(&mut self, mut on_rows: impl FnMut(u64)) -> Result<Report, TableError> {
+        let report = self.try_poll(&mut on_rows);
         self.tables.end();
         report
     }
 
-    fn try_look(&mut self, told: &mut dyn FnMut(u64)) -> Result<Report, TableError> {
+    fn try_poll(&mut self, on_rows: &mut dyn FnMut(u64)) -> Result<Report, TableError> {
         self.tables.begin()?;
         let clock = Some(self.tables.clock()?);
         for watched in self.batches.iter_mut().chain([&mut self.recipients]) {
@@ -149,7 +149,7 @@ impl TableLoader {
                 &batch_limits,
                 |rows, into: &mut LoadTarget<'_>| into.load()?.batches(rows),
                 &mut into,
-                told,
+                on_rows,
             )?),
         };
         let limits = ReadLimits {
@@ -162,7 +162,7 @@ impl TableLoader {
             &limits,
             |rows, into: &mut LoadTarget<'_>| into.recipients(rows),
             &mut into,
-            told,
+            on_rows,
         )?;
         let report = into.end()?;
         self.recipients.judged(seen, self.overlap);
@@ -185,16 +185,16 @@ impl TableLoader {
     }
 }
 
-/// What a look loads into; the load begins with the first rows.
+/// What a poll loads into; the load begins with the first rows.
 struct LoadTarget<'a> {
     loader: &'a Loader,
     kind: LoadKind,
-    load: Option<Load<'a>>,
+    load: Option<OpenLoad<'a>>,
     report: Report,
 }
 
 impl<'a> LoadTarget<'a> {
-    fn load(&mut self) -> Result<&Load<'a>, SinkError> {
+    fn load(&mut self) -> Result<&OpenLoad<'a>, SinkError> {
         let load = match self.load.take() {
             Some(load) => load,
             None => self.loader.begin(self.kind)?,
@@ -242,7 +242,7 @@ impl WatchedTable {
         self.reached.map(|reached| reached.less(overlap))
     }
 
-    const fn look<T: LoadableRow>(
+    const fn query<T: LoadableRow>(
         &self,
         from: Option<TableCursor>,
         sent_since: Option<Millis>,
@@ -263,16 +263,16 @@ impl WatchedTable {
         limits: &ReadLimits,
         mut take: impl FnMut(Vec<T>, &mut LoadTarget<'_>) -> Result<(), SinkError>,
         into: &mut LoadTarget<'_>,
-        told: &mut dyn FnMut(u64),
+        on_rows: &mut dyn FnMut(u64),
     ) -> Result<ReadSummary, TableError> {
-        tables.open(&self.look::<T>(self.from(overlap), limits.sent_since))?;
+        tables.open(&self.query::<T>(self.from(overlap), limits.sent_since))?;
         let mut chunks = TableChunks::<T>::new(tables, &self.recent, limits, self.given.setting);
         while let Some(chunk) = chunks.next_chunk()? {
-            into.report.tell(&chunk.bad);
+            into.report.record_bad(&chunk.bad);
             if !chunk.rows.is_empty() {
                 take(chunk.rows, into)?;
             }
-            told(chunks.seen().rows);
+            on_rows(chunks.seen().rows);
         }
         let seen = chunks.into_seen();
         into.report.read += seen.rows;

@@ -1,4 +1,4 @@
-//! One look at a running job: for the progress bar, the health page and the watchdog.
+//! One check of a running job: for the progress bar, the health page and the watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::metrics::{Counter, Gauge, Metrics, Sink, SinkCounter};
 use crate::observe::Board;
 use crate::observe::health::{BreakerStatus, Component};
 use crate::observe::progress::{Progress, ProgressReading};
-use crate::observe::watchdog::{Observation, Watchdog, WatchdogVerdict};
+use crate::observe::watchdog::{JobObservation, Watchdog, WatchdogVerdict};
 use crate::sink::breaker::BreakerState;
 use crate::sink::writer::SinkStatus;
 
@@ -29,17 +29,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks once; an error is a reason to end the process.
-    pub fn look(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
+    /// Checks once; an error is a reason to end the process.
+    pub fn check(&mut self, now: Duration, running: &Running) -> Result<(), Fatal> {
         let progress = running.settlement.progress();
         let unreadable = running.settlement.first_failure();
-        let trouble = unreadable.or_else(|| running.source_health.problems().into_iter().next());
-        self.board.post(match trouble {
-            Some(why) => Component::troubled("source", why),
+        let problem = unreadable.or_else(|| running.source_health.problems().into_iter().next());
+        self.board.post(match problem {
+            Some(why) => Component::degraded("source", why),
             None => Component::ready("source"),
         });
         if let Some(polls) = &running.polls {
-            polls.looks().show();
+            polls.status().show();
         }
         self.count();
         for status in self.sinks.statuses() {
@@ -87,8 +87,8 @@ impl Watch {
 
 /// What the watchdog judges. Of all counters only settled deliveries are progress: a job that polls, retries or relays
 /// completions may still be stuck.
-fn observe(metrics: &Metrics, statuses: &[&Arc<SinkStatus>], now: Duration) -> Observation {
-    Observation {
+fn observe(metrics: &Metrics, statuses: &[&Arc<SinkStatus>], now: Duration) -> JobObservation {
+    JobObservation {
         open_work: metrics.gauge(Gauge::OpenEpochs) > 0,
         breaker_open: is_any_open(statuses),
         write_within_deadline: statuses.iter().any(|status| status.is_writing_records(now)),
@@ -109,7 +109,7 @@ fn component(status: &SinkStatus) -> Component {
     };
     let component = match breaker {
         BreakerStatus::Closed => Component::ready(status.name()),
-        _ => Component::troubled(status.name(), status.last_error()),
+        _ => Component::degraded(status.name(), status.last_error()),
     };
     component.with_breaker(breaker)
 }
@@ -126,8 +126,8 @@ mod tests {
         let metrics = Metrics::new(decode::providers());
         metrics.set(Gauge::OpenEpochs, 1);
         let mut watchdog = Watchdog::new(LIMIT, Duration::ZERO);
-        let looks = (0..1_200).map(|tenth| Duration::from_millis(tenth * 100));
-        let mut verdicts = looks.map(|now| {
+        let times = (0..1_200).map(|tenth| Duration::from_millis(tenth * 100));
+        let mut verdicts = times.map(|now| {
             happens(&metrics);
             watchdog.check(now, observe(&metrics, &[], now))
         });

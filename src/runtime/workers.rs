@@ -1,4 +1,4 @@
-//! The worker threads: each builds the same dataflow, steps it, and tells what its frontier settled.
+//! The worker threads: each builds the same dataflow, steps it, and sends what its frontier settled.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -71,7 +71,7 @@ pub struct WorkerContext {
     /// One channel of records a worker; each worker takes one.
     pub records: Mutex<Vec<Receiver<Records>>>,
     /// One channel of recipients a worker; each worker takes one.
-    pub told: Mutex<Vec<Receiver<SnapshotUpdate>>>,
+    pub snapshot_updates: Mutex<Vec<Receiver<SnapshotUpdate>>>,
     /// Raised when nothing more is to be taken from the source.
     pub draining: Arc<AtomicBool>,
     /// Where settled offsets go. Closed when the last worker has ended.
@@ -101,8 +101,9 @@ pub fn start(shared: WorkerContext) -> Result<Workers, Fatal> {
 }
 
 fn run(worker: &mut Worker, shared: &WorkerContext) {
-    let (Some(records), Some(told)) = (take(&shared.records), take(&shared.told)) else {
-        tracing::error!("a worker found no channel of its own");
+    let (Some(records), Some(updates)) = (take(&shared.records), take(&shared.snapshot_updates))
+    else {
+        tracing::error!("a worker has no channel of its own");
         return;
     };
     let in_flight = Rc::new(RefCell::new(InFlight::default()));
@@ -110,7 +111,7 @@ fn run(worker: &mut Worker, shared: &WorkerContext) {
         Rc::new(RefCell::new(LocalMetrics::new(Arc::clone(&shared.metrics))));
     let ended = Rc::new(Cell::new(false));
     let recipients = Recipients {
-        told,
+        updates,
         ended: Rc::clone(&ended),
     };
     let quarantine = WorkerQuarantine::new(

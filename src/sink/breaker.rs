@@ -36,10 +36,10 @@ impl BreakerState {
 
 /// The state of a breaker, readable from other threads.
 #[derive(Clone, Debug, Default)]
-pub struct BreakerCell(Arc<Published>);
+pub struct BreakerCell(Arc<SharedBreaker>);
 
 #[derive(Debug, Default)]
-struct Published {
+struct SharedBreaker {
     state: AtomicU8,
     opened: AtomicU64,
 }
@@ -125,17 +125,17 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Copy, Debug)]
-    enum Step {
+    enum BreakerAction {
         Pass(u64),
         Succeed,
         Fail(u64),
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = BreakerAction> {
         prop_oneof![
-            (0u64..3_000).prop_map(Step::Pass),
-            Just(Step::Succeed),
-            (0u64..5_000).prop_map(Step::Fail),
+            (0u64..3_000).prop_map(BreakerAction::Pass),
+            Just(BreakerAction::Succeed),
+            (0u64..5_000).prop_map(BreakerAction::Fail),
         ]
     }
 
@@ -167,12 +167,12 @@ mod tests {
             let mut now = 0;
             for step in steps {
                 match step {
-                    Step::Pass(millis) => now += millis,
-                    Step::Succeed => {
+                    BreakerAction::Pass(millis) => now += millis,
+                    BreakerAction::Succeed => {
                         breaker.success();
                         model.failures = 0;
                     }
-                    Step::Fail(wait) => {
+                    BreakerAction::Fail(wait) => {
                         breaker.failure(Duration::from_millis(now), Duration::from_millis(wait));
                         model.failures += 1;
                         model.probe_at = now + wait.min(2_000);

@@ -23,7 +23,7 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::epoch::{Clock, Epoch};
 use crate::log::LogPace;
-use crate::window::{Moment, Window, WindowLimits};
+use crate::window::{Window, WindowConditions, WindowLimits};
 
 /// The writer's way back to the operator that handed in a batch.
 #[derive(Debug)]
@@ -65,11 +65,11 @@ pub struct WriteSettings<T, A> {
     pub pace: LogPace,
 }
 
-/// How often a window that holds rows is looked at: the source may have come to stand still.
+/// How often a window that holds rows is checked: the source may have stalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// When to look at a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
-/// looking at once would spin.
+/// When to check a window that is due in so long. One that is overdue waits for its sink, whose answer wakes the operator:
+/// checking at once would spin.
 fn next_look(due: Duration) -> Duration {
     if due.is_zero() {
         LOOK_AGAIN
@@ -154,7 +154,7 @@ impl<T, A> Batches<T, A> {
     }
 
     fn close_window(&mut self, now: Duration, last: bool) {
-        let moment = Moment {
+        let moment = WindowConditions {
             now,
             sink_free: self.writing.is_empty() && self.closed.is_empty(),
             pressed: last || self.settings.pressed.load(Ordering::Relaxed),

@@ -84,12 +84,12 @@ enum Next {
     End,
 }
 
-struct Taken {
+struct TakenRuns {
     runs: Vec<Records>,
     next: Next,
 }
 
-fn take(parts: &Bridge, epoch: Epoch) -> Taken {
+fn take(parts: &Bridge, epoch: Epoch) -> TakenRuns {
     let mut in_flight = parts.in_flight.borrow_mut();
     let mut quarantine = parts.quarantine.borrow_mut();
     quarantine.advance(epoch, |epoch| !parts.before_writers.less_equal(&epoch));
@@ -107,7 +107,7 @@ fn take(parts: &Bridge, epoch: Epoch) -> Taken {
             }
         }
     }
-    Taken { runs, next }
+    TakenRuns { runs, next }
 }
 
 /// The next run of records, or why there is none. Notes whether windows should close early.

@@ -23,7 +23,7 @@ pub trait Connector: Send + Sync {
     /// What is read, as text: jobs that read the same share their progress.
     fn identity(&self) -> String;
 
-    /// What tells this member apart from others that share the work, as text.
+    /// What distinguishes this member from others that share the work, as text.
     fn member(&self) -> String {
         String::new()
     }

@@ -26,7 +26,7 @@ use crate::generator::{
 const RUN: usize = 256;
 /// The shortest wait: deliveries that are due within it are handed out together.
 const TICK: Duration = Duration::from_millis(1);
-/// How often a waiting generator looks at the stop flag.
+/// How often a waiting generator checks the stop flag.
 const STOP_CHECK: Duration = Duration::from_millis(10);
 
 /// A generated world, or worlds without end.
@@ -91,7 +91,7 @@ impl GeneratorSource {
 
     /// Hands everything out; returns at the end, or when it is stopped.
     fn hand_out_all(&self, mut context: SourceContext) -> Result<(), Stopped> {
-        context.records.tell(PartitionEvent::Begins {
+        context.records.send_event(PartitionEvent::Begins {
             partition: 0,
             name: "generator".into(),
             offset: 0,
@@ -108,7 +108,7 @@ impl GeneratorSource {
                 GeneratorOutput::WorldStart => await_all(&context, &mut unknown)?,
             }
         }
-        context.records.tell(PartitionEvent::Ended {
+        context.records.send_event(PartitionEvent::Ended {
             partition: 0,
             offset: open_loop.next,
         })

@@ -29,7 +29,7 @@ pub struct InFlightLimit {
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenEpoch {
     ranges: Vec<OffsetRange>,
     events: usize,
     /// Raw and decoded bytes.
@@ -56,7 +56,7 @@ pub struct Closed {
 /// The open epochs of one worker.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    open: BTreeMap<Epoch, Open>,
+    open: BTreeMap<Epoch, OpenEpoch>,
     events: usize,
     bytes: usize,
     decoded_bytes: usize,
@@ -125,11 +125,11 @@ impl InFlight {
         let (events, bytes) = (events.min(open.events), bytes.min(open.bytes));
         open.events -= events;
         open.bytes -= bytes;
-        let moved = Open {
+        let moved = OpenEpoch {
             ranges: std::mem::take(&mut open.ranges),
             since: std::mem::take(&mut open.since),
             taken: std::mem::take(&mut open.taken),
-            ..Open::default()
+            ..OpenEpoch::default()
         };
         let later = self.open.entry(to).or_default();
         later.ranges.extend(moved.ranges);

@@ -248,8 +248,8 @@ impl RecordSender {
         }
     }
 
-    /// Tells the job what happens to a partition.
-    pub fn tell(&self, event: PartitionEvent) -> Result<(), Stopped> {
+    /// Sends the job what happens to a partition.
+    pub fn send_event(&self, event: PartitionEvent) -> Result<(), Stopped> {
         if let PartitionEvent::Begins {
             partition, name, ..
         } = &event

@@ -102,7 +102,7 @@ impl<'a> ReplayOutput<'a> {
         name: &str,
         offsets: Range<u64>,
     ) -> Result<(), Stopped> {
-        self.context.records.tell(PartitionEvent::Begins {
+        self.context.records.send_event(PartitionEvent::Begins {
             partition,
             name: format!("{name} from {} to {}", offsets.start, offsets.end),
             offset: offsets.start,
@@ -114,7 +114,7 @@ impl<'a> ReplayOutput<'a> {
             is_read: offsets.is_empty(),
         };
         self.partitions.insert(partition, replayed);
-        self.tell_ends()
+        self.send_ends()
     }
 
     /// A record came. Those behind the partition's end, and repetitions, are left out.
@@ -144,7 +144,7 @@ impl<'a> ReplayOutput<'a> {
                 return Err(Stopped);
             }
             let Some(run) = self.held.take().or_else(|| self.cut(is_idle)) else {
-                self.tell_ends()?;
+                self.send_ends()?;
                 return Ok(true);
             };
             self.held = self.context.records.hand_out_within(run, wait)?;
@@ -167,11 +167,11 @@ impl<'a> ReplayOutput<'a> {
         })
     }
 
-    fn tell_ends(&mut self) -> Result<(), Stopped> {
+    fn send_ends(&mut self) -> Result<(), Stopped> {
         let is_over = |partition: &ReplayedPartition| partition.is_read && partition.run.is_empty();
         for (partition, replayed) in &self.partitions {
             if is_over(replayed) {
-                self.context.records.tell(PartitionEvent::Ended {
+                self.context.records.send_event(PartitionEvent::Ended {
                     partition: *partition,
                     offset: replayed.run.handed_out(),
                 })?;

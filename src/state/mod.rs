@@ -163,12 +163,12 @@ pub struct LateMatch {
     pub recipient_id: CompactString,
 }
 
-/// A look at some parked events.
+/// A read of some parked events.
 #[derive(Clone, Debug, Default)]
 pub struct LatePage {
     /// Those that match a mapping or a state row now, in the order of their identities.
     pub matches: Vec<LateMatch>,
-    /// The last one that was looked at; none where there is nothing behind it (and perhaps not if there is nothing).
+    /// The last one that was read; none where there is nothing behind it (and perhaps not if there is nothing).
     pub next: Option<Identity>,
 }
 

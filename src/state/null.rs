@@ -85,7 +85,7 @@ impl StateStore for NullStore {
         Ok(0)
     }
 
-    fn checkpoint(&mut self, _lanes: &[Checkpoint]) -> Result<(), SinkError> {
+    fn checkpoint(&mut self, _partitions: &[Checkpoint]) -> Result<(), SinkError> {
         Ok(())
     }
 

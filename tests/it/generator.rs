@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hookflow::generator::{
-    Generator, GeneratorConfig, Item, SnapshotFormat, Supply, is_complete, write_to,
+    Generator, GeneratorConfig, GeneratorItem, SnapshotFormat, Supply, is_complete, write_to,
 };
 use hookflow::metrics::Metrics;
 use hookflow::source::generator::{GeneratorConnector, GeneratorSource};
@@ -114,16 +114,18 @@ const TINY_HASH: &str = "2e15d9404843050b";
 #[test]
 fn the_iterator_and_the_files_agree() {
     let folder = written(small(3));
-    let items: Vec<Item> = Generator::new(small(3)).collect();
+    let items: Vec<GeneratorItem> = Generator::new(small(3)).collect();
     let lates = items
         .iter()
-        .filter(|item| matches!(item, Item::Late(_)))
+        .filter(|item| matches!(item, GeneratorItem::Late(_)))
         .count();
     assert_eq!((lates, items.len() - 1), (1, folder.lines.len()));
-    let rest = items.iter().filter(|item| !matches!(item, Item::Late(_)));
+    let rest = items
+        .iter()
+        .filter(|item| !matches!(item, GeneratorItem::Late(_)));
     for (item, line) in rest.zip(&folder.lines) {
         match item {
-            Item::Delivery(delivery) => {
+            GeneratorItem::Delivery(delivery) => {
                 let value: Value = serde_json::from_str(line).unwrap();
                 assert_eq!(text(&value, "body").as_bytes(), delivery.body.as_ref());
                 assert_eq!(
@@ -133,8 +135,8 @@ fn the_iterator_and_the_files_agree() {
                 let headers: Value = serde_json::from_slice(delivery.headers.as_json()).unwrap();
                 assert_eq!(value["headers"], headers);
             }
-            Item::Line(text) => assert_eq!(line.as_bytes(), text.as_ref()),
-            Item::Late(_) => {}
+            GeneratorItem::Line(text) => assert_eq!(line.as_bytes(), text.as_ref()),
+            GeneratorItem::Late(_) => {}
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use hookflow::dedup;
 use hookflow::enrich::arrangement::{Recipients, SnapshotSender, arrange};
-use hookflow::enrich::directory::{MapDirectory, Target, match_all};
+use hookflow::enrich::directory::{MapDirectory, MessageRecipient, match_all};
 use hookflow::enrich::lookup::enrich;
 use hookflow::enrich::{Mapping, RowId};
 use hookflow::epoch::{Clock, Epoch, ManualClock, MonotonicClock};
@@ -135,12 +135,15 @@ fn directory(mappings: &[Mapping]) -> MapDirectory {
     let mut all = MapDirectory::default();
     for mapping in mappings {
         all.rows.insert(mapping.row, mapping.row_id);
-        all.messages.entry(mapping.join).or_default().push(Target {
-            address: mapping.address,
-            row: mapping.row_id,
-            batch_id: mapping.batch_id.clone(),
-            recipient_id: mapping.recipient_id.clone(),
-        });
+        all.messages
+            .entry(mapping.join)
+            .or_default()
+            .push(MessageRecipient {
+                address: mapping.address,
+                row: mapping.row_id,
+                batch_id: mapping.batch_id.clone(),
+                recipient_id: mapping.recipient_id.clone(),
+            });
     }
     all
 }
@@ -184,13 +187,13 @@ fn the_half_join_equals_plain_maps() {
         .collect();
     assert!(expected.values().flatten().count() > 50);
     for (way, workers, config) in ways() {
-        let (mut feeder, told) =
+        let (mut sender, updates) =
             SnapshotSender::channels(workers, Arc::new([Provider::new("ses")]));
-        let told = Mutex::new(told);
+        let updates = Mutex::new(updates);
         let joined: Arc<Mutex<BTreeMap<Identity, Option<RowId>>>> = Arc::default();
         let seen = Arc::clone(&joined);
         let guards = timely::execute(config, move |worker| {
-            let told = told.lock().unwrap().pop().unwrap();
+            let updates = updates.lock().unwrap().pop().unwrap();
             let (seen, index) = (Arc::clone(&seen), worker.index());
             worker.dataflow::<Epoch, _, _>(|scope| {
                 let mine = if index == 0 {
@@ -209,7 +212,7 @@ fn the_half_join_equals_plain_maps() {
                 let snapshot = arrange(
                     scope,
                     Recipients {
-                        told,
+                        updates,
                         ended: Rc::default(),
                     },
                     clock(),
@@ -221,10 +224,10 @@ fn the_half_join_equals_plain_maps() {
             });
         });
         for chunk in some_mappings().chunks(37) {
-            feeder.feed(chunk);
+            sender.send_mappings(chunk);
         }
-        feeder.loaded();
-        drop(feeder);
+        sender.send_loaded();
+        drop(sender);
         drop(guards.unwrap());
         assert_eq!(*joined.lock().unwrap(), expected, "{way}");
     }
@@ -380,9 +383,10 @@ fn positions_settle_only_below_what_is_durable() {
 #[test]
 fn rows_that_come_later_are_found_next_to_the_first() {
     timely::execute_directly(|worker| {
-        let (mut feeder, mut told) = SnapshotSender::channels(1, Arc::new([Provider::new("ses")]));
+        let (mut sender, mut updates) =
+            SnapshotSender::channels(1, Arc::new([Provider::new("ses")]));
         let recipients = Recipients {
-            told: told.pop().unwrap(),
+            updates: updates.pop().unwrap(),
             ended: Rc::default(),
         };
         let found: Rc<RefCell<BTreeMap<Identity, Option<RowId>>>> = Rc::default();
@@ -404,9 +408,9 @@ fn rows_that_come_later_are_found_next_to_the_first() {
                 .probe()
                 .0
         });
-        feeder.loaded();
+        sender.send_loaded();
         for (n, chunk) in some_mappings().chunks(29).enumerate() {
-            feeder.feed(chunk);
+            sender.send_mappings(chunk);
             clock.set(n as u64 * 10 + 10);
             for _ in 0..20 {
                 worker.step();

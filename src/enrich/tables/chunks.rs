@@ -1,4 +1,4 @@
-//! The rows of one table of a look, checked and cut into chunks.
+//! The rows of one table of a poll, checked and cut into chunks.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::{RawRow, TableError, TableReader};
 use crate::enrich::snapshot::{BadRow, LoadableRow, RowChunk, SnapshotOptions};
 use crate::event::Millis;
 
-/// What bounds a look.
+/// What bounds a poll.
 #[derive(Clone, Debug)]
 pub struct ReadLimits {
     /// How rows are read, and how many make a chunk.
@@ -142,7 +142,7 @@ impl<'a, T: LoadableRow> TableChunks<'a, T> {
         self.seen.reached = self.seen.reached.max(self.limits.reached(raw.cursor));
         let print = RowFingerprint::of(raw.cursor, &raw.fields);
         let judged = self.recent.holds(print);
-        // Without a cursor all rows come each time, and those of one look replace those of the one before.
+        // Without a cursor all rows come each time, and those of one poll replace those of the one before.
         if !judged || raw.cursor.is_none() {
             self.remember(raw.cursor, print);
         }

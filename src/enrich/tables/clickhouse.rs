@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::clickhouse_sql::ClickHouse;
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{DatabaseLocation, UserTable};
-use super::select::{self, Column};
+use super::select::{self, ColumnInfo};
 use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::clickhouse::class::{code_and_name, sink_error};
 use crate::error::{Class, Fatal, SinkError};
@@ -28,11 +28,11 @@ pub(super) struct ClickHouseTables {
     place: DatabaseLocation,
     client: Client,
     runtime: Runtime,
-    open: Option<Open>,
+    open: Option<OpenQuery>,
 }
 
 /// A query under way.
-struct Open {
+struct OpenQuery {
     rows: RowCursor<Line>,
     kind: Option<TableCursorKind>,
     /// What the query was made from.
@@ -100,22 +100,22 @@ impl TableReader for ClickHouseTables {
         .map(TableCursor::Time)
     }
 
-    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
+    fn open(&mut self, query: &TableQuery<'_>) -> Result<(), TableError> {
         self.open = None;
         let limit = self.place.statement_timeout.max(DESCRIBE_MIN);
         let has = failpoint::run(Failpoint::SnapshotOpen, || {
-            Self::wait(&self.runtime, limit, describe(&self.client, look.given))
+            Self::wait(&self.runtime, limit, describe(&self.client, query.given))
         })?;
-        let (sql, kind) = select::select(&ClickHouse, look, &has)?;
+        let (sql, kind) = select::select(&ClickHouse, query, &has)?;
         let rows = self
             .client
             .query_raw(&sql)
             .fetch::<Line>()
-            .map_err(|error| wrong_or_failed(&error, look.given.setting))?;
-        self.open = Some(Open {
+            .map_err(|error| wrong_or_failed(&error, query.given.setting))?;
+        self.open = Some(OpenQuery {
             rows,
             kind,
-            setting: look.given.setting,
+            setting: query.given.setting,
         });
         Ok(())
     }
@@ -135,12 +135,12 @@ impl TableReader for ClickHouseTables {
     }
 }
 
-impl Open {
+impl OpenQuery {
     async fn take(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
         let mut page = Vec::with_capacity(rows.min(100_000));
         while page.len() < rows {
             let line = self.rows.next().await;
-            // The server looks at the query, and at rights, when it is asked for the first page.
+            // The server checks the query and the rights when it is asked for the first page.
             let line = line.map_err(|error| wrong_or_failed(&error, self.setting))?;
             let Some(line) = line else { break };
             let value = self.kind.zip(line.cursor_value);
@@ -171,7 +171,7 @@ fn client(place: &DatabaseLocation) -> Client {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<ColumnInfo>, TableError> {
     let source = select::source(&ClickHouse, &given.relation);
     let sql = format!("DESCRIBE TABLE (SELECT * FROM {source} AS given)");
     let answer = client.query_raw(&sql).fetch_bytes("JSONEachRow");
@@ -187,7 +187,7 @@ async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, Tab
                     "recipients.url: the answer is not that of a ClickHouse server".into(),
                 )
             })?;
-            Ok(Column {
+            Ok(ColumnInfo {
                 kind: ClickHouse::kind(&described.r#type),
                 name: described.name,
                 of: described.r#type,
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_a_person_has_to_change_is_told_apart_from_what_passes() {
-        let told =
+        let classified =
             |text: &str| wrong_or_failed(&Error::BadResponse(text.into()), "recipients.table");
         for (text, part) in [
             (
@@ -237,12 +237,13 @@ mod tests {
                 "recipients.password",
             ),
         ] {
-            let TableError::Config(advice) = told(text) else {
+            let TableError::Config(advice) = classified(text) else {
                 panic!("{text}");
             };
             assert!(advice.contains(part) && !advice.contains("ada"), "{advice}");
         }
-        let passing = told("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
+        let passing =
+            classified("Code: 241. DB::Exception: x (MEMORY_LIMIT_EXCEEDED) (version 26.7)");
         assert!(matches!(passing, TableError::Failed(_)));
     }
 }

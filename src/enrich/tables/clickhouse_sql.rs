@@ -1,24 +1,24 @@
-//! How ClickHouse writes a look.
+//! How ClickHouse writes the query of a poll.
 
 use super::cursor::TableCursorKind;
-use super::select::{Column, Dialect, Kind};
+use super::select::{ColumnInfo, ColumnType, Dialect};
 
 /// ClickHouse.
 pub(super) struct ClickHouse;
 
 impl ClickHouse {
     /// What a type holds, whatever it is wrapped in.
-    pub(super) fn kind(of: &str) -> Kind {
+    pub(super) fn kind(of: &str) -> ColumnType {
         let inner = ["LowCardinality(", "Nullable("]
             .iter()
             .fold(of, |of, wrap| of.strip_prefix(wrap).unwrap_or(of));
         let name = inner.split(['(', ')']).next().unwrap_or_default();
         match name {
             "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" => {
-                Kind::Number
+                ColumnType::Number
             }
-            "DateTime" | "DateTime64" | "Date" | "Date32" => Kind::Time,
-            _ => Kind::Other,
+            "DateTime" | "DateTime64" | "Date" | "Date32" => ColumnType::Time,
+            _ => ColumnType::Other,
         }
     }
 }
@@ -28,13 +28,13 @@ impl Dialect for ClickHouse {
         format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
     }
 
-    fn text(&self, column: &Column) -> String {
+    fn text(&self, column: &ColumnInfo) -> String {
         let name = self.quoted(&column.name);
         let text = match column.kind {
-            Kind::Time => format!(
+            ColumnType::Time => format!(
                 "formatDateTime(toDateTime64({name}, 3, 'UTC'), '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')"
             ),
-            Kind::Number | Kind::Other => format!("toValidUTF8(toString({name}))"),
+            ColumnType::Number | ColumnType::Other => format!("toValidUTF8(toString({name}))"),
         };
         format!("CAST({text} AS Nullable(String))")
     }
@@ -43,7 +43,7 @@ impl Dialect for ClickHouse {
         "CAST(NULL AS Nullable(String))"
     }
 
-    fn number(&self, column: &Column, kind: TableCursorKind) -> String {
+    fn number(&self, column: &ColumnInfo, kind: TableCursorKind) -> String {
         let name = self.quoted(&column.name);
         let number = match kind {
             TableCursorKind::Number => format!("toInt64({name})"),
@@ -58,7 +58,7 @@ impl Dialect for ClickHouse {
         "CAST(NULL AS Nullable(Int64))"
     }
 
-    fn time(&self, micros: i64, column: &Column) -> String {
+    fn time(&self, micros: i64, column: &ColumnInfo) -> String {
         let point = format!("fromUnixTimestamp64Micro(toInt64({micros}), 'UTC')");
         if column.of.contains("Date") && !column.of.contains("DateTime") {
             format!("toDate32({point})")
@@ -82,11 +82,11 @@ mod tests {
     #[test]
     fn types_are_known_in_their_wraps() {
         for (of, kind) in [
-            ("UInt64", Kind::Number),
-            ("Nullable(DateTime64(3, 'Europe/Berlin'))", Kind::Time),
-            ("LowCardinality(Nullable(String))", Kind::Other),
-            ("UInt128", Kind::Other),
-            ("Date", Kind::Time),
+            ("UInt64", ColumnType::Number),
+            ("Nullable(DateTime64(3, 'Europe/Berlin'))", ColumnType::Time),
+            ("LowCardinality(Nullable(String))", ColumnType::Other),
+            ("UInt128", ColumnType::Other),
+            ("Date", ColumnType::Time),
         ] {
             assert_eq!(ClickHouse::kind(of), kind, "{of}");
         }

@@ -23,7 +23,7 @@ pub enum TableCursor {
     Time(i64),
 }
 
-/// How far back the next look begins: rows may become visible after rows with a greater cursor.
+/// How far back the next poll begins: rows may become visible after rows with a greater cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// Where the cursor is a time.

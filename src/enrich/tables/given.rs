@@ -63,7 +63,7 @@ pub struct UserTable {
     pub relation: Relation,
     /// Our name of a column → theirs, where they differ.
     pub renamed: BTreeMap<String, String>,
-    /// The monotone column; none: every look reads everything.
+    /// The monotone column; none: every poll reads everything.
     pub cursor: Option<String>,
 }
 

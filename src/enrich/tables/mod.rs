@@ -5,16 +5,16 @@
 //! | recipients | `provider`, `message_id`, `recipient`, `user_id`, `batch_id`, `recipient_id`; `sent_at` |
 //! | batches | `id`, `user`, `total`, `sealed_at`; `deadline` |
 //!
-//! ColumnNames may have other names. Values mean what they mean in [files](super::snapshot). A *look* reads what lies at or
+//! Columns may have other names. Values mean what they mean in [files](super::snapshot). A *poll* reads what lies at or
 //! behind a place in a monotone column, in its order, page by page:
 //!
-//! * **One look, one snapshot.** In Postgres a look is one read-only transaction (repeatable read), in ClickHouse one
+//! * **One poll, one snapshot.** In Postgres a poll is one read-only transaction (repeatable read), in ClickHouse one
 //!   query that streams. Pages that are queries of their own would let a commit fall between two of them, and half a
 //!   message be seen; here every message that was committed as a whole is read as a whole. There is no OFFSET.
 //! * **Bounded memory**: a page, and what one message has.
 //! * **No chunk ends inside a message**, where the rows of one message follow each other in the order of the cursor
-//!   (rows of equal cursor are ordered by message). Where they do not, the look as a whole holds them all.
-//! * **Late rows**: a row may become visible after rows with a greater cursor. The next look begins so much earlier
+//!   (rows of equal cursor are ordered by message). Where they do not, the poll as a whole holds them all.
+//! * **Late rows**: a row may become visible after rows with a greater cursor. The next poll begins so much earlier
 //!   ([`Overlap`]); what comes later than that is never seen. Rows whose cursor is NULL are never read.
 //! * **Old rows**: what was sent before a given time is left out, in the server where its column is a time. The limit acts when rows
 //!   are read and when mappings are handed to the workers: what grows old while a process runs leaves its memory at the next start.
@@ -47,7 +47,7 @@ use crate::error::{Exit, Fatal, SinkError};
 use crate::event::Millis;
 use crate::postgres::PostgresError;
 
-/// What stands in the way of a look.
+/// Why a poll failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// Something a person has to change.
@@ -68,8 +68,8 @@ impl From<PostgresError> for TableError {
 }
 
 impl From<TableError> for Fatal {
-    fn from(trouble: TableError) -> Self {
-        match trouble {
+    fn from(error: TableError) -> Self {
+        match error {
             TableError::Config(advice) => Fatal::new(Exit::Config, advice),
             TableError::Failed(error) => error.into(),
         }
@@ -100,19 +100,19 @@ pub struct RawRow {
 
 /// A database that holds such tables. Calls block, each for a bounded time.
 pub trait TableReader: Send {
-    /// Begins a look: what is opened from here to the end is seen at one moment, where the database can do that.
+    /// Begins a poll: what is opened from here to the end is seen at one moment, where the database can do that.
     fn begin(&mut self) -> Result<(), TableError>;
 
     /// The database's clock, in microseconds since 1970.
     fn clock(&mut self) -> Result<TableCursor, TableError>;
 
-    /// Opens one table of the look, in place of the one before.
-    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError>;
+    /// Opens one table of the poll, in place of the one before.
+    fn open(&mut self, query: &TableQuery<'_>) -> Result<(), TableError>;
 
     /// The next rows of it, at most so many; none means that there are no more.
     fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError>;
 
-    /// Ends the look, or gives it up.
+    /// Ends the poll, or gives it up.
     fn end(&mut self);
 }
 
@@ -127,12 +127,12 @@ pub fn open(place: &DatabaseLocation) -> Result<Box<dyn TableReader>, Fatal> {
 /// Looks whether tables are there and have their columns, and reads nothing.
 pub fn probe<'a>(
     tables: &mut dyn TableReader,
-    looks: impl IntoIterator<Item = TableQuery<'a>>,
+    queries: impl IntoIterator<Item = TableQuery<'a>>,
 ) -> Result<(), TableError> {
-    let mut looks = looks.into_iter();
+    let mut queries = queries.into_iter();
     let probed = tables
         .begin()
-        .and_then(|()| looks.try_for_each(|look| tables.open(&look)));
+        .and_then(|()| queries.try_for_each(|query| tables.open(&query)));
     tables.end();
     probed
 }

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Row};
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{DatabaseLocation, UserTable};
 use super::postgres_sql::Postgres;
-use super::select::{self, Column};
+use super::select::{self, ColumnInfo};
 use super::{RawRow, TableError, TableQuery, TableReader};
 use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
@@ -25,11 +25,11 @@ const IDLE_MAX: Duration = Duration::from_secs(300);
 pub(super) struct PostgresTables {
     place: DatabaseLocation,
     runtime: Runtime,
-    look: Option<Connection>,
+    connection: Option<TableConnection>,
 }
 
 /// A connection, and the kind of cursor of the table that is open on it.
-struct Connection {
+struct TableConnection {
     client: Client,
     task: JoinHandle<()>,
     kind: Option<TableCursorKind>,
@@ -40,7 +40,7 @@ impl PostgresTables {
         Ok(Self {
             place,
             runtime: super::runtime()?,
-            look: None,
+            connection: None,
         })
     }
 
@@ -52,8 +52,8 @@ impl PostgresTables {
         done.unwrap_or_else(|_| Err(too_slow().into()))
     }
 
-    fn connection(&self) -> Result<&Connection, TableError> {
-        self.look.as_ref().ok_or_else(|| {
+    fn connection(&self) -> Result<&TableConnection, TableError> {
+        self.connection.as_ref().ok_or_else(|| {
             SinkError::new("postgres", Class::Outage, "the connection was given up").into()
         })
     }
@@ -69,7 +69,7 @@ impl TableReader for PostgresTables {
             client.batch_execute(&words).await.map_err(failed)?;
             Ok((client, task))
         })?;
-        self.look = Some(Connection {
+        self.connection = Some(TableConnection {
             client,
             task,
             kind: None,
@@ -84,24 +84,24 @@ impl TableReader for PostgresTables {
         Ok(TableCursor::Time(row.try_get(0).map_err(failed)?))
     }
 
-    fn open(&mut self, look: &TableQuery<'_>) -> Result<(), TableError> {
+    fn open(&mut self, query: &TableQuery<'_>) -> Result<(), TableError> {
         let client = &self.connection()?.client;
         let kind = self.wait(async {
-            let has = describe(client, look.given).await?;
-            let (sql, kind) = select::select(&Postgres, look, &has)?;
+            let has = describe(client, query.given).await?;
+            let (sql, kind) = select::select(&Postgres, query, &has)?;
             let declare = format!("CLOSE ALL; DECLARE look NO SCROLL CURSOR FOR {sql}");
             let declared = client.batch_execute(&declare).await;
-            declared.map_err(|error| wrong_or_failed(&error, look.given))?;
+            declared.map_err(|error| wrong_or_failed(&error, query.given))?;
             Ok(kind)
         })?;
-        if let Some(connection) = self.look.as_mut() {
+        if let Some(connection) = self.connection.as_mut() {
             connection.kind = kind;
         }
         Ok(())
     }
 
     fn page(&mut self, rows: usize) -> Result<Vec<RawRow>, TableError> {
-        let Connection { client, kind, .. } = self.connection()?;
+        let TableConnection { client, kind, .. } = self.connection()?;
         let fetch = format!("FETCH FORWARD {} FROM look", rows.clamp(1, 1_000_000));
         let fetching = failpoint::run_async(Failpoint::SnapshotRead, client.query(&fetch, &[]));
         let page = self.wait(async { fetching.await.map_err(failed) })?;
@@ -110,7 +110,7 @@ impl TableReader for PostgresTables {
 
     /// The server undoes the transaction when the connection goes, and there is nothing in it to keep.
     fn end(&mut self) {
-        if let Some(connection) = self.look.take() {
+        if let Some(connection) = self.connection.take() {
             connection.task.abort();
         }
     }
@@ -129,7 +129,7 @@ fn target(place: &DatabaseLocation) -> PostgresTarget<'_> {
     }
 }
 
-/// What a look's session is told first. JIT costs more than it saves for a plain scan.
+/// The first statements of a session. JIT costs more than it saves for a plain scan.
 fn words(place: &DatabaseLocation) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {};
@@ -142,14 +142,14 @@ fn words(place: &DatabaseLocation) -> String {
 }
 
 /// The columns of what was given, without running it.
-async fn describe(client: &Client, given: &UserTable) -> Result<Vec<Column>, TableError> {
+async fn describe(client: &Client, given: &UserTable) -> Result<Vec<ColumnInfo>, TableError> {
     let sql = format!(
         "SELECT * FROM {} AS given",
         select::source(&Postgres, &given.relation)
     );
     let statement = client.prepare(&sql).await;
     let statement = statement.map_err(|error| wrong_or_failed(&error, given))?;
-    let columns = statement.columns().iter().map(|column| Column {
+    let columns = statement.columns().iter().map(|column| ColumnInfo {
         name: column.name().to_owned(),
         of: column.type_().name().to_owned(),
         kind: Postgres::kind(column.type_().name()),

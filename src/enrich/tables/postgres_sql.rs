@@ -1,7 +1,7 @@
-//! How Postgres writes a look.
+//! How Postgres writes the query of a poll.
 
 use super::cursor::TableCursorKind;
-use super::select::{Column, Dialect, Kind};
+use super::select::{ColumnInfo, ColumnType, Dialect};
 
 /// Postgres.
 pub(super) struct Postgres;
@@ -11,16 +11,16 @@ const RFC_3339: &str = r#"'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"#;
 
 impl Postgres {
     /// What a type holds.
-    pub(super) fn kind(of: &str) -> Kind {
+    pub(super) fn kind(of: &str) -> ColumnType {
         match of {
-            "int2" | "int4" | "int8" => Kind::Number,
-            "timestamptz" | "timestamp" | "date" => Kind::Time,
-            _ => Kind::Other,
+            "int2" | "int4" | "int8" => ColumnType::Number,
+            "timestamptz" | "timestamp" | "date" => ColumnType::Time,
+            _ => ColumnType::Other,
         }
     }
 
     /// A column of times as a point in time; what has no zone is in UTC.
-    fn point(&self, column: &Column) -> String {
+    fn point(&self, column: &ColumnInfo) -> String {
         let name = self.quoted(&column.name);
         match column.of.as_str() {
             "timestamptz" => name,
@@ -34,13 +34,15 @@ impl Dialect for Postgres {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
 
-    fn text(&self, column: &Column) -> String {
+    fn text(&self, column: &ColumnInfo) -> String {
         match column.kind {
-            Kind::Time => {
+            ColumnType::Time => {
                 let point = self.point(column);
                 format!("to_char({point} AT TIME ZONE 'UTC', {RFC_3339})")
             }
-            Kind::Number | Kind::Other => format!("{}::text", self.quoted(&column.name)),
+            ColumnType::Number | ColumnType::Other => {
+                format!("{}::text", self.quoted(&column.name))
+            }
         }
     }
 
@@ -48,7 +50,7 @@ impl Dialect for Postgres {
         "NULL::text"
     }
 
-    fn number(&self, column: &Column, kind: TableCursorKind) -> String {
+    fn number(&self, column: &ColumnInfo, kind: TableCursorKind) -> String {
         match kind {
             TableCursorKind::Number => format!("{}::int8", self.quoted(&column.name)),
             TableCursorKind::Time => {
@@ -63,7 +65,7 @@ impl Dialect for Postgres {
     }
 
     /// Two steps, so that the column stays bare and its index can be used.
-    fn time(&self, micros: i64, column: &Column) -> String {
+    fn time(&self, micros: i64, column: &ColumnInfo) -> String {
         let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
         let point = format!("(to_timestamp({seconds}) + interval '{rest} microseconds')");
         match column.of.as_str() {

@@ -1,6 +1,6 @@
 //! Which rows were judged already, among those that the overlap shows again and again.
 //!
-//! The store would know them too, but asking it costs a transaction for every look. Bounded: what does not fit is asked again.
+//! The store would know them too, but asking it costs a transaction for every poll. Bounded: what does not fit is asked again.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -53,7 +53,7 @@ impl RecentRows {
         self.prints.contains(&print)
     }
 
-    /// Takes rows that were judged, and forgets what no look will show again because it lies before `from`.
+    /// Takes rows that were judged, and forgets what no poll returns again because it lies before `from`.
     pub fn take(
         &mut self,
         rows: impl IntoIterator<Item = (TableCursor, RowFingerprint)>,
@@ -65,7 +65,7 @@ impl RecentRows {
             }
             self.shrink(|_| false);
         }
-        // A row that came late stands behind greater ones, so only the front is looked at; it goes a little later then.
+        // A row that came late stands behind greater ones, so only the front is checked; it is then removed a little later.
         self.shrink(|cursor| from.is_some_and(|from| cursor < from));
     }
 

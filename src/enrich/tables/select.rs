@@ -1,4 +1,4 @@
-//! The one SELECT of a look, for any dialect.
+//! The SELECT of a poll, for any dialect.
 
 use super::cursor::{TableCursor, TableCursorKind};
 use super::given::{Relation, UserTable};
@@ -7,7 +7,7 @@ use crate::event::Millis;
 
 /// What a column holds, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnType {
     Number,
     Time,
     Other,
@@ -15,11 +15,11 @@ pub(super) enum Kind {
 
 /// A column of what was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Column {
+pub(super) struct ColumnInfo {
     pub(super) name: String,
     /// The database's name of its type.
     pub(super) of: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ColumnType,
 }
 
 /// How a database writes things.
@@ -27,15 +27,15 @@ pub(super) trait Dialect {
     /// A name, quoted.
     fn quoted(&self, name: &str) -> String;
     /// A column as text; times as RFC 3339 in UTC.
-    fn text(&self, column: &Column) -> String;
+    fn text(&self, column: &ColumnInfo) -> String;
     /// NULL as text.
     fn no_text(&self) -> &'static str;
     /// A cursor as a 64-bit number: itself, or microseconds since 1970.
-    fn number(&self, column: &Column, kind: TableCursorKind) -> String;
+    fn number(&self, column: &ColumnInfo, kind: TableCursorKind) -> String;
     /// No cursor.
     fn no_number(&self) -> &'static str;
     /// A time that can be compared with a column of times, from microseconds.
-    fn time(&self, micros: i64, column: &Column) -> String;
+    fn time(&self, micros: i64, column: &ColumnInfo) -> String;
     /// The list of all fields and the cursor.
     fn list(&self, fields: &[String], cursor: &str) -> String;
 }
@@ -60,11 +60,11 @@ pub(super) fn source(dialect: &dyn Dialect, from: &Relation) -> String {
 /// The statement, and the kind of its cursor.
 pub(super) fn select(
     dialect: &dyn Dialect,
-    look: &TableQuery<'_>,
-    has: &[Column],
+    query: &TableQuery<'_>,
+    has: &[ColumnInfo],
 ) -> Result<(String, Option<TableCursorKind>), TableError> {
-    let columns = columns(look, has)?;
-    let cursor = cursor(look.given, has)?;
+    let columns = columns(query, has)?;
+    let cursor = cursor(query.given, has)?;
     let fields: Vec<String> = columns
         .iter()
         .map(|column| column.map_or_else(|| dialect.no_text().to_owned(), |c| dialect.text(c)))
@@ -76,22 +76,22 @@ pub(super) fn select(
     let mut sql = format!(
         "SELECT {} FROM {} AS given",
         dialect.list(&fields, &number),
-        source(dialect, &look.given.relation)
+        source(dialect, &query.given.relation)
     );
-    let conditions = conditions(dialect, look, cursor, has);
+    let conditions = conditions(dialect, query, cursor, has);
     if !conditions.is_empty() {
         sql += &format!(" WHERE {}", conditions.join(" AND "));
     }
     if let Some((column, _)) = cursor {
         // Rows of one message that share a cursor follow each other.
-        let message = look
+        let message = query
             .columns
             .names
             .iter()
             .filter(|name| MESSAGE.contains(name));
         let order: Vec<String> = [column.name.as_str()]
             .into_iter()
-            .chain(message.map(|name| look.given.name(name)))
+            .chain(message.map(|name| query.given.name(name)))
             .map(|name| dialect.quoted(name))
             .collect();
         sql += &format!(" ORDER BY {}", order.join(", "));
@@ -101,16 +101,16 @@ pub(super) fn select(
 
 /// For each of our columns theirs; those that may be missing may be missing.
 fn columns<'a>(
-    look: &TableQuery<'_>,
-    has: &'a [Column],
-) -> Result<Vec<Option<&'a Column>>, TableError> {
-    let found: Vec<Option<&Column>> = look
+    query: &TableQuery<'_>,
+    has: &'a [ColumnInfo],
+) -> Result<Vec<Option<&'a ColumnInfo>>, TableError> {
+    let found: Vec<Option<&ColumnInfo>> = query
         .columns
         .names
         .iter()
-        .map(|ours| find(has, look.given.name(ours)))
+        .map(|ours| find(has, query.given.name(ours)))
         .collect();
-    let missing: Vec<&str> = look
+    let missing: Vec<&str> = query
         .columns
         .names
         .iter()
@@ -118,31 +118,31 @@ fn columns<'a>(
         .enumerate()
         .filter(|(index, (ours, found))| {
             let required =
-                *index < look.columns.required || look.given.renamed.contains_key(**ours);
+                *index < query.columns.required || query.given.renamed.contains_key(**ours);
             required && found.is_none()
         })
-        .map(|(_, (ours, _))| look.given.name(ours))
+        .map(|(_, (ours, _))| query.given.name(ours))
         .collect();
     if missing.is_empty() {
         return Ok(found);
     }
     let advice = format!(
         "{}: no column {}; name the right ones in {}, or use a query that gives them, even if they are empty",
-        look.given.setting,
+        query.given.setting,
         missing.join(", "),
-        look.given.setting.replace("table", "columns"),
+        query.given.setting.replace("table", "columns"),
     );
     Err(TableError::Config(advice))
 }
 
-fn find<'a>(has: &'a [Column], name: &str) -> Option<&'a Column> {
+fn find<'a>(has: &'a [ColumnInfo], name: &str) -> Option<&'a ColumnInfo> {
     has.iter().find(|column| column.name == name)
 }
 
 fn cursor<'a>(
     given: &UserTable,
-    has: &'a [Column],
-) -> Result<Option<(&'a Column, TableCursorKind)>, TableError> {
+    has: &'a [ColumnInfo],
+) -> Result<Option<(&'a ColumnInfo, TableCursorKind)>, TableError> {
     let Some(name) = &given.cursor else {
         return Ok(None);
     };
@@ -153,9 +153,9 @@ fn cursor<'a>(
         )));
     };
     match column.kind {
-        Kind::Number => Ok(Some((column, TableCursorKind::Number))),
-        Kind::Time => Ok(Some((column, TableCursorKind::Time))),
-        Kind::Other => Err(TableError::Config(format!(
+        ColumnType::Number => Ok(Some((column, TableCursorKind::Number))),
+        ColumnType::Time => Ok(Some((column, TableCursorKind::Time))),
+        ColumnType::Other => Err(TableError::Config(format!(
             "{setting}: {name} is of type {}; it must be a whole number of at most 64 bits or a time",
             column.of
         ))),
@@ -164,15 +164,15 @@ fn cursor<'a>(
 
 fn conditions(
     dialect: &dyn Dialect,
-    look: &TableQuery<'_>,
-    cursor: Option<(&Column, TableCursorKind)>,
-    has: &[Column],
+    query: &TableQuery<'_>,
+    cursor: Option<(&ColumnInfo, TableCursorKind)>,
+    has: &[ColumnInfo],
 ) -> Vec<String> {
     let mut conditions = Vec::new();
     if let Some((column, kind)) = cursor {
         let name = dialect.quoted(&column.name);
         conditions.push(format!("{name} IS NOT NULL"));
-        if let Some(from) = look.from.filter(|from| from.kind() == kind) {
+        if let Some(from) = query.from.filter(|from| from.kind() == kind) {
             let least = match from {
                 TableCursor::Number(value) => value.to_string(),
                 TableCursor::Time(micros) => dialect.time(micros, column),
@@ -180,8 +180,8 @@ fn conditions(
             conditions.push(format!("{name} >= {least}"));
         }
     }
-    let sent = find(has, look.given.name("sent_at")).filter(|sent| sent.kind == Kind::Time);
-    if let (Some(sent), Some(Millis(since))) = (sent, look.sent_since) {
+    let sent = find(has, query.given.name("sent_at")).filter(|sent| sent.kind == ColumnType::Time);
+    if let (Some(sent), Some(Millis(since))) = (sent, query.sent_since) {
         let name = dialect.quoted(&sent.name);
         let since = dialect.time(since.saturating_mul(1_000), sent);
         conditions.push(format!("({name} IS NULL OR {name} >= {since})"));

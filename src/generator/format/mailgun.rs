@@ -16,9 +16,9 @@ const CLIENT: &str = ",\"ip\":\"203.0.113.9\",\"geolocation\":{\"country\":\"US\
 const ACCEPTED: &str = ",\"account\":{\"id\":\"1234567890303a4bd1f33898\"},\"domain\":{\"name\":\"sender.example.com\"},\"api-key-id\":\"12345678-87654321\",\"method\":\"HTTP\"";
 const TEMPORARY: &str = ",\"certificate-verified\":true,\"mx-host\":\"smtp-in.example.com\",\"retry-seconds\":600,\"tls\":true,\"utf8\":true";
 
-struct EventId<'a>(&'a EventView<'a>);
+struct MailgunEventId<'a>(&'a EventView<'a>);
 
-impl WriteText for EventId<'_> {
+impl WriteText for MailgunEventId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         Base64(self.0.draw(2), 21).put(out);
     }
@@ -48,7 +48,7 @@ impl ProviderFormat for Mailgun {
 
     fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         put!(out; "{\"signature\":{\"token\":\"", Hex(v.draw(3), 50), "\",\"timestamp\":\"", Seconds(v.at + 1_000), "\",\"signature\":\"", Hex(v.draw(4), 64),
-            "\"},\"event-data\":{\"id\":\"", EventId(v), "\",\"timestamp\":", Seconds(v.at), ".", Padded(v.at.rem_euclid(1_000) as u64, 3), Padded((v.draw(6) % 1_000) as u64, 3),
+            "\"},\"event-data\":{\"id\":\"", MailgunEventId(v), "\",\"timestamp\":", Seconds(v.at), ".", Padded(v.at.rem_euclid(1_000) as u64, 3), Padded((v.draw(6) % 1_000) as u64, 3),
             ",\"log-level\":\"info\",\"event\":\"", event_name(v.action), "\"");
         detail(v, out);
         put!(out; ",\"message\":{\"headers\":{");
@@ -65,7 +65,7 @@ impl ProviderFormat for Mailgun {
     }
 
     fn key(&self, v: &EventView<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
-        put!(out; EventId(v), "|", IsoDate(v.at));
+        put!(out; MailgunEventId(v), "|", IsoDate(v.at));
     }
 
     fn headers(&self, _v: &EventView<'_>, _received_at: i64, out: &mut Vec<u8>) {

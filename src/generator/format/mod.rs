@@ -38,7 +38,7 @@ pub enum BodyFormat {
 pub trait ProviderFormat: Sync {
     /// Its name.
     fn name(&self) -> &'static str;
-    /// Whether it tells of such a thing.
+    /// Whether it reports such an event.
     fn supports(&self, action: Action, message: u32) -> bool;
     /// How requests carry events.
     fn body_format(&self) -> BodyFormat {

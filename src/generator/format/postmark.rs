@@ -1,5 +1,5 @@
 //! Postmark: one object a request, times with seven fraction digits and now and then another zone, numbers above 2^53
-//! as ids of bounces. It tells of no sending.
+//! as ids of bounces. It reports no sending.
 
 use super::super::names::{Mail, Style};
 use super::super::text::{Uuid, WriteText, put};

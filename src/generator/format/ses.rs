@@ -74,11 +74,11 @@ impl ProviderFormat for Ses {
     }
 }
 
-/// Whether this is told by the identity and not by the configuration set.
+/// Whether the identity publishes this event and not the configuration set.
 fn notified(v: &EventView<'_>) -> bool {
     use Action::{BouncedHard, BouncedSoft, Complained, Delivered};
-    let told = matches!(v.action, BouncedHard | BouncedSoft | Complained | Delivered);
-    told && v.message.second_address == SecondAddress::No && v.message_in(7, 4)
+    let published = matches!(v.action, BouncedHard | BouncedSoft | Complained | Delivered);
+    published && v.message.second_address == SecondAddress::No && v.message_in(7, 4)
 }
 
 fn message_of(v: &EventView<'_>, out: &mut Vec<u8>) {

@@ -15,7 +15,7 @@ impl WriteText for MessageId<'_> {
     }
 }
 
-/// How much of a message SES tells of.
+/// How much of a message SES reports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// Headers and tags.

@@ -11,9 +11,9 @@ use super::{BROWSER, BodyFormat, LINK, ProviderFormat, RecipientIds};
 pub struct SparkPost;
 
 /// A number above 2^53 as text, or a UUID.
-struct EventId<'a>(&'a EventView<'a>);
+struct SparkpostEventId<'a>(&'a EventView<'a>);
 
-impl WriteText for EventId<'_> {
+impl WriteText for SparkpostEventId<'_> {
     fn put(&self, out: &mut Vec<u8>) {
         let draw = self.0.draw(2);
         match draw & 3 {
@@ -47,7 +47,7 @@ impl ProviderFormat for SparkPost {
     fn event(&self, v: &EventView<'_>, out: &mut Vec<u8>) {
         let (class, kind) = event_name(v.action);
         put!(out; "{\"msys\":{\"", class, "\":{\"type\":\"", kind, "\",\"campaign_id\":\"", BatchId(v.batch),
-            "\",\"customer_id\":\"1\",\"delv_method\":\"esmtp\",\"event_id\":\"", EventId(v),
+            "\",\"customer_id\":\"1\",\"delv_method\":\"esmtp\",\"event_id\":\"", SparkpostEventId(v),
             "\",\"friendly_from\":\"news@sender.example.com\",\"injection_time\":\"", Iso(v.message.sent_at),
             "\",\"ip_address\":\"192.0.2.61\",\"ip_pool\":\"marketing\",\"message_id\":\"", Hex(v.message_draw(3), 20),
             "\",\"msg_from\":\"bounces@sender.example.com\",\"msg_size\":\"1337\",\"num_retries\":\"0\",\"open_tracking\":true,\"click_tracking\":true,\"queue_time\":\"12\",\"rcpt_meta\":{",
@@ -62,7 +62,7 @@ impl ProviderFormat for SparkPost {
     }
 
     fn key(&self, v: &EventView<'_>, _recipient: &[u8], out: &mut Vec<u8>) {
-        EventId(v).put(out);
+        SparkpostEventId(v).put(out);
     }
 
     fn occurred_at(&self, v: &EventView<'_>) -> Option<i64> {

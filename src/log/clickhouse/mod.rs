@@ -39,17 +39,17 @@ use crate::error::{Class, Fatal, SinkError};
 use crate::failpoint::{self, Failpoint};
 
 /// How often the server is asked for its parts.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long it may take to answer that: rows that are durable wait for it.
-const LOOK_MAX: Duration = Duration::from_millis(500);
+const POLL_MAX: Duration = Duration::from_millis(500);
 
 /// The log in a table.
 pub struct ClickHouseLog {
     client: Blocking,
     settings: ClickHouseConfig,
     pace: LogPace,
-    looked: Option<Instant>,
+    parts_polled: Option<Instant>,
     checked: bool,
 }
 
@@ -65,7 +65,7 @@ impl ClickHouseLog {
             client,
             settings,
             pace: LogPace::default(),
-            looked: None,
+            parts_polled: None,
             checked: reached.is_ok(),
         })
     }
@@ -84,11 +84,14 @@ impl ClickHouseLog {
     }
 
     /// Asks for the number of parts now and then; a failure only leaves the pace as it was.
-    fn look_at_parts(&mut self) {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+    fn poll_parts(&mut self) {
+        if self
+            .parts_polled
+            .is_some_and(|polled| polled.elapsed() < POLL_INTERVAL)
+        {
             return;
         }
-        self.looked = Some(Instant::now());
+        self.parts_polled = Some(Instant::now());
         let sql = format!(
             "SELECT sum(parts), sum(parts - least(parts, {})) FROM (SELECT count() AS parts FROM system.parts \
              WHERE database = '{}' AND table = '{}' AND active GROUP BY partition_id)",
@@ -98,7 +101,7 @@ impl ClickHouseLog {
         );
         let query = self.client.client.query_raw(&sql);
         let counts = query.fetch_one::<(u64, u64)>();
-        if let Ok((parts, unsettled)) = self.client.call_within(LOOK_MAX, counts) {
+        if let Ok((parts, unsettled)) = self.client.call_within(POLL_MAX, counts) {
             let wait = pace::wait_min(unsettled, self.settings.parts_max);
             self.pace.set(wait, parts);
         }
@@ -116,7 +119,7 @@ impl EventLog for ClickHouseLog {
             })
             .map_err(|error| sink_error(&error))?;
         }
-        self.look_at_parts();
+        self.poll_parts();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Reading the log: the exact view, filtered.
 //!
 //! The view is exact because `FINAL` takes the best row of each identity before anything is filtered. Two things keep it
-//! cheap. Where a filter is about few rows in unknown places, they are looked for without `FINAL` first, and the view is made
+//! cheap. Where a filter is about few rows in unknown places, they are searched for without `FINAL` first, and the view is made
 //! of their users and hours only. And where there is a limit, the events are chosen by their keys, so that whole rows are read
 //! of those alone.
 

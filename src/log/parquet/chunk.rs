@@ -20,7 +20,7 @@ use super::values::{ColumnValues, TypedValues};
 use crate::error::{Class, SinkError};
 use crate::failpoint::{self, Failpoint};
 
-/// Rows that are looked at together.
+/// Rows that are filtered together.
 const CHUNK_ROWS: usize = 8 * 1024;
 
 /// How often a pass begins anew because compaction took a file away.
@@ -67,13 +67,13 @@ impl LogFile {
 
     fn chunks(
         &self,
-        visit: &mut impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
+        visit: &mut impl FnMut(&mut FileChunk<'_>) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         for number in 0..self.0.num_row_groups() {
             let mut group = RowGroup::open(self.0.get_row_group(number)?)?;
             while group.at < group.rows {
                 let rows = CHUNK_ROWS.min(group.rows - group.at);
-                visit(&mut RowChunk::new(&mut group, rows))?;
+                visit(&mut FileChunk::new(&mut group, rows))?;
                 group.at += rows;
             }
         }
@@ -84,7 +84,7 @@ impl LogFile {
 /// Shows every chunk of every file. When compaction takes a file away it begins anew, so `visit` may see rows twice.
 pub(super) fn scan(
     root: &Path,
-    mut visit: impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
+    mut visit: impl FnMut(&mut FileChunk<'_>) -> Result<(), SinkError>,
 ) -> Result<(), SinkError> {
     for _ in 0..PASSES_MAX {
         if pass(root, &mut visit)? {
@@ -98,7 +98,7 @@ pub(super) fn scan(
 /// One pass over all files; false if one of them vanished before it was opened.
 fn pass(
     root: &Path,
-    visit: &mut impl FnMut(&mut RowChunk<'_>) -> Result<(), SinkError>,
+    visit: &mut impl FnMut(&mut FileChunk<'_>) -> Result<(), SinkError>,
 ) -> Result<bool, SinkError> {
     for path in folder::files(root).map_err(|error| error::io(&error))? {
         match LogFile::open(&path)? {
@@ -196,13 +196,13 @@ fn piece<T: DataType>(
 }
 
 /// Some rows that follow each other in a file.
-pub(super) struct RowChunk<'a> {
+pub(super) struct FileChunk<'a> {
     group: &'a mut RowGroup,
     rows: usize,
     read: Vec<Option<ColumnValues>>,
 }
 
-impl<'a> RowChunk<'a> {
+impl<'a> FileChunk<'a> {
     fn new(group: &'a mut RowGroup, rows: usize) -> Self {
         Self {
             group,

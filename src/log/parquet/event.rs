@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::chunk::RowChunk;
+use super::chunk::FileChunk;
 use super::schema::Column;
 use crate::error::SinkError;
 use crate::event::Millis;
@@ -11,7 +11,7 @@ use crate::log::LoggedEvent;
 
 impl LoggedEvent {
     /// Reads a row of a chunk with all its columns.
-    pub(super) fn read(chunk: &mut RowChunk<'_>, row: usize) -> Result<Self, SinkError> {
+    pub(super) fn read(chunk: &mut FileChunk<'_>, row: usize) -> Result<Self, SinkError> {
         chunk.load(Column::ALL)?;
         let text = |column| CompactString::new(chunk.text(column, row));
         let text_if_any = |column| chunk.bytes(column, row).map(CompactString::from_utf8_lossy);

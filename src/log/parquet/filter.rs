@@ -1,6 +1,6 @@
 //! Which events a query asks for.
 
-use super::chunk::RowChunk;
+use super::chunk::FileChunk;
 use super::schema::Column;
 use crate::error::SinkError;
 use crate::event::{Kind, Millis};
@@ -12,8 +12,8 @@ impl EventFilter {
         self.batch.is_some() || self.recipient.is_some() || self.from.is_some() || self.to.is_some()
     }
 
-    /// The rows of a chunk that match, reading only what it takes to tell.
-    pub(super) fn matches(&self, chunk: &mut RowChunk<'_>) -> Result<Vec<usize>, SinkError> {
+    /// The rows of a chunk that match, reading only the columns that decide.
+    pub(super) fn matches(&self, chunk: &mut FileChunk<'_>) -> Result<Vec<usize>, SinkError> {
         let mut rows: Vec<usize> = (0..chunk.rows()).collect();
         for (column, wanted) in self.exact() {
             if let Some(wanted) = wanted.filter(|_| !rows.is_empty()) {
@@ -38,7 +38,7 @@ impl EventFilter {
 
     fn keep_recipient(
         &self,
-        chunk: &mut RowChunk<'_>,
+        chunk: &mut FileChunk<'_>,
         rows: &mut Vec<usize>,
     ) -> Result<(), SinkError> {
         let Some(wanted) = self.recipient.as_deref().filter(|_| !rows.is_empty()) else {
@@ -54,7 +54,11 @@ impl EventFilter {
         Ok(())
     }
 
-    fn keep_times(&self, chunk: &mut RowChunk<'_>, rows: &mut Vec<usize>) -> Result<(), SinkError> {
+    fn keep_times(
+        &self,
+        chunk: &mut FileChunk<'_>,
+        rows: &mut Vec<usize>,
+    ) -> Result<(), SinkError> {
         if rows.is_empty() || (self.from.is_none() && self.to.is_none()) {
             return Ok(());
         }
@@ -68,7 +72,7 @@ impl EventFilter {
 }
 
 /// The time of a row, of which the two columns are loaded.
-pub(super) fn time(chunk: &RowChunk<'_>, row: usize) -> i64 {
+pub(super) fn time(chunk: &FileChunk<'_>, row: usize) -> i64 {
     chunk
         .time(Column::OccurredAt, row)
         .or_else(|| chunk.time(Column::ReceivedAt, row))

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::chunk::{Rank, RowChunk, scan};
+use super::chunk::{FileChunk, Rank, scan};
 use super::filter::time;
 use super::schema::Column;
 use super::top::Top;
@@ -48,7 +48,11 @@ fn search(folder: &Path, filter: &EventFilter, keep: usize) -> Result<Top, SinkE
     Ok(top)
 }
 
-fn collect(chunk: &mut RowChunk<'_>, filter: &EventFilter, top: &mut Top) -> Result<(), SinkError> {
+fn collect(
+    chunk: &mut FileChunk<'_>,
+    filter: &EventFilter,
+    top: &mut Top,
+) -> Result<(), SinkError> {
     let rows = filter.matches(chunk)?;
     if rows.is_empty() {
         return Ok(());
@@ -62,7 +66,7 @@ fn collect(chunk: &mut RowChunk<'_>, filter: &EventFilter, top: &mut Top) -> Res
     Ok(())
 }
 
-fn verify(chunk: &mut RowChunk<'_>, filter: &EventFilter, top: &mut Top) -> Result<(), SinkError> {
+fn verify(chunk: &mut FileChunk<'_>, filter: &EventFilter, top: &mut Top) -> Result<(), SinkError> {
     chunk.load(&KEYS)?;
     let better = |row: &usize| top.is_better(chunk.identity(*row), chunk.rank(*row));
     let better: Vec<usize> = (0..chunk.rows()).filter(better).collect();

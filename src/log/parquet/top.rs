@@ -12,7 +12,7 @@ use crate::log::LoggedEvent;
 /// The place of an event in the answer: its time, then its identity.
 pub(super) type EventPosition = (i64, u128);
 
-struct Held {
+struct TopEntry {
     rank: Rank,
     place: EventPosition,
     /// None once a better row of the event turned out not to match.
@@ -22,7 +22,7 @@ struct Held {
 /// The earliest events, each at its best row.
 pub(super) struct Top {
     keep: usize,
-    held: HashMap<u128, Held>,
+    held: HashMap<u128, TopEntry>,
     order: BTreeSet<EventPosition>,
     cutoff: Option<EventPosition>,
 }
@@ -55,7 +55,7 @@ impl Top {
             _ => {}
         }
         let event = Some(read()?);
-        let held = Held { rank, place, event };
+        let held = TopEntry { rank, place, event };
         if let Some(old) = self.held.insert(place.1, held) {
             self.order.remove(&old.place);
         }
@@ -84,15 +84,15 @@ impl Top {
     /// Takes a better row: the event if it matches, none if it does not.
     pub(super) fn verify(&mut self, place: EventPosition, rank: Rank, event: Option<LoggedEvent>) {
         if let Some(held) = self.held.get_mut(&place.1) {
-            *held = Held { rank, place, event };
+            *held = TopEntry { rank, place, event };
         }
     }
 
     /// The events before the cutoff, in order.
     pub(super) fn into_events(self) -> Vec<LoggedEvent> {
         let cutoff = self.cutoff;
-        let known = |held: &Held| cutoff.is_none_or(|cutoff| held.place < cutoff);
-        let mut found: Vec<Held> = self.held.into_values().filter(known).collect();
+        let known = |held: &TopEntry| cutoff.is_none_or(|cutoff| held.place < cutoff);
+        let mut found: Vec<TopEntry> = self.held.into_values().filter(known).collect();
         found.sort_unstable_by_key(|held| held.place);
         found.into_iter().filter_map(|held| held.event).collect()
     }

@@ -10,7 +10,7 @@ mod page;
 
 use self::families::{COUNTERS, GAUGES, SINKS};
 use self::page::Page;
-use crate::metrics::{Counter, Gauge, Sink, Snapshot, Step};
+use crate::metrics::{Counter, Gauge, MetricsSnapshot, Sink, Step};
 
 /// The content type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,7 +27,7 @@ const ROW_BOUNDS: [u64; 11] = [
 ];
 
 /// Everything in the metrics, as text.
-pub fn render(counts: &Snapshot) -> String {
+pub fn render(counts: &MetricsSnapshot) -> String {
     let mut page = Page::default();
     fixed_names(&mut page, counts);
     events(&mut page, counts);
@@ -36,7 +36,7 @@ pub fn render(counts: &Snapshot) -> String {
     page.text
 }
 
-fn fixed_names(page: &mut Page, counts: &Snapshot) {
+fn fixed_names(page: &mut Page, counts: &MetricsSnapshot) {
     page.counter(
         "webhooks_received_total",
         "Deliveries taken from the source.",
@@ -57,7 +57,7 @@ fn fixed_names(page: &mut Page, counts: &Snapshot) {
     page.histogram("webhook_batch_size", "Rows of one durable write, by sink.");
     for sink in Sink::ALL {
         let sizes = counts.batch_sizes(*sink);
-        page.spread(("sink", sink.name()), sizes, &ROW_BOUNDS, 1.0);
+        page.histogram_series(("sink", sink.name()), sizes, &ROW_BOUNDS, 1.0);
     }
     page.histogram(
         "webhook_processing_duration",
@@ -65,11 +65,11 @@ fn fixed_names(page: &mut Page, counts: &Snapshot) {
     );
     for step in Step::ALL {
         let times = counts.step(*step);
-        page.spread(("step", step.name()), times, &DURATION_BOUNDS, 1e6);
+        page.histogram_series(("step", step.name()), times, &DURATION_BOUNDS, 1e6);
     }
 }
 
-fn events(page: &mut Page, counts: &Snapshot) {
+fn events(page: &mut Page, counts: &MetricsSnapshot) {
     page.counter("webhooks_decoded_total", "Deliveries by provider.");
     for (provider, count) in counts.providers() {
         page.sample(&[("provider", provider)], count);
@@ -92,7 +92,7 @@ fn events(page: &mut Page, counts: &Snapshot) {
     }
 }
 
-fn sinks(page: &mut Page, counts: &Snapshot) {
+fn sinks(page: &mut Page, counts: &MetricsSnapshot) {
     for (counter, name, help) in SINKS {
         page.counter(name, help);
         for sink in Sink::ALL {
@@ -101,7 +101,7 @@ fn sinks(page: &mut Page, counts: &Snapshot) {
     }
 }
 
-fn memory(page: &mut Page, counts: &Snapshot) {
+fn memory(page: &mut Page, counts: &MetricsSnapshot) {
     for (gauge, name, help) in GAUGES {
         page.gauge(name, help).sample(&[], counts.gauge(gauge));
     }

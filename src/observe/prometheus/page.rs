@@ -46,13 +46,19 @@ impl Page {
         self
     }
 
-    pub fn spread(&mut self, label: (&str, &str), spread: &Histogram, bounds: &[u64], unit: f64) {
+    pub fn histogram_series(
+        &mut self,
+        label: (&str, &str),
+        histogram: &Histogram,
+        bounds: &[u64],
+        unit: f64,
+    ) {
         let (name, label) = (self.family, format!("{}=\"{}\"", label.0, label.1));
         for bound in bounds {
-            let (le, count) = (*bound as f64 / unit, spread.at_most(*bound));
+            let (le, count) = (*bound as f64 / unit, histogram.at_most(*bound));
             self.line(format_args!("{name}_bucket{{{label},le=\"{le}\"}} {count}"));
         }
-        let (count, sum) = (spread.count(), spread.sum() as f64 / unit);
+        let (count, sum) = (histogram.count(), histogram.sum() as f64 / unit);
         self.line(format_args!("{name}_bucket{{{label},le=\"+Inf\"}} {count}"));
         self.line(format_args!("{name}_sum{{{label}}} {sum}"));
         self.line(format_args!("{name}_count{{{label}}} {count}"));

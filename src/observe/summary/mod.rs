@@ -2,7 +2,7 @@
 //!
 //! Contract: the outcomes, each event's when it came, add up: events = applied + duplicates + unmatched + logged only +
 //! dead letters of the later stages; deliveries without events are control messages or dead letters of the first stages.
-//! What was parked and applied later, be it of this job or an earlier one, is told apart. Nothing here names an address.
+//! What was parked and applied later, be it of this job or an earlier one, is reported separately. Nothing here names an address.
 
 mod render;
 mod throughput;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::numbers::rate;
 use super::usage::Usage;
-use crate::metrics::{Counter, Gauge, Histogram, Snapshot, Step};
+use crate::metrics::{Counter, Gauge, Histogram, MetricsSnapshot, Step};
 
 /// What a job did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -74,15 +74,15 @@ pub struct Summary {
     /// How long each step took.
     pub steps: Vec<StepTimes>,
     /// What was measured, if that was what the job was for.
-    pub load: Option<Load>,
+    pub load: Option<LoadProfile>,
     /// The largest batches, largest first.
     pub batches: Vec<BatchLine>,
     /// Batches that changed, with the counters that did; what a dry run would change.
     pub changes: Vec<BatchChange>,
     /// Where the results lie.
-    pub results: Vec<Place>,
+    pub results: Vec<SummaryEntry>,
     /// Commands that show more.
-    pub look: Vec<Place>,
+    pub look: Vec<SummaryEntry>,
 }
 
 /// Duplicates by the layer that saw them.
@@ -108,7 +108,7 @@ pub struct StepTimes {
 
 /// What a measured job was given to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Load {
+pub struct LoadProfile {
     /// Deliveries a second; none: as fast as they were taken.
     pub deliveries_per_second: Option<u64>,
     /// Worker threads.
@@ -172,14 +172,14 @@ pub struct BatchChange {
 
 /// A place or a command, and what is found by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct SummaryEntry {
     /// The path or the command line.
     pub name: String,
     /// What it holds or shows.
     pub what: String,
 }
 
-impl Place {
+impl SummaryEntry {
     /// A place that holds something.
     pub fn new(name: impl Into<String>, what: impl Into<String>) -> Self {
         Self {
@@ -190,20 +190,20 @@ impl Place {
 }
 
 impl Latency {
-    fn of(spread: &Histogram) -> Self {
+    fn of(histogram: &Histogram) -> Self {
         Self {
-            p50_micros: spread.quantile(0.5),
-            p95_micros: spread.quantile(0.95),
-            p99_micros: spread.quantile(0.99),
-            p999_micros: spread.quantile(0.999),
-            max_micros: spread.max(),
+            p50_micros: histogram.quantile(0.5),
+            p95_micros: histogram.quantile(0.95),
+            p99_micros: histogram.quantile(0.99),
+            p999_micros: histogram.quantile(0.999),
+            max_micros: histogram.max(),
         }
     }
 }
 
 impl Summary {
     /// What the metrics knows; notes, batches and places are added by the job.
-    pub fn of(job: impl Into<String>, counts: &Snapshot, took: Duration) -> Self {
+    pub fn of(job: impl Into<String>, counts: &MetricsSnapshot, took: Duration) -> Self {
         let nonzero = counts.reasons().filter(|(_, count)| *count > 0);
         let events = counts.get(Counter::Decoded);
         Self {
@@ -251,7 +251,7 @@ impl Summary {
     }
 }
 
-fn steps(counts: &Snapshot) -> Vec<StepTimes> {
+fn steps(counts: &MetricsSnapshot) -> Vec<StepTimes> {
     let times = |step: &Step| StepTimes {
         step: step.name(),
         times: counts.step(*step).count(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{BatchChange, BatchLine, Place, Summary};
+use super::{BatchChange, BatchLine, Summary, SummaryEntry};
 use crate::observe::numbers::{bytes, elapsed, grouped, micros};
 
 impl Summary {
@@ -181,7 +181,7 @@ fn count(out: &mut String, name: &str, number: u64, more: &str) {
     push(out, line.trim_end());
 }
 
-fn places(out: &mut String, title: &str, places: &[Place]) {
+fn places(out: &mut String, title: &str, places: &[SummaryEntry]) {
     if places.is_empty() {
         return;
     }
@@ -228,7 +228,7 @@ mod tests {
             batch_id: "spring".into(),
             counters: vec![("opened".into(), 0, 1_200)],
         }];
-        summary.look = vec![Place::new("hookflow dlq list", "dead letters")];
+        summary.look = vec![SummaryEntry::new("hookflow dlq list", "dead letters")];
         summary
     }
 

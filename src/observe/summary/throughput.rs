@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Latency, Load, Summary};
+use super::{Latency, LoadProfile, Summary};
 use crate::observe::numbers::{bytes, elapsed, grouped, micros, rate};
 
 impl Summary {
@@ -26,7 +26,7 @@ impl Summary {
         out
     }
 
-    fn load_of(&self, load: &Load) -> String {
+    fn load_of(&self, load: &LoadProfile) -> String {
         let took = Duration::try_from_secs_f64(self.elapsed_seconds).unwrap_or_default();
         let pace = match load.deliveries_per_second {
             Some(rate) => format!("{} due a second", grouped(rate)),
@@ -124,7 +124,7 @@ mod tests {
         summary.cpu_seconds_per_million_events = 3.456;
         summary.peak_memory_bytes = 300 << 20;
         summary.memory_before_bytes = 100 << 20;
-        summary.load = Some(Load {
+        summary.load = Some(LoadProfile {
             deliveries_per_second: Some(50_000),
             workers: 2,
             sinks: "nothing stored".into(),

@@ -20,7 +20,7 @@ use crate::runtime::input::{self, RunningSource, StopHandle};
 use crate::runtime::loader::{Fed, Report};
 use crate::runtime::polls::{PollStatus, Polls};
 use crate::runtime::report;
-use crate::runtime::request::{Input, Sinks as SinkChoice};
+use crate::runtime::request::{Input, SinkMode};
 use crate::runtime::retention::DeadLetterRetention;
 use crate::runtime::running::{PolledTables, Running};
 use crate::runtime::settlement::{Settlement, SettlementParts};
@@ -41,7 +41,7 @@ use crate::state::{Checkpoint, LoadKind};
 impl Job {
     /// What an unfinished run of this job settled; a finished one is read again from its start.
     pub(super) fn resume(&mut self) -> Result<Vec<Checkpoint>, Fatal> {
-        if self.request.sinks != SinkChoice::Durable {
+        if self.request.sinks != SinkMode::Durable {
             return Ok(Vec::new());
         }
         let job = self.name.clone();
@@ -62,24 +62,35 @@ impl Job {
     ) -> Result<Running, Fatal> {
         let plan = &self.request.plan;
         let providers: Vec<Provider> = decode::providers().map(Provider::new).collect();
-        let (mut feeder, told) = SnapshotSender::channels(plan.workers.get(), providers.into());
-        let (records, taps) = RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
+        let (mut snapshot_sender, updates) =
+            SnapshotSender::channels(plan.workers.get(), providers.into());
+        let (records, receivers) =
+            RecordSender::channels(plan.workers.get(), plan.channel_depth.get());
         let (settled, closed) = crossbeam_channel::unbounded();
         let (commit, commits) = crossbeam_channel::unbounded();
         let fingerprints = FileFingerprints::default();
         let commit = source.commits_offsets().then_some(commit);
-        let settlement =
-            self.settlement(closed, taps.partition_events, commit, fingerprints.clone())?;
-        let workers = self.workers(stop, (taps.workers, taps.partition_ids), told, settled)?;
+        let settlement = self.settlement(
+            closed,
+            receivers.partition_events,
+            commit,
+            fingerprints.clone(),
+        )?;
+        let workers = self.workers(
+            stop,
+            (receivers.workers, receivers.partition_ids),
+            updates,
+            settled,
+        )?;
         let mut fed = Fed::new(self.horizon, self.reads.clone());
-        let tables = self.load(source.tables(), &mut feeder, &mut fed);
+        let tables = self.load(source.tables(), &mut snapshot_sender, &mut fed);
         // The workers are waited for when they are dropped, so they must know that nothing will come.
         let tables = tables.inspect_err(|_| stop.stop())?;
         let (wake, woken) = crossbeam_channel::bounded(1);
         let interval = self.request.plan.recipients.poll_interval;
-        let polls = tables.map(|(tables, looks)| Polls::start(tables, looks, interval, wake));
+        let polls = tables.map(|(tables, status)| Polls::start(tables, status, interval, wake));
         let (rows, new_rows) = crossbeam_channel::unbounded();
-        let housekeeping = self.housekeeping(feeder, fed, woken, new_rows)?;
+        let housekeeping = self.housekeeping(snapshot_sender, fed, woken, new_rows)?;
         let completions = self.completions()?;
         self.started = (Instant::now(), self.usage());
         let metrics = Arc::clone(&self.metrics);
@@ -116,7 +127,7 @@ impl Job {
         commits: Option<Sender<Vec<Commit>>>,
         fingerprints: FileFingerprints,
     ) -> Result<Settlement, Fatal> {
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         Settlement::start(SettlementParts {
             settled,
             partition_events,
@@ -133,7 +144,7 @@ impl Job {
         &self,
         stop: &StopHandle,
         (records, partition_ids): (Vec<Receiver<Records>>, PartitionIds),
-        told: Vec<Receiver<SnapshotUpdate>>,
+        updates: Vec<Receiver<SnapshotUpdate>>,
         settled: Sender<Vec<OffsetRange>>,
     ) -> Result<Workers, Fatal> {
         workers::start(WorkerContext {
@@ -148,7 +159,7 @@ impl Job {
             metrics: Arc::clone(&self.metrics),
             sinks: self.sinks(),
             records: Mutex::new(records),
-            told: Mutex::new(told),
+            snapshot_updates: Mutex::new(updates),
             draining: stop.flag(),
             settled,
             quarantine: self.quarantine.clone(),
@@ -158,7 +169,7 @@ impl Job {
 
     fn housekeeping(
         &self,
-        feeder: SnapshotSender,
+        snapshot_sender: SnapshotSender,
         fed: Fed,
         woken: Receiver<()>,
         new_rows: Receiver<NewRows>,
@@ -166,7 +177,7 @@ impl Job {
         Housekeeping::start(HousekeepingContext {
             sweeper: self.sweeper(),
             loader: self.loader(),
-            feeder,
+            snapshot_sender,
             fed,
             feed_every: self.request.plan.recipients.poll_interval,
             woken,
@@ -179,7 +190,7 @@ impl Job {
 
     /// How long dead letters are kept; those of a dry run are nobody's.
     fn dead_letters_kept(&self) -> Option<Duration> {
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         self.request.plan.dead_letters_keep.filter(|_| durable)
     }
 
@@ -197,7 +208,7 @@ impl Job {
     fn load(
         &mut self,
         generated: Option<&crate::generator::SenderTables>,
-        feeder: &mut SnapshotSender,
+        snapshot_sender: &mut SnapshotSender,
         fed: &mut Fed,
     ) -> Result<PolledTables, Fatal> {
         let loader = self.loader();
@@ -217,45 +228,47 @@ impl Job {
             self.notes.extend(report.notes());
         }
         let tables = self.load_tables()?;
-        let known = fed.feed(feeder)?;
+        let known = fed.feed(snapshot_sender)?;
         self.metrics.count(Counter::RecipientsFed, known);
         tracing::info!(recipients = known, "recipients are known");
         if known == 0 && self.request.needs_recipients() {
             tracing::warn!("{}", report::NO_RECIPIENTS);
         }
-        feeder.loaded();
+        snapshot_sender.send_loaded();
         Ok(tables)
     }
 
-    /// The first look at the user's own tables. A live job that has read them before goes on from what the store knows and
-    /// looks later. One that cannot reach them goes on too, since its events are parked; a finite job would only park.
+    /// The first poll of the user's own tables. A live job that has read them before goes on from what the store knows and
+    /// polls later. One that cannot reach them goes on too, since its events are parked; a finite job would only park.
     fn load_tables(&mut self) -> Result<PolledTables, Fatal> {
         let plan = &self.request.plan.recipients;
         let Some(plan) = &plan.tables else {
             return Ok(None);
         };
-        let durable = self.request.sinks == SinkChoice::Durable;
+        let durable = self.request.sinks == SinkMode::Durable;
         let mut tables = TableLoader::prepare(plan, self.loader(), self.horizon, durable)?;
         let after = u32::try_from(plan.failed_polls_max.get()).unwrap_or(u32::MAX);
-        let looks = PollStatus::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
+        let status = PollStatus::new(Arc::clone(&self.metrics), Arc::clone(&self.board), after);
         let finite = self.request.input.is_finite();
-        let looked = match tables.probe() {
+        let polled = match tables.probe() {
             Ok(()) if finite || tables.is_new() => {
                 let mut loading = Loading::new(self.request.quiet);
-                looks.make(&mut tables, |rows| loading.show(rows)).map(Some)
+                status
+                    .poll(&mut tables, |rows| loading.show(rows))
+                    .map(Some)
             }
             Ok(()) => Ok(None),
-            Err(trouble) => {
-                looks.failed(&trouble);
-                Err(trouble)
+            Err(error) => {
+                status.record_failure(&error);
+                Err(error)
             }
         };
-        match looked {
+        match polled {
             Ok(report) => self.notes.extend(report.iter().flat_map(Report::notes)),
             Err(TableError::Failed(error)) if !finite && error.class.is_passing() => {}
-            Err(trouble) => return Err(trouble.into()),
+            Err(error) => return Err(error.into()),
         }
-        Ok(Some((tables, looks)))
+        Ok(Some((tables, status)))
     }
 }
 

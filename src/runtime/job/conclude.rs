@@ -32,9 +32,9 @@ impl Job {
             Some(_) => Some(self.sinks().state().call(|store| store.export())?),
             None => None,
         };
-        let trouble = self.writers.trouble.clone();
+        let fatal_error = self.writers.fatal_error.clone();
         self.writers.drain();
-        if let Some(fatal) = trouble.take() {
+        if let Some(fatal) = fatal_error.take() {
             return Err(fatal);
         }
         self.quarantine.conclude();
@@ -53,8 +53,8 @@ impl Job {
     /// What is done with the stores once all is settled. Given up when the job is asked to stop: the next run does it.
     fn finish_stores(&mut self, tables: PolledTables) -> Result<(), Fatal> {
         self.late_snapshot()?;
-        if let Some((mut tables, looks)) = tables {
-            let report = looks.make(&mut tables, |_| {})?;
+        if let Some((mut tables, polls)) = tables {
+            let report = polls.poll(&mut tables, |_| {})?;
             self.notes.extend(report.notes());
         }
         self.sweeper().sweep()?;

@@ -11,7 +11,7 @@ use super::completions::SharedRelay;
 use super::input::{self, StopHandle};
 use super::loader::{Horizon, Loader};
 use super::reads::StateReads;
-use super::request::{Input, JobRequest, Sinks as SinkChoice};
+use super::request::{Input, JobRequest, SinkMode};
 use super::running::Running;
 use super::signals::{DrainDeadline, Stop, not_drained};
 use super::sinks::{Sinks, Writers};
@@ -97,7 +97,7 @@ impl Job {
         let scratch = std::mem::take(&mut store.scratch);
         let (reader, relay) = (store.reader.take(), store.relay.take());
         let writers = Writers::start(&request.plan, store, &clock, &metrics)?;
-        let dry = request.sinks == SinkChoice::DryRun;
+        let dry = request.sinks == SinkMode::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
         Ok(Self {
@@ -196,7 +196,7 @@ impl Job {
         };
         let mut draining: Option<Instant> = None;
         while !running.settlement.ended_within(LOOK) {
-            let fatal = self.writers.trouble.take();
+            let fatal = self.writers.fatal_error.take();
             if let Some(fatal) = fatal.or_else(|| running.source_health.take_failure()) {
                 return Err(fatal);
             }
@@ -210,20 +210,20 @@ impl Job {
                     return Err(not_drained(self.request.plan.drain_deadline));
                 }
             }
-            watch.look(self.clock.elapsed(), running)?;
+            watch.check(self.clock.elapsed(), running)?;
         }
         watch.count();
-        self.writers.trouble.take().map_or(Ok(()), Err)
+        self.writers.fatal_error.take().map_or(Ok(()), Err)
     }
 }
 
-/// How often the job looks at itself.
+/// How often the job checks itself.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The quarantine of a job whose outcomes are kept.
 fn quarantine(request: &JobRequest, job: &str) -> Quarantine {
     let plan = &request.plan;
-    if request.sinks != SinkChoice::Durable {
+    if request.sinks != SinkMode::Durable {
         return Quarantine::off();
     }
     if !plan.dir_kept && !request.input.is_finite() {

@@ -18,7 +18,7 @@ use crate::sink::retry_budget::RetryBudget;
 /// That many failures of class [`Class::Retry`] in a row count as an outage.
 const BUSY_MAX: u32 = 10;
 
-/// The clock is looked at again at least that often, as it may be one that jumps.
+/// The clock is read again at least that often, because it may jump.
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Why a writer ends early.

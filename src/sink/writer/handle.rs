@@ -86,7 +86,7 @@ impl<T: Target> WriterHandle<T> {
         self.stop.try_send(()).unwrap_or_default();
     }
 
-    /// What the writer tells about itself.
+    /// The status of the writer.
     pub const fn status(&self) -> &Arc<SinkStatus> {
         &self.status
     }

@@ -76,13 +76,13 @@ pub(super) enum WriterMessage<T: Target> {
 }
 
 /// Jobs that are written together.
-pub(super) struct Batch<T: Target> {
+pub(super) struct WriteGroup<T: Target> {
     pub(super) rows: Vec<T::Row>,
     pub(super) contexts: Vec<T::DeadLetterContext>,
     replies: Vec<(usize, Reply<T::Answer>)>,
 }
 
-impl<T: Target> Batch<T> {
+impl<T: Target> WriteGroup<T> {
     pub(super) fn of(job: WriteJob<T>) -> Self {
         Self {
             replies: vec![(job.rows.len(), job.reply)],

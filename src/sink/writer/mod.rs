@@ -16,7 +16,7 @@
 //!   limit of outages is reached, or a stop is asked for. After some failures the breaker opens, which pauses the
 //!   source; then one small write of the held rows finds out whether the sink is back.
 //! * **Only a refusal ([`Class::Data`](crate::error::Class)) of the rows dead-letters**, and only the culprits.
-//! * **A mistake of ours stops it**: the caller is told once, through `on_fatal`, and no job is answered any more.
+//! * **A bug stops it**: the caller is notified once, through `on_fatal`, and no job is answered any more.
 //!
 //! Bounds: `queue_jobs_max` jobs wait, and one group is held.
 

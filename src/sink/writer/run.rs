@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::attempts::{AttemptControl, WriterStop};
-use super::job::{Batch, Call, RowResult, WriteJob, WriterMessage};
+use super::job::{Call, RowResult, WriteGroup, WriteJob, WriterMessage};
 use super::target::Target;
 use crate::error::{Class, Fatal, SinkError};
 use crate::event::Reject;
@@ -76,9 +76,9 @@ impl<T: Target> Writer<T> {
     }
 
     /// Everything that waits behind that job and fits, up to the first message that is none.
-    fn gather(&mut self, job: WriteJob<T>) -> Batch<T> {
+    fn gather(&mut self, job: WriteJob<T>) -> WriteGroup<T> {
         self.control.status().unqueued(job.rows());
-        let mut batch = Batch::of(job);
+        let mut batch = WriteGroup::of(job);
         while batch.rows.len() < self.rows_max {
             match self.queue.try_recv() {
                 Ok(WriterMessage::WriteJob(job))
@@ -97,8 +97,8 @@ impl<T: Target> Writer<T> {
         batch
     }
 
-    /// Writes a batch, buries what is refused, and only then answers.
-    fn commit(&mut self, batch: Batch<T>) -> Result<(), WriterStop> {
+    /// Writes a batch, stores refused rows as dead letters, and only then answers.
+    fn commit(&mut self, batch: WriteGroup<T>) -> Result<(), WriterStop> {
         if !batch.is_whole() {
             let error = SinkError::new("writer", Class::Bug, "a row has no context");
             return Err(WriterStop::Fatal(error.into()));
@@ -107,7 +107,7 @@ impl<T: Target> Writer<T> {
         let (results, rejects) = self.write(&batch)?;
         if !rejects.is_empty() {
             self.until_done(|target| target.write_dead_letters(&rejects))?;
-            self.control.status().buried(rejects.len());
+            self.control.status().dead_lettered(rejects.len());
         }
         self.control.status().holds(0);
         batch.answer(results);
@@ -115,7 +115,7 @@ impl<T: Target> Writer<T> {
     }
 
     /// Writes until each row is durable or known to be refused.
-    fn write(&mut self, batch: &Batch<T>) -> Result<Written<T::Answer>, WriterStop> {
+    fn write(&mut self, batch: &WriteGroup<T>) -> Result<Written<T::Answer>, WriterStop> {
         let mut results = Vec::with_capacity(batch.rows.len());
         let mut rejects = Vec::new();
         while results.len() < batch.rows.len() {
@@ -128,7 +128,7 @@ impl<T: Target> Writer<T> {
             rejects.extend(part.culprits.iter().filter_map(|(row, error)| {
                 let context = batch.contexts.get(from + row)?;
                 let reject = T::reject(batch.rows.get(from + row)?, context, error);
-                told(self.control.status().name(), &reject, error);
+                log_refused(self.control.status().name(), &reject, error);
                 Some(reject)
             }));
             self.settle(part, &mut results);
@@ -183,8 +183,8 @@ impl<T: Target> Writer<T> {
     }
 }
 
-/// One row of a batch that went well around it.
-fn told(sink: &str, reject: &Reject, error: &SinkError) {
+/// Logs a row that the sink refused.
+fn log_refused(sink: &str, reject: &Reject, error: &SinkError) {
     tracing::warn!(sink, delivery = %reject.origin, index = reject.index, %error, "row refused by the sink");
 }
 

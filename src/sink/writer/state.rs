@@ -151,10 +151,10 @@ impl StateHandle {
         &self,
         rows: Vec<(StateEvent, DeadLetterContext)>,
     ) -> Result<Vec<RowResult<Outcome>>, SinkError> {
-        let (events, carriers) = rows.into_iter().unzip();
+        let (events, contexts) = rows.into_iter().unzip();
         let (answer, answered) = crossbeam_channel::bounded(1);
         let reply = Reply::call(move |verdicts| answer.try_send(verdicts).unwrap_or_default());
-        self.writer.submit(WriteJob::new(events, carriers, reply));
+        self.writer.submit(WriteJob::new(events, contexts, reply));
         wait(&answered, self.cancelled.as_deref(), "state")
     }
 
@@ -162,11 +162,11 @@ impl StateHandle {
     pub fn dead_letter_writer(&self) -> DeadLetterWriter {
         let state = self.clone();
         Box::new(move |rejects| {
-            let (buried, told) = crossbeam_channel::bounded(1);
+            let (done, written) = crossbeam_channel::bounded(1);
             state.write_dead_letters(rejects.to_vec(), move || {
-                buried.try_send(()).unwrap_or_default()
+                done.try_send(()).unwrap_or_default()
             });
-            wait(&told, None, "state")
+            wait(&written, None, "state")
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a writer tells the rest of the job: for metrics, `/readyz` and the watchdog.
+//! What a writer reports to the rest of the job: for metrics, `/readyz` and the watchdog.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -126,7 +126,7 @@ impl SinkStatus {
         self.rows_written.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn buried(&self, rows: usize) {
+    pub(super) fn dead_lettered(&self, rows: usize) {
         self.dead_letters.fetch_add(rows as u64, Ordering::Relaxed);
     }
 

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::error::{Class, SinkError};
 
-/// How often a waiting caller looks whether it was cancelled.
+/// How often a waiting caller checks whether it was cancelled.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Waits for the answer of the writer of `sink`: until the writer has ended or `cancelled` is raised.

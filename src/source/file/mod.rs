@@ -101,15 +101,15 @@ impl FileSource {
     }
 
     /// Reads everything; returns at the end of the last input, or with an error when nobody receives records any more.
-    pub fn run(self, mut feed: RecordSender) -> Result<(), Stopped> {
+    pub fn run(self, mut sender: RecordSender) -> Result<(), Stopped> {
         for (partition, input) in (0..).zip(&self.inputs) {
             let read = match input {
-                FileInput::Lines(path) => self.file(partition, path, &mut feed),
-                FileInput::Stdin => self.stdin(partition, &mut feed),
-                FileInput::Bodies(folder) => self.bodies(partition, folder, &mut feed),
+                FileInput::Lines(path) => self.file(partition, path, &mut sender),
+                FileInput::Stdin => self.stdin(partition, &mut sender),
+                FileInput::Bodies(folder) => self.bodies(partition, folder, &mut sender),
                 FileInput::Unreadable(_, why) => Err(ReadError::Failed(why.clone())),
             };
-            self.conclude(partition, input, read, &feed)?;
+            self.conclude(partition, input, read, &sender)?;
         }
         Ok(())
     }
@@ -119,30 +119,35 @@ impl FileSource {
         partition: u32,
         input: &FileInput,
         read: Result<u64, ReadError>,
-        feed: &RecordSender,
+        sender: &RecordSender,
     ) -> Result<(), Stopped> {
         if self.options.stop.load(Ordering::Relaxed) {
             return Err(Stopped);
         }
         match read {
-            Ok(offset) => feed.tell(PartitionEvent::Ended { partition, offset }),
+            Ok(offset) => sender.send_event(PartitionEvent::Ended { partition, offset }),
             Err(ReadError::Stopped) => Err(Stopped),
-            Err(ReadError::Failed(why)) => feed.tell(PartitionEvent::Failed {
+            Err(ReadError::Failed(why)) => sender.send_event(PartitionEvent::Failed {
                 partition,
                 reason: format!("{} cannot be read: {why}", input.name()),
             }),
         }
     }
 
-    fn file(&self, partition: u32, path: &Path, feed: &mut RecordSender) -> Result<u64, ReadError> {
+    fn file(
+        &self,
+        partition: u32,
+        path: &Path,
+        sender: &mut RecordSender,
+    ) -> Result<u64, ReadError> {
         let name = path.display().to_string();
         let (opened, start, hasher) = match self.resume.get(&name) {
-            Some(resume) => self.resumed(partition, path, resume, feed)?,
+            Some(resume) => self.resumed(partition, path, resume, sender)?,
             None => (open::file(path)?, 0, FingerprintHasher::default()),
         };
         let mut limits = LineLimits::for_bodies(self.options.body_bytes_max);
         limits.eager = opened.seekable().is_none() && !path.is_file();
-        feed.tell(PartitionEvent::Begins {
+        sender.send_event(PartitionEvent::Begins {
             partition,
             name,
             offset: start,
@@ -153,7 +158,7 @@ impl FileSource {
             .record(partition, start, hasher.fingerprint());
         let reader = Stoppable::new(opened.reader, Arc::clone(&self.options.stop));
         let lines = LineReader::new(reader, limits, start, hasher);
-        self.lines(partition, lines, feed)
+        self.lines(partition, lines, sender)
     }
 
     /// Opens a file at the offset to resume from, or at its start if it is not the file that was read.
@@ -164,7 +169,7 @@ impl FileSource {
         partition: u32,
         path: &Path,
         resume: &Resume,
-        feed: &RecordSender,
+        sender: &RecordSender,
     ) -> Result<(Opened, u64, FingerprintHasher), ReadError> {
         let (opened, hasher) = self.open_at(path, resume.offset)?;
         let reason = match hasher {
@@ -183,7 +188,7 @@ impl FileSource {
                 }
             }
         };
-        feed.tell(PartitionEvent::Restarted {
+        sender.send_event(PartitionEvent::Restarted {
             partition,
             reason: format!("{}: {reason}; it is read from its start", path.display()),
         })?;
@@ -204,8 +209,8 @@ impl FileSource {
         Ok((opened, hasher))
     }
 
-    fn stdin(&self, partition: u32, feed: &mut RecordSender) -> Result<u64, ReadError> {
-        feed.tell(PartitionEvent::Begins {
+    fn stdin(&self, partition: u32, sender: &mut RecordSender) -> Result<u64, ReadError> {
+        sender.send_event(PartitionEvent::Begins {
             partition,
             name: "-".into(),
             offset: 0,
@@ -215,19 +220,19 @@ impl FileSource {
         let mut limits = LineLimits::for_bodies(self.options.body_bytes_max);
         limits.eager = true;
         let lines = LineReader::new(reader, limits, 0, FingerprintHasher::default());
-        self.lines(partition, lines, feed)
+        self.lines(partition, lines, sender)
     }
 
     fn lines(
         &self,
         partition: u32,
         mut lines: LineReader<impl io::Read>,
-        feed: &mut RecordSender,
+        sender: &mut RecordSender,
     ) -> Result<u64, ReadError> {
         while let Some(run) = lines.next_run()? {
             self.fingerprints
                 .record(partition, run.end, run.fingerprint);
-            feed.hand_out(records(partition, run))?;
+            sender.hand_out(records(partition, run))?;
         }
         Ok(lines.position())
     }
@@ -236,20 +241,20 @@ impl FileSource {
         &self,
         partition: u32,
         folder: &Path,
-        feed: &mut RecordSender,
+        sender: &mut RecordSender,
     ) -> Result<u64, ReadError> {
         let defaults = &self.options.defaults;
         let provider = defaults.provider.clone().unwrap_or_default();
         let bytes_max = self.options.body_bytes_max;
         let bodies = Bodies::list(folder, provider, defaults.user.clone(), bytes_max)?;
-        feed.tell(PartitionEvent::Begins {
+        sender.send_event(PartitionEvent::Begins {
             partition,
             name: folder.display().to_string(),
             offset: 0,
             length: Some(bodies.count() as u64),
         })?;
         for at in 0..bodies.count() {
-            self.body(partition, &bodies, at, feed)?;
+            self.body(partition, &bodies, at, sender)?;
         }
         Ok(bodies.count() as u64)
     }
@@ -259,7 +264,7 @@ impl FileSource {
         partition: u32,
         bodies: &Bodies,
         at: usize,
-        feed: &mut RecordSender,
+        sender: &mut RecordSender,
     ) -> Result<(), ReadError> {
         if self.options.stop.load(Ordering::Relaxed) {
             return Err(ReadError::Stopped);
@@ -268,7 +273,7 @@ impl FileSource {
             return Ok(());
         };
         let record = Record::Ready(Arc::new(read?));
-        feed.hand_out(Records {
+        sender.hand_out(Records {
             due: None,
             partition,
             start: at as u64,

@@ -20,7 +20,7 @@ use crate::source::connect_error::ConnectError;
 
 /// How long one question to the brokers may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the driver tells what it knows.
+/// How often the driver reports its statistics.
 const STATISTICS: Duration = Duration::from_secs(1);
 
 /// The configuration of every client.

@@ -25,7 +25,7 @@ use crate::source::pace::Pace;
 
 /// How long a message may take until it is confirmed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Confirmations are looked at after so many messages.
+/// Confirmations are polled after so many messages.
 const LOOK_EVERY: u64 = 512;
 
 /// A message as the driver takes it.
@@ -124,17 +124,17 @@ pub fn publish(
     let started = Instant::now();
     for (number, message) in (1..).zip(messages) {
         while let Some(wait) = pace.wait(number - 1, started.elapsed()) {
-            look(&producer, wait)?;
+            poll_confirmations(&producer, wait)?;
         }
         send(&producer, &topic.name, &message.content.into())?;
         if number % LOOK_EVERY == 0 {
-            look(&producer, Duration::ZERO)?;
+            poll_confirmations(&producer, Duration::ZERO)?;
         }
     }
     while producer.in_flight_count() > 0 {
-        look(&producer, Duration::from_millis(10))?;
+        poll_confirmations(&producer, Duration::from_millis(10))?;
     }
-    look(&producer, Duration::ZERO)?;
+    poll_confirmations(&producer, Duration::ZERO)?;
     Ok(Published {
         messages: producer.context().count.load(Ordering::Relaxed),
         duplicates: None,
@@ -175,12 +175,12 @@ fn send(
                 return Err(Fatal::new(Exit::Input, text));
             }
         };
-        look(producer, Duration::from_millis(10))?;
+        poll_confirmations(producer, Duration::from_millis(10))?;
     }
 }
 
 /// Takes confirmations; waits a while for the first.
-fn look(producer: &BaseProducer<Confirmations>, wait: Duration) -> Result<(), Fatal> {
+fn poll_confirmations(producer: &BaseProducer<Confirmations>, wait: Duration) -> Result<(), Fatal> {
     producer.poll(wait);
     producer.context().failure().map_or(Ok(()), Err)
 }

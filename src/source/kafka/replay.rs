@@ -22,7 +22,7 @@ use crate::source::message::FieldsWriter;
 use crate::source::replay::{ReplayError, ReplayOutput, ReplayRange, ReplayStart};
 use crate::source::{Source, SourceContext};
 
-/// How often a replay that waits for room looks whether it is stopped.
+/// How often a replay that waits for room checks whether it is stopped.
 const STOP_CHECK: Duration = Duration::from_millis(10);
 /// How long nothing may come while messages are known to wait.
 const SILENCE: Duration = Duration::from_secs(60);

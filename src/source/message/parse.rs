@@ -66,7 +66,7 @@ fn names<'a>(
     values: &Values<'a>,
     defaults: &'a EnvelopeDefaults,
 ) -> Names<'a> {
-    let place = Place::of(&message.address, defaults);
+    let place = AddressedTenant::of(&message.address, defaults);
     let (provider, others) = chosen(values.get(Field::Provider), place.provider);
     let (user, other) = chosen(values.get(Field::User), place.user);
     let provider = match (&*provider, place.fallback.or(defaults.provider.as_ref())) {
@@ -93,14 +93,14 @@ fn chosen<'a>(header: &'a [u8], place: Option<Cow<'a, [u8]>>) -> (Cow<'a, [u8]>,
 
 /// Whom a message's place at the broker names.
 #[derive(Default)]
-struct Place<'a> {
+struct AddressedTenant<'a> {
     provider: Option<Cow<'a, [u8]>>,
     user: Option<Cow<'a, [u8]>>,
     /// The provider where nothing names one.
     fallback: Option<&'a Provider>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> AddressedTenant<'a> {
     fn of(address: &'a Address, defaults: &EnvelopeDefaults) -> Self {
         match address {
             Address::Subject { subject, skip } => Self::of_subject(subject, *skip),

@@ -24,13 +24,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct AckQueue {
     waiting: VecDeque<u64>,
     /// Oldest first.
-    runs: VecDeque<Run>,
+    runs: VecDeque<AckRun>,
     next: u64,
     paused_until: Duration,
 }
 
 #[derive(Debug)]
-struct Run {
+struct AckRun {
     number: u64,
     sequences: Vec<u64>,
     sent: Duration,
@@ -51,7 +51,7 @@ impl AckQueue {
         let sequences = self.waiting.drain(..count).collect();
         let number = self.next;
         self.next += 1;
-        self.runs.push_back(Run {
+        self.runs.push_back(AckRun {
             number,
             sequences,
             sent: now,
@@ -83,10 +83,10 @@ impl AckQueue {
         self.resend(|_| true)
     }
 
-    fn resend(&mut self, which: impl Fn(&Run) -> bool) -> usize {
+    fn resend(&mut self, which: impl Fn(&AckRun) -> bool) -> usize {
         let before = self.waiting.len();
         let runs = std::mem::take(&mut self.runs).into_iter();
-        let (again, kept): (VecDeque<Run>, VecDeque<Run>) = runs.partition(|run| which(run));
+        let (again, kept): (VecDeque<AckRun>, VecDeque<AckRun>) = runs.partition(|run| which(run));
         self.runs = kept;
         for run in again {
             self.waiting.extend(run.sequences);
@@ -108,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum QueueAction {
         Push,
         Send,
         Confirm(usize),
@@ -117,14 +117,14 @@ mod tests {
         Reconnect,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<QueueAction>> {
         let step = prop_oneof![
-            4 => Just(Step::Push),
-            3 => Just(Step::Send),
-            2 => (0..4usize).prop_map(Step::Confirm),
-            1 => (0..4usize).prop_map(Step::Reject),
-            1 => (0..7_000u64).prop_map(Step::Wait),
-            1 => Just(Step::Reconnect),
+            4 => Just(QueueAction::Push),
+            3 => Just(QueueAction::Send),
+            2 => (0..4usize).prop_map(QueueAction::Confirm),
+            1 => (0..4usize).prop_map(QueueAction::Reject),
+            1 => (0..7_000u64).prop_map(QueueAction::Wait),
+            1 => Just(QueueAction::Reconnect),
         ];
         proptest::collection::vec(step, 0..200)
     }
@@ -137,22 +137,22 @@ mod tests {
             for step in steps {
                 let number = |queue: &AckQueue, which: usize| queue.runs.get(which).map(|run| run.number);
                 match step {
-                    Step::Push => {
+                    QueueAction::Push => {
                         queue.push(pushed);
                         pushed += 1;
                     }
-                    Step::Send => drop(queue.next_run(now).map(|(number, _)| number)),
-                    Step::Confirm(which) => {
+                    QueueAction::Send => drop(queue.next_run(now).map(|(number, _)| number)),
+                    QueueAction::Confirm(which) => {
                         for sequence in number(&queue, which).map(|number| queue.confirm(number)).unwrap_or_default() {
                             prop_assert!(confirmed.insert(sequence), "{} twice", sequence);
                         }
                     }
-                    Step::Reject(which) => drop(number(&queue, which).map(|number| queue.reject(number, now))),
-                    Step::Wait(millis) => {
+                    QueueAction::Reject(which) => drop(number(&queue, which).map(|number| queue.reject(number, now))),
+                    QueueAction::Wait(millis) => {
                         now += Duration::from_millis(millis);
                         queue.expire(now);
                     }
-                    Step::Reconnect => drop(queue.reconnected()),
+                    QueueAction::Reconnect => drop(queue.reconnected()),
                 }
                 let open = queue.waiting.len() + queue.runs.iter().map(|run| run.sequences.len()).sum::<usize>();
                 prop_assert_eq!(open + confirmed.len(), usize::try_from(pushed).unwrap());

@@ -15,7 +15,7 @@ use super::ack_subject::Delivered;
 
 /// The messages held. `now` is any clock that only goes forward.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct HeldMessages {
     /// By sequence in the stream.
     messages: HashMap<u64, HeldMessage>,
     /// The sequences that are not committed, by ordinal.
@@ -32,7 +32,7 @@ pub struct Held {
 struct HeldMessage {
     ordinal: u64,
     ack: Subject,
-    /// When the stream took it: tells it from a message of the same sequence in a stream that was made anew.
+    /// When the stream took it: distinguishes it from a message of the same sequence in a stream that was made anew.
     taken_nanos: i64,
     /// The consumer that delivered it, by index.
     consumer: usize,
@@ -70,7 +70,7 @@ pub struct Committed {
     pub consumer: usize,
 }
 
-impl Held {
+impl HeldMessages {
     /// Receives one delivery of a message by a consumer.
     pub fn receive(
         &mut self,

@@ -121,7 +121,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn held_messages_equal_a_plain_list(steps in steps()) {
-        let (mut held, mut model, mut now) = (Held::default(), Model::default(), 0_u64);
+        let (mut held, mut model, mut now) = (HeldMessages::default(), Model::default(), 0_u64);
         for (number, step) in steps.into_iter().enumerate() {
             let at = Duration::from_millis(now);
             match step {
@@ -165,7 +165,7 @@ proptest! {
 
 #[test]
 fn a_commit_beyond_what_is_held_releases_what_is_held() {
-    let mut held = Held::default();
+    let mut held = HeldMessages::default();
     let receipt = held.receive(&delivered(9), "a".into(), 3, Duration::ZERO);
     assert_eq!(receipt, Receipt::New(0));
     let expected = Committed {
@@ -179,7 +179,7 @@ fn a_commit_beyond_what_is_held_releases_what_is_held() {
 
 #[test]
 fn another_message_under_a_held_sequence_is_of_another_stream() {
-    let mut held = Held::default();
+    let mut held = HeldMessages::default();
     held.receive(&delivered(9), "a".into(), 0, Duration::ZERO);
     let other = Delivered {
         taken_nanos: 5,
@@ -191,7 +191,7 @@ fn another_message_under_a_held_sequence_is_of_another_stream() {
 
 #[test]
 fn leases_are_extended_in_portions() {
-    let mut held = Held::default();
+    let mut held = HeldMessages::default();
     for sequence in 0..10 {
         held.receive(&delivered(sequence), "a".into(), 0, Duration::ZERO);
     }

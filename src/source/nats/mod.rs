@@ -113,10 +113,10 @@ impl Connector for NatsConnector {
         let subject = &self.config.subject;
         let messages = messages.map(|message| match message.content {
             OutgoingContent::Delivery(delivery) => {
-                publisher::Outgoing::delivery(subject, &message.id, &delivery)
+                publisher::NatsMessage::delivery(subject, &message.id, &delivery)
             }
             OutgoingContent::Malformed(body) => {
-                publisher::Outgoing::junk(subject, &message.id, body)
+                publisher::NatsMessage::junk(subject, &message.id, body)
             }
         });
         let published = publisher::publish(&self.config.connection, messages, pace)?;

@@ -32,13 +32,13 @@ const ATTEMPTS: u32 = 12;
 
 /// One message to publish.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub struct NatsMessage {
     subject: String,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Outgoing {
+impl NatsMessage {
     /// A delivery, under the id by which the stream knows a repetition.
     pub fn delivery(prefix: &str, id: &str, delivery: &Delivery) -> Self {
         let mut map = HeaderMap::new();
@@ -67,7 +67,7 @@ impl Outgoing {
 
 /// What was published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Published {
+pub struct NatsPublishTotals {
     /// Messages that the stream holds.
     pub messages: u64,
     /// Those among them that it knew by their id.
@@ -77,9 +77,9 @@ pub struct Published {
 /// Publishes everything, each message when it is due.
 pub fn publish(
     connection: &ConnectionConfig,
-    messages: impl Iterator<Item = Outgoing>,
+    messages: impl Iterator<Item = NatsMessage>,
     pace: Pace,
-) -> Result<Published, Fatal> {
+) -> Result<NatsPublishTotals, Fatal> {
     super::runtime()?.block_on(async {
         let client = connect(connection, |_| {}).await?;
         Publisher::open(client).await?.run(messages, pace).await
@@ -94,11 +94,11 @@ struct Publisher {
     window: VecDeque<Option<Sent>>,
     /// The number of the oldest.
     first: u64,
-    published: Published,
+    published: NatsPublishTotals,
 }
 
 struct Sent {
-    message: Outgoing,
+    message: NatsMessage,
     since: Instant,
     attempts: u32,
 }
@@ -113,18 +113,18 @@ impl Publisher {
             client,
             window: VecDeque::new(),
             first: 0,
-            published: Published::default(),
+            published: NatsPublishTotals::default(),
         })
     }
 
     async fn run(
         mut self,
-        mut messages: impl Iterator<Item = Outgoing>,
+        mut messages: impl Iterator<Item = NatsMessage>,
         pace: Pace,
-    ) -> Result<Published, Fatal> {
+    ) -> Result<NatsPublishTotals, Fatal> {
         let mut batch = Vec::new();
         let (started, mut more) = (Instant::now(), true);
-        let mut look = tokio::time::interval(PATIENCE / 5);
+        let mut check = tokio::time::interval(PATIENCE / 5);
         while more || !self.window.is_empty() {
             let mut wait = None;
             while more && self.window.len() < WINDOW {
@@ -140,7 +140,7 @@ impl Publisher {
             tokio::select! {
                 _ = next_batch(&mut self.confirmations, &mut batch) => {}
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
-                _ = look.tick() => self.again().await?,
+                _ = check.tick() => self.again().await?,
             }
             for message in batch.drain(..) {
                 self.confirmed(&message)?;
@@ -157,7 +157,7 @@ impl Publisher {
         self.first + self.window.len() as u64
     }
 
-    async fn send(&mut self, message: Outgoing) -> Result<(), Fatal> {
+    async fn send(&mut self, message: NatsMessage) -> Result<(), Fatal> {
         let number = self.sent();
         self.transmit(number, message.clone()).await?;
         self.window.push_back(Some(Sent {
@@ -168,7 +168,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn transmit(&self, number: u64, message: Outgoing) -> Result<(), Fatal> {
+    async fn transmit(&self, number: u64, message: NatsMessage) -> Result<(), Fatal> {
         let reply = format!("{}.{number}", self.inbox);
         let sent = self.client.publish_with_reply_and_headers(
             message.subject,

@@ -20,7 +20,7 @@ use super::config::NatsConfig;
 use super::connect::connect;
 use super::pull::{Pull, request_subject};
 use super::reader::intake::record;
-use super::reader::outgoing::{RUN_MESSAGES, Run};
+use super::reader::receive_buffer::{PendingRun, RUN_MESSAGES};
 use super::stream::find;
 use super::wire::{Arrived, Connection, Incoming};
 use crate::error::{Exit, Fatal};
@@ -31,7 +31,7 @@ use crate::source::{PartitionEvent, Source, SourceContext};
 const ASKED: usize = 4 * RUN_MESSAGES;
 /// How long a message may take while more are known to wait.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How often requests are looked after when nothing arrives.
+/// How often requests are checked when nothing arrives.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A replay.
@@ -60,7 +60,7 @@ struct Reading<'a> {
     context: SourceContext,
     client: Client,
     line: Connection,
-    run: Run,
+    run: PendingRun,
     /// The first sequence of the stream.
     first: u64,
     /// Where the next records begin.
@@ -81,7 +81,7 @@ impl NatsReplay {
             client,
             replay: self,
             context,
-            run: Run::default(),
+            run: PendingRun::default(),
             first: state.first_sequence,
             start: state.first_sequence,
             next: state.first_sequence,
@@ -117,7 +117,7 @@ impl NatsReplay {
 
 /// Whether there is more to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum PassOutcome {
     More,
     /// A message is missing: the rest must be asked for anew.
     Again,
@@ -125,24 +125,24 @@ enum Progress {
 }
 
 /// A consumer of this replay.
-struct Pass {
+struct ReplayPass {
     consumer: String,
     pull: Pull,
     /// The number of the next delivery.
     expected: u64,
-    heard: Instant,
+    last_message: Instant,
 }
 
 impl Reading<'_> {
     async fn read_all(&mut self) -> Result<(), End> {
         let (name, offset) = (&self.replay.config.stream, self.start);
-        self.context.records.tell(PartitionEvent::Begins {
+        self.context.records.send_event(PartitionEvent::Begins {
             partition: 0,
             name: format!("{name} from {offset} to {}", self.last),
             offset,
             length: None,
         })?;
-        while self.pass().await? == Progress::Again {
+        while self.pass().await? == PassOutcome::Again {
             tracing::warn!(
                 next = self.next,
                 "messages are missing: reading begins again behind the last one"
@@ -153,32 +153,32 @@ impl Reading<'_> {
         let end = (self.last + 1).max(self.start);
         self.next = end;
         self.hand_out().await?;
-        Ok(self.context.records.tell(PartitionEvent::Ended {
+        Ok(self.context.records.send_event(PartitionEvent::Ended {
             partition: 0,
             offset: self.start,
         })?)
     }
 
     /// Reads with one consumer until the end, or until something is missing.
-    async fn pass(&mut self) -> Result<Progress, End> {
+    async fn pass(&mut self) -> Result<PassOutcome, End> {
         if self.next > self.last {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
         let jetstream = jetstream::new(self.client.clone());
         let Some((consumer, waiting)) = self.create_consumer(&jetstream).await? else {
-            return Ok(Progress::Again);
+            return Ok(PassOutcome::Again);
         };
         if waiting == 0 {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
-        let mut pass = Pass {
+        let mut pass = ReplayPass {
             consumer,
             pull: Pull::default(),
             expected: 1,
-            heard: Instant::now(),
+            last_message: Instant::now(),
         };
         let (begun, mut batch) = (Instant::now(), Vec::new());
-        while pass.heard.elapsed() < SILENCE_MAX {
+        while pass.last_message.elapsed() < SILENCE_MAX {
             self.check_stop()?;
             self.request(&mut pass, begun.elapsed());
             tokio::select! {
@@ -189,15 +189,15 @@ impl Reading<'_> {
             }
             for message in batch.drain(..) {
                 match self.receive(&message, &mut pass, begun.elapsed()).await? {
-                    Progress::More => {}
+                    PassOutcome::More => {}
                     other => return Ok(other),
                 }
             }
         }
-        Ok(Progress::Again)
+        Ok(PassOutcome::Again)
     }
 
-    fn request(&mut self, pass: &mut Pass, now: Duration) {
+    fn request(&mut self, pass: &mut ReplayPass, now: Duration) {
         let config = &self.replay.config;
         if let Some(request) = pass
             .pull
@@ -215,28 +215,28 @@ impl Reading<'_> {
     async fn receive(
         &mut self,
         message: &Incoming,
-        pass: &mut Pass,
+        pass: &mut ReplayPass,
         now: Duration,
-    ) -> Result<Progress, End> {
+    ) -> Result<PassOutcome, End> {
         let reply = message.reply();
         let delivered = std::str::from_utf8(&reply).ok().and_then(Delivered::parse);
         let Some(delivered) = delivered else {
             pass.pull.record_status(message, now);
-            return Ok(Progress::More);
+            return Ok(PassOutcome::More);
         };
         if delivered.consumer != pass.consumer {
-            return Ok(Progress::More);
+            return Ok(PassOutcome::More);
         }
-        pass.heard = Instant::now();
+        pass.last_message = Instant::now();
         pass.pull.record_message();
         if delivered.delivery != pass.expected {
-            return Ok(Progress::Again);
+            return Ok(PassOutcome::Again);
         }
         pass.expected += 1;
         let until = self.replay.range.until;
         let is_late = until.is_some_and(|until| delivered.taken_at() >= until);
         if delivered.sequence > self.last || is_late {
-            return Ok(Progress::Done);
+            return Ok(PassOutcome::Done);
         }
         let skip = self.replay.config.tokens_before_provider();
         self.run.push(record(message, &delivered, skip));
@@ -244,13 +244,13 @@ impl Reading<'_> {
         if self.run.is_full() || delivered.pending == 0 {
             self.hand_out().await?;
             // Waiting for room is not the server's silence.
-            pass.heard = Instant::now();
+            pass.last_message = Instant::now();
         }
         let is_done = delivered.pending == 0 || delivered.sequence == self.last;
         Ok(if is_done {
-            Progress::Done
+            PassOutcome::Done
         } else {
-            Progress::More
+            PassOutcome::More
         })
     }
 

@@ -100,7 +100,7 @@ async fn create_stream(context: &Context, config: &NatsConfig) -> Result<bool, C
             GetStreamErrorKind::JetStream(error)
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
             kind => {
-                let why = format!("the stream cannot be looked up: {kind}");
+                let why = format!("the stream cannot be read: {kind}");
                 return Err(ConnectError::Transient(why));
             }
         },
@@ -172,7 +172,7 @@ pub async fn find(context: &Context, config: &NatsConfig) -> Result<StreamState,
         {
             missing(&format!("the stream {} does not exist", config.stream))
         }
-        kind => ConnectError::Transient(format!("the stream cannot be looked up: {kind}")),
+        kind => ConnectError::Transient(format!("the stream cannot be read: {kind}")),
     })?;
     let consumers = stream.consumers().try_collect().await;
     let consumers = consumers.map_err(|error| {

@@ -14,7 +14,7 @@ pub(in crate::state) enum LedgerVerdict {
     New,
     /// It was stored before, or is a copy of an earlier event of this write.
     Known,
-    /// It is older than what was pruned: nobody can tell, and it is not stored.
+    /// It is older than what was pruned: whether it is new is unknown, and it is not stored.
     Late,
     /// It is to be parked and does not enter the ledger.
     Unjudged,

@@ -15,7 +15,7 @@ use crate::event::Millis;
 /// Columns that grow, behind the number of the batch.
 const FIXED: [&str; 4] = ["finished", "opens", "clicks", "machine_opens"];
 
-/// Locks batches in their order, adds to all counters, completes those that reach their total, tells those through the outbox,
+/// Locks batches in their order, adds to all counters, completes those that reach their total, sends those through the outbox,
 /// and answers how many there were.
 pub(super) static GROW: LazyLock<String> = LazyLock::new(|| {
     let names = || FIXED.into_iter().chain(Flag::ALL.map(Flag::name));

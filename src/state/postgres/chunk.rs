@@ -16,7 +16,7 @@ use crate::key::{AddressKey, JoinKey, RowKey};
 /// Locks the load, so that nobody closes it meanwhile.
 const OPEN: &str = "SELECT kind FROM loads WHERE id = $1 AND ended_at IS NULL FOR UPDATE";
 
-// `LATERAL (… OFFSET 0)` looks up one row after another: a join may read an index from end to end (see `connect::BY_KEY`).
+// `LATERAL (… OFFSET 0)` finds one row after another: a join may read an index from end to end (see `connect::BY_KEY`).
 
 const MAPPED: &str = "SELECT a.join_key, a.address_key, r.id, r.row_key
     FROM unnest($1::uuid[], $2::uuid[]) AS a (join_key, address_key)

@@ -1,4 +1,4 @@
-//! One connection: how it is made, what it is told first, and what makes it useless.
+//! One connection: how it is made, its first statements, and what makes it useless.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ pub(super) struct StoreConnection {
 }
 
 impl StoreConnection {
-    /// Connects and tells the session its limits.
+    /// Connects and sets the limits of the session.
     pub(super) async fn open(settings: &PostgresConfig, mode: Mode) -> Result<Self, PostgresError> {
         let target = PostgresTarget {
             section: "postgres",
@@ -135,15 +135,15 @@ impl StoreConnection {
 /// For calls that ask for rows by their keys: never by reading a whole table. What the planner knows of a table is as old as its last
 /// analysis, and a plan that was made while a table was empty is kept while it grows: parked events were read from the first to
 /// the last by every batch. A join may still read a whole *index*, so keys
-/// are looked up one after another (`LATERAL (… OFFSET 0)`, a subquery as a value). Only the counters of batches are still joined with a
+/// are found one after another (`LATERAL (… OFFSET 0)`, a subquery as a value). Only the counters of batches are still joined with a
 /// list of keys: they are locked and updated by one statement, which may wait for another member, and only a join then finds the row as
 /// that one left it. If it was planned over hardly any batches it reads their whole index, until the server analyses the table.
 pub(super) const BY_KEY: &str = "SET enable_seqscan = off";
 
-/// For calls that look at whole tables.
+/// For calls that read whole tables.
 pub(super) const AS_PLANNED: &str = "SET enable_seqscan = on";
 
-/// What every session is told: where its tables are, how long it may wait, what durable means.
+/// The settings of every session: where its tables are, how long it may wait, what durable means.
 ///
 /// Generic plans, because the planner takes a custom plan's guess at a large array for a reason to read the whole table.
 fn session_words(settings: &PostgresConfig, mode: Mode) -> String {

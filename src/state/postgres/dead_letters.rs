@@ -17,7 +17,7 @@ const WRITE: &str = r#"INSERT INTO dead_letters AS d (id, provider, "user", stag
     first_seen = least(d.first_seen, excluded.first_seen), last_seen = greatest(d.last_seen, excluded.last_seen)"#;
 
 /// Stores rejects; a repeat raises the attempts and is kept from then on.
-pub(super) async fn bury(
+pub(super) async fn insert(
     connection: &StoreConnection,
     rejects: &[Reject],
 ) -> Result<(), SinkError> {
@@ -28,14 +28,14 @@ pub(super) async fn bury(
     // Sent one behind the other without waiting for each answer.
     let sent = keyed
         .iter()
-        .map(|(key, reject)| bury_one(connection, &statement, *key, reject, now));
+        .map(|(key, reject)| insert_one(connection, &statement, *key, reject, now));
     for answer in futures_util::future::join_all(sent).await {
         answer?;
     }
-    connection.commit(Failpoint::StoreBury).await
+    connection.commit(Failpoint::StoreDeadLetters).await
 }
 
-async fn bury_one(
+async fn insert_one(
     connection: &StoreConnection,
     statement: &Statement,
     key: RejectKey,

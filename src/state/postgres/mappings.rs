@@ -10,7 +10,7 @@ use crate::error::SinkError;
 use crate::event::{Provider, User};
 use crate::key::{AddressKey, JoinKey, RowKey};
 
-/// Loads looked at at once.
+/// Loads read at once.
 const LOADS: i64 = 64;
 
 /// Rows asked for beyond the page, in which its last message ends nearly always.

@@ -8,7 +8,7 @@
 //! A batch of events takes three round trips and at most six statements, whatever its size: the ledger; the parked copies
 //! and the locked state rows; the changed rows, the counters and the commit.
 //!
-//! Rows are found by their keys, whatever the planner believes of a table (`enable_seqscan = off` for all calls but those that look at
+//! Rows are found by their keys, whatever the planner believes of a table (`enable_seqscan = off` for all calls but those that read
 //! whole tables: what opens, prunes, counts or exports): what it knows is as old as the table's last analysis, and a prepared plan of an empty table would read all of what
 //! is in it by now, in every batch.
 //!
@@ -131,7 +131,7 @@ impl PostgresStore {
     }
 
     /// Makes the partitions of the coming days, where that is due. Without them rows go to the rest partition, so a failure
-    /// is told and nothing more.
+    /// is only logged.
     fn make_partitions(&mut self) {
         let now = Millis::now();
         if !self.partitions.due(now) {
@@ -168,7 +168,7 @@ impl StateStore for PostgresStore {
 
     fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         self.session
-            .call(async |c| dead_letters::bury(c, rejects).await)
+            .call(async |c| dead_letters::insert(c, rejects).await)
     }
 
     fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError> {

@@ -1,7 +1,7 @@
 //! Parked events: what waits durably for its recipient. Their late matches are in `late`.
 //!
 //! Parked events are not in the ledger. Whoever applies an event deletes its parked copy in the same transaction; a copy
-//! that another member parks in that moment is known to the ledger, and deleted by the next look at it.
+//! that another member parks in that moment is known to the ledger, and deleted when it is read next.
 
 use std::collections::HashMap;
 
@@ -186,7 +186,7 @@ pub(super) async fn unpark(
     let statement = connection.statement(UNPARK).await?;
     connection.begin().await?;
     connection.client.execute(&statement, &[&keys]).await?;
-    connection.commit(Failpoint::StoreBury).await
+    connection.commit(Failpoint::StoreDeadLetters).await
 }
 
 /// How many events are parked.

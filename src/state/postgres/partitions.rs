@@ -15,20 +15,20 @@ const HOUR_MILLIS: i64 = 3_600_000;
 /// Days before and after today that have partitions of their own.
 const DAYS: (i64, i64) = (7, 21);
 
-/// When partitions were looked after last.
+/// When partitions were maintained last.
 #[derive(Debug, Default)]
 pub(super) struct PartitionSchedule {
-    looked_at: Option<Millis>,
+    maintained_at: Option<Millis>,
 }
 
 impl PartitionSchedule {
-    /// Whether it is time to look again (every six hours), which is noted.
+    /// Whether maintenance is due (every six hours), which is noted.
     pub(super) fn due(&mut self, now: Millis) -> bool {
         let due = self
-            .looked_at
+            .maintained_at
             .is_none_or(|at| now.0 - at.0 >= 6 * HOUR_MILLIS);
         if due {
-            self.looked_at = Some(now);
+            self.maintained_at = Some(now);
         }
         due
     }

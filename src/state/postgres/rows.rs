@@ -19,7 +19,7 @@ use super::values::{Timestamptz, TupleId};
 use crate::error::SinkError;
 
 /// Locks rows in the order of their ids, in which they are given, and reads them: batch, flags and, where a flag that is asked for is
-/// set, all times. One after another is looked up, as everywhere (see `connect::BY_KEY`).
+/// set, all times. They are found one after another, as everywhere (see `connect::BY_KEY`).
 pub(super) static READ: LazyLock<String> = LazyLock::new(|| {
     let times = ["first", "last"].map(|which| {
         let columns = Flag::ALL.map(|flag| format!("r.{which}_{}", flag.name()));

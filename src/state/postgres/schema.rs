@@ -71,7 +71,7 @@ pub(super) async fn check_server(
         ));
     }
     if row.try_get(2)? {
-        let message = "the server is read only (a standby, or told to be)";
+        let message = "the server is read only (a standby, or configured so)";
         return Err(SinkError::new("postgres", Class::Outage, message).into());
     }
     if !row.try_get::<_, bool>(3)? {

@@ -96,7 +96,7 @@ impl Session {
         self.within(self.settings.call_timeout, f)
     }
 
-    /// Runs a call that looks at whole tables: it may take long, and its plans are the planner's.
+    /// Runs a call that reads whole tables: it may take long, and its plans are the planner's.
     pub(super) fn maintain<T>(
         &mut self,
         f: impl AsyncFnOnce(&StoreConnection) -> Result<T, SinkError>,

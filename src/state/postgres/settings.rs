@@ -30,7 +30,7 @@ pub struct PostgresConfig {
     pub tcp_user_timeout: Duration,
     /// How long one call of the store may take, all its statements together.
     pub call_timeout: Duration,
-    /// The same for calls that look at whole tables: pruning, exports, migrations.
+    /// The same for calls that read whole tables: pruning, exports, migrations.
     pub maintenance_timeout: Duration,
 }
 

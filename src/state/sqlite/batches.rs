@@ -66,7 +66,7 @@ fn grow_one(conn: &Connection, batch: i64, deltas: &Deltas) -> Result<bool, Sink
     Ok(complete.unwrap_or(false))
 }
 
-/// Completes a sealed batch that is not complete yet and tells it through the outbox; answers whether it fired.
+/// Completes a sealed batch that is not complete yet and puts it into the outbox; answers whether it fired.
 pub(super) fn fire(
     conn: &Connection,
     batch: i64,
@@ -79,11 +79,11 @@ pub(super) fn fire(
     )?;
     let fired = complete.execute((batch, now.0, cause))? == 1;
     if fired {
-        let mut tell = conn.prepare_cached(
+        let mut insert = conn.prepare_cached(
             "INSERT INTO outbox (batch, generation, cause, completed_at)
              SELECT id, generation, cause, completed_at FROM batches WHERE id = ?1",
         )?;
-        tell.execute([batch])?;
+        insert.execute([batch])?;
     }
     Ok(fired)
 }

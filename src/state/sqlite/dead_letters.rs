@@ -10,16 +10,16 @@ use crate::failpoint::Failpoint;
 use crate::key::RejectKey;
 
 /// Stores rejects; a repeat raises the attempts and is kept from then on.
-pub(super) fn bury(conn: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
+pub(super) fn insert(conn: &Connection, rejects: &[Reject]) -> Result<(), SinkError> {
     let now = Millis::now();
     let tx = begin(conn)?;
     for (key, reject) in in_key_order(rejects) {
-        bury_one(&tx, key, reject, now)?;
+        insert_one(&tx, key, reject, now)?;
     }
-    commit(Failpoint::StoreBury, tx)
+    commit(Failpoint::StoreDeadLetters, tx)
 }
 
-fn bury_one(
+fn insert_one(
     conn: &Connection,
     key: RejectKey,
     reject: &Reject,

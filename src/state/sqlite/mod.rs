@@ -113,7 +113,7 @@ impl StateStore for SqliteStore {
     }
 
     fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
-        dead_letters::bury(&self.conn, rejects)
+        dead_letters::insert(&self.conn, rejects)
     }
 
     fn begin_load(&mut self, kind: LoadKind) -> Result<LoadId, SinkError> {

@@ -109,7 +109,7 @@ pub(super) fn unpark(conn: &Connection, identities: &[Identity]) -> Result<(), S
     sorted.sort_unstable();
     let tx = begin(conn)?;
     delete(&tx, sorted)?;
-    commit(Failpoint::StoreBury, tx)
+    commit(Failpoint::StoreDeadLetters, tx)
 }
 
 /// How many events are parked.

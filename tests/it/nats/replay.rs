@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookflow::event::Millis;
-use hookflow::source::nats::publisher::{Outgoing, publish};
+use hookflow::source::nats::publisher::{NatsMessage, publish};
 use hookflow::source::nats::replay::NatsReplay;
 use hookflow::source::pace::Pace;
 use hookflow::source::replay::{ReplayRange, ReplayStart};
@@ -117,7 +117,7 @@ fn a_replay_is_bounded_in_bytes_as_well_as_in_messages() {
     let prefix = world.config.subject.clone();
     let messages = (0..64).map(|number| {
         let body = vec![b'x'; LARGE];
-        Outgoing::junk(&prefix, &format!("{number}"), body.into())
+        NatsMessage::junk(&prefix, &format!("{number}"), body.into())
     });
     publish(&world.config.connection, messages, Pace::default()).unwrap();
     let replay = NatsReplay::new(world.config.clone(), ReplayRange::default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, consumer, stream};
 use hookflow::event::{Delivery, Provider, User};
 use hookflow::source::nats::config::{ConnectionConfig, Login, NatsConfig, Secret, StreamStorage};
-use hookflow::source::nats::publisher::{Outgoing, Published, publish};
+use hookflow::source::nats::publisher::{NatsMessage, NatsPublishTotals, publish};
 use hookflow::source::nats::setup;
 use hookflow::source::pace::Pace;
 use tokio::runtime::Runtime;
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Publishes the messages of these numbers, each by its tenant.
-    pub fn publish(&self, numbers: std::ops::Range<u64>) -> Published {
+    pub fn publish(&self, numbers: std::ops::Range<u64>) -> NatsPublishTotals {
         let prefix = self.config.subject.clone();
         let messages = numbers.map(move |number| outgoing(&prefix, number));
         publish(&self.config.connection, messages, Pace::default()).unwrap()
@@ -184,7 +184,7 @@ impl Drop for World {
 }
 
 /// A message whose body is its number, of one of a hundred tenants.
-pub fn outgoing(prefix: &str, number: u64) -> Outgoing {
+pub fn outgoing(prefix: &str, number: u64) -> NatsMessage {
     let delivery = Delivery {
         provider: Provider::new("ses"),
         user: User::new(format!("tenant {}", number % 100)),
@@ -192,5 +192,5 @@ pub fn outgoing(prefix: &str, number: u64) -> Outgoing {
         body: number.to_string().into(),
         ..Delivery::default()
     };
-    Outgoing::delivery(prefix, &number.to_string(), &delivery)
+    NatsMessage::delivery(prefix, &number.to_string(), &delivery)
 }

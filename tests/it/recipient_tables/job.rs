@@ -107,7 +107,7 @@ fn table_that_goes_away(member: &mut Member, world: &World, user: &User) {
     member.wait("failing looks are told", |member| {
         let failed = member.metric("webhook_recipient_polls_failed_total");
         let trouble = member.trouble().unwrap_or_default();
-        failed >= 2 && trouble.contains("recipients: ") && trouble.contains("looks in a row failed")
+        failed >= 2 && trouble.contains("recipients: ") && trouble.contains("polls in a row failed")
     });
     let before = member.processed();
     member.write(&world.deliveries[0]);
@@ -153,7 +153,7 @@ fn a_member_that_cannot_reach_the_table_works_and_says_so() {
         member.wait("it works", |member| member.processed() == 1);
         member.wait("it says so", |member| {
             let trouble = member.trouble().unwrap_or_default();
-            trouble.contains("looks in a row failed") && !trouble.contains("127.0.0.1")
+            trouble.contains("polls in a row failed") && !trouble.contains("127.0.0.1")
         });
         member.end();
     }

@@ -23,7 +23,7 @@ const STORE: [Failpoint; 10] = [
     Failpoint::StoreOpen,
     Failpoint::StoreMigrate,
     Failpoint::StoreApply,
-    Failpoint::StoreBury,
+    Failpoint::StoreDeadLetters,
     Failpoint::StoreLoadBegin,
     Failpoint::StoreLoad,
     Failpoint::StoreLoadEnd,

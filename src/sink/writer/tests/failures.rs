@@ -19,7 +19,7 @@ fn an_outage_holds_the_batch_and_dead_letters_nothing() {
     bench.submit(0, 0..9);
     let (_, results) = bench.reply();
     assert_eq!(results, (0..9).map(RowResult::Done).collect::<Vec<_>>());
-    assert!(bench.buried.lock().unwrap().is_empty());
+    assert!(bench.dead_letters.lock().unwrap().is_empty());
     let writes = bench.writes.lock().unwrap().clone();
     assert_eq!(
         writes,
@@ -98,7 +98,7 @@ fn a_stop_interrupts_the_wait_and_answers_nothing() {
     until(|| bench.status().retries() > 0);
     bench.thread.stop();
     assert!(bench.replies.try_recv().is_err());
-    assert!(bench.buried.lock().unwrap().is_empty());
+    assert!(bench.dead_letters.lock().unwrap().is_empty());
     assert!(bench.fatal.try_recv().is_err(), "a stop is no error");
 }
 
@@ -133,7 +133,7 @@ fn a_mistake_of_ours_ends_the_job_at_once() {
     bench.submit(0, [1]);
     assert_eq!(bench.fatal.recv_timeout(LONG).unwrap().exit, Exit::Internal);
     assert!(bench.replies.try_recv().is_err());
-    assert!(bench.buried.lock().unwrap().is_empty());
+    assert!(bench.dead_letters.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
     };
     let (allow, allowed) = unbounded::<()>();
     let (tried, tries) = unbounded();
-    let bench = bench_burying(&settings(), Arc::default(), refuse_two, move || {
+    let bench = bench_with_dead_letters(&settings(), Arc::default(), refuse_two, move || {
         tried.send(()).unwrap();
         allowed.try_recv().map_err(|_| error(Class::Outage))
     });
@@ -177,7 +177,7 @@ fn a_job_is_not_answered_before_its_dead_letters_are_durable() {
         ]
     );
     assert_eq!(refused(&results), [1]);
-    assert_eq!(*bench.buried.lock().unwrap(), [2]);
+    assert_eq!(*bench.dead_letters.lock().unwrap(), [2]);
     assert_eq!(
         bench.writes.lock().unwrap().concat(),
         [1, 3],

@@ -138,8 +138,8 @@ proptest! {
         let writes = bench.writes.lock().unwrap().clone();
         prop_assert!(writes.iter().all(|rows| rows.len() <= 10));
         prop_assert_eq!(writes.concat(), (0..next).filter(|row| !is_bad(row)).collect::<Vec<_>>());
-        let buried = bench.buried.lock().unwrap().clone();
-        prop_assert_eq!(buried, (0..next).filter(is_bad).map(|row| row as u32).collect::<Vec<_>>());
+        let dead_letters = bench.dead_letters.lock().unwrap().clone();
+        prop_assert_eq!(dead_letters, (0..next).filter(is_bad).map(|row| row as u32).collect::<Vec<_>>());
         bench.thread.drain();
     }
 }

@@ -25,7 +25,7 @@ struct Scripted {
     plan: Plan,
     write_dead_letters: Box<dyn FnMut() -> Result<(), SinkError> + Send>,
     writes: Shared<Vec<u64>>,
-    buried: Shared<u32>,
+    dead_letters: Shared<u32>,
 }
 
 impl Target for Scripted {
@@ -46,7 +46,7 @@ impl Target for Scripted {
     fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
         (self.write_dead_letters)()?;
         let rows = rejects.iter().map(|reject| reject.index);
-        self.buried.lock().unwrap().extend(rows);
+        self.dead_letters.lock().unwrap().extend(rows);
         Ok(())
     }
 }
@@ -60,7 +60,7 @@ struct Bench {
     thread: WriterThread<Scripted>,
     clock: Arc<ManualClock>,
     writes: Shared<Vec<u64>>,
-    buried: Shared<u32>,
+    dead_letters: Shared<u32>,
     replies: Receiver<(usize, Vec<RowResult<u64>>)>,
     sender: Sender<(usize, Vec<RowResult<u64>>)>,
     fatal: Receiver<Fatal>,
@@ -84,21 +84,21 @@ fn bench(
     clock: Arc<ManualClock>,
     plan: impl FnMut(&[u64]) -> Result<(), SinkError> + Send + 'static,
 ) -> Bench {
-    bench_burying(settings, clock, plan, || Ok(()))
+    bench_with_dead_letters(settings, clock, plan, || Ok(()))
 }
 
-fn bench_burying(
+fn bench_with_dead_letters(
     settings: &WriterSettings,
     clock: Arc<ManualClock>,
     plan: impl FnMut(&[u64]) -> Result<(), SinkError> + Send + 'static,
     write_dead_letters: impl FnMut() -> Result<(), SinkError> + Send + 'static,
 ) -> Bench {
-    let (writes, buried) = (Shared::default(), Shared::default());
+    let (writes, dead_letters) = (Shared::default(), Shared::default());
     let target = Scripted {
         plan: Box::new(plan),
         write_dead_letters: Box::new(write_dead_letters),
         writes: Arc::clone(&writes),
-        buried: Arc::clone(&buried),
+        dead_letters: Arc::clone(&dead_letters),
     };
     let (fatal_sender, fatal) = unbounded();
     let (sender, replies) = unbounded();
@@ -108,14 +108,14 @@ fn bench_burying(
         thread: spawn(settings, target, its_clock, on_fatal).unwrap(),
         clock,
         writes,
-        buried,
+        dead_letters,
         replies,
         sender,
         fatal,
     }
 }
 
-/// Sends the results with a key that tells jobs apart.
+/// Sends the results with a key that distinguishes jobs.
 fn reply_to<K: Send + 'static, A: Send + 'static>(
     key: K,
     replies: Sender<(K, Vec<RowResult<A>>)>,

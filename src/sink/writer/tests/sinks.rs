@@ -17,7 +17,7 @@ use crate::state::{
 /// A state store that applies everything but what is older than 1970, and keeps dead letters.
 #[derive(Default)]
 struct Stub {
-    buried: Shared<Reject>,
+    dead_letters: Shared<Reject>,
     parked: u64,
 }
 
@@ -33,7 +33,7 @@ impl StateStore for Stub {
         })
     }
     fn write_dead_letters(&mut self, rejects: &[Reject]) -> Result<(), SinkError> {
-        self.buried.lock().unwrap().extend_from_slice(rejects);
+        self.dead_letters.lock().unwrap().extend_from_slice(rejects);
         Ok(())
     }
     fn begin_load(&mut self, _: LoadKind) -> Result<LoadId, SinkError> {
@@ -97,9 +97,9 @@ fn clock() -> Arc<dyn Clock> {
     Arc::new(ManualClock::default())
 }
 
-fn state_writer(buried: &Shared<Reject>) -> WriterThread<StateTarget> {
+fn state_writer(dead_letters: &Shared<Reject>) -> WriterThread<StateTarget> {
     let store = Stub {
-        buried: Arc::clone(buried),
+        dead_letters: Arc::clone(dead_letters),
         parked: 0,
     };
     let target = StateTarget::new(Box::new(store), Metrics::new([]));
@@ -157,8 +157,8 @@ impl EventLog for PickyLog {
 
 #[test]
 fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
-    let buried: Shared<Reject> = Shared::default();
-    let state = state_writer(&buried);
+    let dead_letters: Shared<Reject> = Shared::default();
+    let state = state_writer(&dead_letters);
     let rows = Shared::default();
     let log = PickyLog(Arc::clone(&rows));
     let dead_letter_writer = StateHandle::new(state.handle().clone()).dead_letter_writer();
@@ -171,12 +171,15 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
     assert_eq!(refused(&results), [2, 5]);
     assert_eq!(writer.handle().status().dead_letters(), 2);
     writer.drain();
-    let buried = buried.lock().unwrap().clone();
+    let dead_letters = dead_letters.lock().unwrap().clone();
     assert_eq!(
-        buried.iter().map(|reject| reject.index).collect::<Vec<_>>(),
+        dead_letters
+            .iter()
+            .map(|reject| reject.index)
+            .collect::<Vec<_>>(),
         [2, 5]
     );
-    let first = &buried[0];
+    let first = &dead_letters[0];
     assert_eq!(
         (first.stage, first.reason.code),
         (Stage::Log, ReasonCode::Refused)
@@ -188,10 +191,10 @@ fn rows_that_the_log_refuses_are_dead_letters_of_the_state_store() {
 
 #[test]
 fn the_state_store_answers_with_outcomes_and_buries_its_own() {
-    let buried: Shared<Reject> = Shared::default();
+    let dead_letters: Shared<Reject> = Shared::default();
     let metrics = Metrics::new([]);
     let store = Stub {
-        buried: Arc::clone(&buried),
+        dead_letters: Arc::clone(&dead_letters),
         parked: 0,
     };
     let target = StateTarget::new(Box::new(store), Arc::clone(&metrics));
@@ -222,8 +225,11 @@ fn the_state_store_answers_with_outcomes_and_buries_its_own() {
     let done = RowResult::Done(Outcome::LoggedOnly);
     assert_eq!(results, [done, RowResult::DeadLetter, done]);
     assert_eq!(metrics.get(Counter::RecipientsChanged), 2);
-    let buried = buried.lock().unwrap().clone();
-    assert_eq!((buried[0].stage, buried[0].index), (Stage::State, 1));
+    let dead_letters = dead_letters.lock().unwrap().clone();
+    assert_eq!(
+        (dead_letters[0].stage, dead_letters[0].index),
+        (Stage::State, 1)
+    );
     writer.drain();
 }
 

@@ -127,7 +127,7 @@ impl KafkaReader {
         if self.records.is_none() {
             assigned.stop();
         }
-        self.tell(PartitionEvent::Begins {
+        self.send_event(PartitionEvent::Begins {
             partition: number,
             name,
             offset: start.offset,

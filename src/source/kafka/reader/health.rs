@@ -41,7 +41,7 @@ impl KafkaReader {
             }
             Code::UnknownTopicOrPartition | Code::UnknownTopic => self.health.degraded(
                 "client",
-                "a topic of kafka.topics, or a partition of it, is gone: look who deleted it",
+                "a topic of kafka.topics, or a partition of it, is gone: find out who deleted it",
             ),
             code => match meaning(code) {
                 ConnectError::Permanent(why) => self.health.degraded("client", why),
@@ -128,7 +128,7 @@ impl KafkaReader {
     }
 
     /// Reads a partition from an offset on. The driver does not seek where it has stopped reading, so the partition is given up
-    /// and taken again, of which the group hears nothing.
+    /// and taken again, which the group does not notice.
     fn read_from(&mut self, partition: &TopicPartition, offset: u64) -> Result<(), Fatal> {
         let given_up = list([(partition, None)]);
         let taken = list([(partition, Some(offset))]);

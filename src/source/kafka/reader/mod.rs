@@ -238,16 +238,19 @@ impl KafkaReader {
         let gone: Vec<u32> = gone.map(|partition| partition.assigned.number()).collect();
         self.last = 0;
         for partition in &gone {
-            self.tell(PartitionEvent::Revoked {
+            self.send_event(PartitionEvent::Revoked {
                 partition: *partition,
             });
         }
         gone
     }
 
-    fn tell(&self, event: PartitionEvent) {
-        let told = self.records.as_ref().map(|records| records.tell(event));
-        if told.is_some_and(|told| told.is_err()) {
+    fn send_event(&self, event: PartitionEvent) {
+        let sent = self
+            .records
+            .as_ref()
+            .map(|records| records.send_event(event));
+        if sent.is_some_and(|sent| sent.is_err()) {
             tracing::debug!("the job ended before it learned of a partition");
         }
     }

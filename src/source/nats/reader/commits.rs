@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Message, StatusCode};
 use bytes::Bytes;
 
-use super::{Phase, Reader, client_ended};
+use super::{Reader, ReaderPhase, client_ended};
 use crate::error::Fatal;
 use crate::failpoint::{self, Failpoint};
 use crate::metrics::Counter;
@@ -89,7 +89,7 @@ impl Reader {
     /// Forgets confirmed messages when everything has arrived that the server sent before it confirmed them: a redelivery may be
     /// under way on the other connection, and must find its message held.
     pub(super) fn forget_confirmed(&mut self) {
-        let is_drained = self.phase == Phase::Drained;
+        let is_drained = self.phase == ReaderPhase::Drained;
         if let Some((question, _)) = &self.forgettable
             && (is_drained || self.line.is_answered(*question))
             && let Some((_, sequences)) = self.forgettable.take()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::Subject;
 
-use super::{Phase, Reader};
+use super::{Reader, ReaderPhase};
 use crate::error::{Exit, Fatal};
 use crate::event::Origin;
 use crate::failpoint::{self, Failpoint};
@@ -21,7 +21,7 @@ const AHEAD: (usize, usize) = (16 * 1024, 32 << 20);
 
 /// Whether a delivery is this member's to answer for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
+enum DeliveryDecision {
     /// It is held.
     Accepted,
     /// It goes back at once: this member drains.
@@ -41,7 +41,7 @@ impl Reader {
                 continue;
             };
             redelivered += u64::from(delivered.deliveries > 1);
-            if self.delivered(&message, &delivered, &reply, now)? == Taken::Refused {
+            if self.delivered(&message, &delivered, &reply, now)? == DeliveryDecision::Refused {
                 self.publish(reply, b"-NAK").await?;
             }
         }
@@ -55,27 +55,27 @@ impl Reader {
         delivered: &Delivered<'_>,
         reply: &Subject,
         now: Duration,
-    ) -> Result<Taken, Fatal> {
+    ) -> Result<DeliveryDecision, Fatal> {
         self.observed.record_message(now);
         let names = self.consumers.iter().map(|one| &one.name);
         let index = names.take_while(|name| *name != delivered.consumer).count();
         let Some(consumer) = self.consumers.get_mut(index) else {
-            return Ok(Taken::Accepted);
+            return Ok(DeliveryDecision::Accepted);
         };
         consumer.pull.record_message();
-        if self.phase != Phase::Reading && !self.held.holds(delivered.sequence) {
-            return Ok(Taken::Refused);
+        if self.phase != ReaderPhase::Reading && !self.held.holds(delivered.sequence) {
+            return Ok(DeliveryDecision::Refused);
         }
         match self.held.receive(delivered, reply.clone(), index, now) {
             Receipt::New(ordinal) => {
                 let skip = self.config.tokens_before_provider();
                 let record = record(message, delivered, skip);
-                self.outgoing.push(ordinal, record, now);
+                self.receive_buffer.push(ordinal, record, now);
             }
             Receipt::Held => {}
             Receipt::OtherStream => return Err(stream_made_anew()),
         }
-        Ok(Taken::Accepted)
+        Ok(DeliveryDecision::Accepted)
     }
 
     /// An answer that is not a message: the end of a request.
@@ -96,14 +96,15 @@ impl Reader {
         let Some(sender) = &mut self.records else {
             return;
         };
-        if self.outgoing.hand_out(sender, now).is_err() {
+        if self.receive_buffer.hand_out(sender, now).is_err() {
             self.records = None;
         }
     }
 
     /// Asks for more messages, as far as this member may hold more; for none while the state store is out.
     pub(super) fn request(&mut self) {
-        let is_ahead = self.outgoing.messages() >= AHEAD.0 || self.outgoing.bytes() >= AHEAD.1;
+        let is_ahead =
+            self.receive_buffer.messages() >= AHEAD.0 || self.receive_buffer.bytes() >= AHEAD.1;
         if self.records.is_none() || is_ahead || self.state_breaker.is_open() {
             return;
         }
@@ -144,10 +145,10 @@ impl Reader {
 
     /// Nothing more is handed out: what waits here goes back, so that another member gets it at once.
     pub(super) async fn give_back(&mut self) -> Result<(), Fatal> {
-        if self.phase == Phase::Reading {
-            self.phase = Phase::Draining(self.line.cancel());
+        if self.phase == ReaderPhase::Reading {
+            self.phase = ReaderPhase::Draining(self.line.cancel());
         }
-        let Some(from) = self.outgoing.clear() else {
+        let Some(from) = self.receive_buffer.clear() else {
             return Ok(());
         };
         for subject in self.held.give_back(from) {

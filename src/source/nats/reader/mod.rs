@@ -1,13 +1,13 @@
 //! The running source: one loop that moves messages to the job and acknowledgements to the server.
 //!
-//! Everything happens on one thread, in turn: arriving messages become records and are handed out (`intake`, `outgoing`),
+//! Everything happens on one thread, in turn: arriving messages become records and are handed out (`intake`, `receive_buffer`),
 //! commits become acknowledgements and leases are extended (`commits`), and what the server says of the stream is judged
 //! (`observe`). Where the job has no room, records wait here, and nothing more is asked for.
 
 mod commits;
 pub(super) mod intake;
 mod observe;
-pub(super) mod outgoing;
+pub(super) mod receive_buffer;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,12 +23,12 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use self::observe::{Observation, Observed};
-use self::outgoing::Outgoing;
+use self::observe::{Observed, StreamObservation};
+use self::receive_buffer::ReceiveBuffer;
 use super::acks::AckQueue;
 use super::config::NatsConfig;
 use super::connection_status::ConnectionStatus;
-use super::held::Held;
+use super::held::HeldMessages;
 use super::pull::Pull;
 use super::stream::StreamState;
 use super::wire::{Arrived, Connection};
@@ -39,7 +39,7 @@ use crate::source::{Commit, PartitionEvent, RecordSender, SourceContext, SourceH
 
 /// Most confirmations taken in one turn.
 const BATCH: usize = 4096;
-/// What comes within such a time is taken in one turn: a turn, and a look at the socket, cost more than a message.
+/// What comes within such a time is taken in one turn: a turn and a poll of the socket cost more than a message.
 const TURN: Duration = Duration::from_millis(1);
 /// How long the last acknowledgements may take when everything else is done.
 const LAST_CONFIRMATIONS: Duration = Duration::from_secs(5);
@@ -63,14 +63,14 @@ pub struct Reader {
     line: Connection,
     /// Where confirmations of acknowledgements arrive, and the prefix of their subjects.
     confirmations: (String, Subscriber),
-    phase: Phase,
-    consumers: Vec<Consumer>,
-    held: Held,
+    phase: ReaderPhase,
+    consumers: Vec<DurableConsumer>,
+    held: HeldMessages,
     /// Messages whose acknowledgements are confirmed, and which are not forgotten yet.
     confirmed: Vec<u64>,
     /// Such messages, and the question after whose answer they are forgotten.
     forgettable: Option<(u64, Vec<u64>)>,
-    outgoing: Outgoing,
+    receive_buffer: ReceiveBuffer,
     observed: Observed,
     started: Instant,
     leases_extended: Duration,
@@ -78,7 +78,7 @@ pub struct Reader {
 
 /// Whether messages are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ReaderPhase {
     /// They are asked for and handed out.
     Reading,
     /// Requests are cancelled; messages under way go back, until this question is answered.
@@ -88,7 +88,7 @@ enum Phase {
 }
 
 /// One durable consumer at work.
-struct Consumer {
+struct DurableConsumer {
     name: String,
     pull: Pull,
     acks: AckQueue,
@@ -113,11 +113,14 @@ impl Reader {
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(format!("{inbox}.>")).await;
         let subscriber = subscriber.map_err(|error| client_ended(&error))?;
-        let consumers = config.consumers().into_iter().map(|consumer| Consumer {
-            name: consumer.name,
-            pull: Pull::default(),
-            acks: AckQueue::default(),
-        });
+        let consumers = config
+            .consumers()
+            .into_iter()
+            .map(|consumer| DurableConsumer {
+                name: consumer.name,
+                pull: Pull::default(),
+                acks: AckQueue::default(),
+            });
         Ok(Self {
             consumers: consumers.collect(),
             context: async_nats::jetstream::new(client.clone()),
@@ -133,11 +136,11 @@ impl Reader {
             client,
             status,
             confirmations: (inbox, subscriber),
-            phase: Phase::Reading,
-            held: Held::default(),
+            phase: ReaderPhase::Reading,
+            held: HeldMessages::default(),
             confirmed: Vec::new(),
             forgettable: None,
-            outgoing: Outgoing::default(),
+            receive_buffer: ReceiveBuffer::default(),
             observed: Observed::default(),
             started: Instant::now(),
             leases_extended: Duration::ZERO,
@@ -164,20 +167,26 @@ impl Reader {
             offset: 0,
             length: None,
         };
-        let sent = self.records.as_ref().map(|records| records.tell(begins));
+        let sent = self
+            .records
+            .as_ref()
+            .map(|records| records.send_event(begins));
         if sent.is_some_and(|sent| sent.is_err()) {
             tracing::debug!("the job ended before its source began");
         }
     }
 
-    async fn turns(&mut self, observations: &mut mpsc::Receiver<Observation>) -> Result<(), Fatal> {
+    async fn turns(
+        &mut self,
+        observations: &mut mpsc::Receiver<StreamObservation>,
+    ) -> Result<(), Fatal> {
         let (mut batch, mut answers) = (Vec::new(), Vec::new());
         let mut over: Option<Duration> = None;
         loop {
             let pause = self.pause();
             let mut observation = None;
             tokio::select! {
-                arrived = self.line.arrived(&mut batch), if self.phase != Phase::Drained => {
+                arrived = self.line.arrived(&mut batch), if self.phase != ReaderPhase::Drained => {
                     self.connection_changed(&arrived);
                 }
                 is_open = next_batch(&mut self.confirmations.1, &mut answers) => if !is_open {
@@ -255,8 +264,9 @@ impl Reader {
     /// The connection on which messages arrive has changed.
     fn connection_changed(&mut self, arrived: &Arrived) {
         match (arrived, self.phase) {
-            (Arrived::Messages, Phase::Draining(question)) if !self.line.is_answered(question) => {}
-            (_, Phase::Draining(_)) => self.phase = Phase::Drained,
+            (Arrived::Messages, ReaderPhase::Draining(question))
+                if !self.line.is_answered(question) => {}
+            (_, ReaderPhase::Draining(_)) => self.phase = ReaderPhase::Drained,
             (Arrived::Messages, _) => {}
             (Arrived::Opened, _) => {
                 self.health.recovered("messages");
@@ -277,7 +287,7 @@ impl Reader {
 
     /// How long to wait when nothing comes.
     fn pause(&self) -> Duration {
-        Duration::from_millis(if !self.outgoing.is_empty() {
+        Duration::from_millis(if !self.receive_buffer.is_empty() {
             1
         } else if !self.held.is_empty() {
             2

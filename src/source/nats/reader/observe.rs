@@ -6,7 +6,7 @@ use async_nats::jetstream::Context;
 use tokio::sync::mpsc;
 
 use super::intake::stream_made_anew;
-use super::{Phase, Reader, client_ended};
+use super::{Reader, ReaderPhase, client_ended};
 use crate::error::{Exit, Fatal};
 use crate::metrics::{Counter, Gauge};
 use crate::source::connect_error::ConnectError;
@@ -17,7 +17,7 @@ use crate::source::nats::stream::{StreamState, find};
 const EVERY: Duration = Duration::from_secs(2);
 
 /// What the server said, or why it did not.
-pub type Observation = Result<StreamState, ConnectError>;
+pub type StreamObservation = Result<StreamState, ConnectError>;
 
 /// What earlier observations found.
 #[derive(Debug, Default)]
@@ -43,7 +43,11 @@ impl Observed {
 }
 
 /// Asks until nobody listens any more.
-pub async fn watch(context: Context, config: NatsConfig, observations: mpsc::Sender<Observation>) {
+pub async fn watch(
+    context: Context,
+    config: NatsConfig,
+    observations: mpsc::Sender<StreamObservation>,
+) {
     let mut due = tokio::time::interval(EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -57,9 +61,9 @@ pub async fn watch(context: Context, config: NatsConfig, observations: mpsc::Sen
 
 impl Reader {
     /// Judges an observation.
-    pub(super) async fn judge(&mut self, observation: Observation) -> Result<(), Fatal> {
+    pub(super) async fn judge(&mut self, observation: StreamObservation) -> Result<(), Fatal> {
         // The answer shows that the connection lives; a silent one is made anew.
-        if self.phase != Phase::Drained {
+        if self.phase != ReaderPhase::Drained {
             self.line.ping();
         }
         match observation {
@@ -156,7 +160,7 @@ impl Reader {
             waits && one.pull.outstanding(now) > 0
         });
         let is_reading = self.records.is_some()
-            && !self.outgoing.is_held_back()
+            && !self.receive_buffer.is_held_back()
             && !self.state_breaker.is_open()
             && !self.status.is_down();
         if !is_waiting || !is_reading {

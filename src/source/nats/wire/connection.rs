@@ -58,7 +58,7 @@ pub struct Connection {
 
 enum State {
     Opening(JoinHandle<Result<Established, ConnectError>>),
-    Open(Box<Open>),
+    Open(Box<OpenConnection>),
 }
 
 impl Connection {
@@ -94,15 +94,15 @@ impl Connection {
                     self.answered = (self.answered + answers).min(self.asked);
                     return Poll::Ready(Arrived::Messages);
                 }
-                Err(trouble) => trouble,
+                Err(error) => error,
             },
             State::Opening(task) => match ready!(Pin::new(task).poll(context)) {
                 Ok(Ok(established)) => {
                     self.failures = 0;
-                    self.state = State::Open(Box::new(Open::new(established)));
+                    self.state = State::Open(Box::new(OpenConnection::new(established)));
                     return Poll::Ready(Arrived::Opened);
                 }
-                Ok(Err(trouble)) => trouble,
+                Ok(Err(error)) => error,
                 Err(_) => lost("opening it was interrupted"),
             },
         };
@@ -176,41 +176,41 @@ fn opening(
     tokio::spawn(async move {
         tokio::time::sleep(wait).await;
         let named = addresses(&config)?;
-        let mut trouble = lost("no server is known");
+        let mut error = lost("no server is known");
         for address in pool(&named, &client).await {
             let greeting = establish(&address, &named, &config, &inbox);
             match tokio::time::timeout(OPENING, greeting).await {
                 Ok(Ok(established)) => return Ok(established),
-                Ok(Err(error)) => trouble = error,
-                Err(_) => trouble = lost("NATS does not answer"),
+                Ok(Err(failure)) => error = failure,
+                Err(_) => error = lost("NATS does not answer"),
             }
         }
-        Err(trouble)
+        Err(error)
     })
 }
 
-/// The servers that are named, and those that they told of.
+/// The servers that are named, and those that they announced.
 async fn pool(named: &[ServerAddr], client: &Client) -> Vec<ServerAddr> {
     // The driver does not answer while it has no connection itself.
     let known = tokio::time::timeout(OPENING / 10, client.server_pool()).await;
     let mut all = named.to_vec();
     if let Ok(Ok(known)) = known {
-        let told = known.into_iter().map(|server| server.addr);
-        all.extend(told.filter(|address| !named.contains(address)));
+        let announced = known.into_iter().map(|server| server.addr);
+        all.extend(announced.filter(|address| !named.contains(address)));
     }
     all
 }
 
 /// A connection that works.
-struct Open {
+struct OpenConnection {
     established: Established,
     unsent: BytesMut,
     is_flushed: bool,
-    /// Since when we wait for any word.
+    /// Since when we wait for anything from the server.
     waiting_since: Option<Instant>,
 }
 
-impl Open {
+impl OpenConnection {
     fn new(established: Established) -> Self {
         Self {
             established,

@@ -1,6 +1,6 @@
 //! Bytes into frames of the NATS protocol.
 //!
-//! Contract: pure; no input panics; what is incomplete is looked at again only when enough more has come; a frame is a slice of
+//! Contract: pure; no input panics; an incomplete frame is parsed again only when enough more has come; a frame is a slice of
 //! what was read. Nothing grows beyond [`Parser::largest`] and one control line.
 
 use std::ops::Range;
@@ -99,7 +99,7 @@ impl Incoming {
 pub struct Parser {
     /// Most bytes of a message with its headers.
     pub largest: usize,
-    /// So many bytes are needed before another look is worth it.
+    /// So many bytes are needed before parsing again is worth it.
     needed: usize,
 }
 

@@ -14,16 +14,16 @@ const LINGER: Duration = Duration::from_millis(1);
 
 /// Messages that were received and not handed out, in order.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub struct ReceiveBuffer {
     ready: VecDeque<Records>,
-    run: Run,
+    run: PendingRun,
     messages: usize,
     bytes: usize,
 }
 
 /// Messages that are not in [`Records`] yet.
 #[derive(Debug, Default)]
-pub struct Run {
+pub struct PendingRun {
     /// The messages.
     pub records: Vec<Record>,
     /// What they weigh.
@@ -32,7 +32,7 @@ pub struct Run {
     since: Duration,
 }
 
-impl Run {
+impl PendingRun {
     /// Adds a message.
     pub fn push(&mut self, record: Record) {
         self.bytes += record.bytes();
@@ -58,7 +58,7 @@ impl Run {
     }
 }
 
-impl Outgoing {
+impl ReceiveBuffer {
     /// Adds the message of the next ordinal.
     pub fn push(&mut self, ordinal: u64, record: Record, now: Duration) {
         if self.run.records.is_empty() {
@@ -137,15 +137,15 @@ mod tests {
     #[test]
     fn runs_are_bounded_in_messages_and_in_bytes_and_have_no_gaps() {
         let (mut sender, receivers) = RecordSender::channels(1, 1_000);
-        let mut outgoing = Outgoing::default();
+        let mut buffer = ReceiveBuffer::default();
         for ordinal in 0..2_000 {
             let large = if ordinal % 500 == 0 { 900_000 } else { 10 };
-            outgoing.push(ordinal, line(large), Duration::ZERO);
+            buffer.push(ordinal, line(large), Duration::ZERO);
         }
         for _ in 0..2 {
-            outgoing.hand_out(&mut sender, LINGER).unwrap();
+            buffer.hand_out(&mut sender, LINGER).unwrap();
         }
-        assert!(outgoing.is_empty() && outgoing.bytes() == 0);
+        assert!(buffer.is_empty() && buffer.bytes() == 0);
         let mut next = 0;
         for records in receivers.workers[0].try_iter() {
             assert_eq!((records.partition, records.start), (0, next));
@@ -159,15 +159,15 @@ mod tests {
     #[test]
     fn what_finds_no_room_waits_and_is_dropped_from_its_first_ordinal_on() {
         let (mut sender, receivers) = RecordSender::channels(1, 1);
-        let mut outgoing = Outgoing::default();
+        let mut buffer = ReceiveBuffer::default();
         for ordinal in 0..3 * RUN_MESSAGES as u64 {
-            outgoing.push(ordinal, line(1), Duration::ZERO);
+            buffer.push(ordinal, line(1), Duration::ZERO);
         }
-        outgoing.hand_out(&mut sender, Duration::ZERO).unwrap();
-        assert!(outgoing.is_held_back());
-        assert_eq!(outgoing.messages(), 2 * RUN_MESSAGES);
-        assert_eq!(outgoing.clear(), Some(RUN_MESSAGES as u64));
-        assert_eq!((outgoing.clear(), outgoing.messages()), (None, 0));
+        buffer.hand_out(&mut sender, Duration::ZERO).unwrap();
+        assert!(buffer.is_held_back());
+        assert_eq!(buffer.messages(), 2 * RUN_MESSAGES);
+        assert_eq!(buffer.clear(), Some(RUN_MESSAGES as u64));
+        assert_eq!((buffer.clear(), buffer.messages()), (None, 0));
         assert_eq!(receivers.workers[0].try_iter().count(), 1);
     }
 }
