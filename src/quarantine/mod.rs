@@ -76,6 +76,8 @@ struct Shared {
     alone: AtomicUsize,
     /// Runs that workers received and have not decoded to their end.
     undecoded: AtomicUsize,
+    /// Messages that were decoded alone only because a broker delivered them again and again.
+    repeated_alone: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Quarantine {
             suspects: Mutex::new(suspects),
             alone: AtomicUsize::new(NOBODY),
             undecoded: AtomicUsize::new(0),
+            repeated_alone: AtomicUsize::new(0),
         }))
     }
 

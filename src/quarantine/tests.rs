@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use proptest::prelude::*;
 
@@ -9,6 +10,7 @@ use super::suspects::{ALONE, Breadcrumb, NAMED, RecordPosition, Suspects, Verdic
 use super::*;
 use crate::epoch::Epoch;
 use crate::event::Origin;
+use crate::source::message::{Address, Fields, Message};
 use crate::source::{PartitionIds, Record, Records};
 
 /// Where a life is ended by something that is no record's doing.
@@ -341,6 +343,60 @@ fn suspects_are_given_one_by_one_and_nothing_else_meanwhile() {
     }
     drop(second);
     assert_eq!(Quarantine::open(folder.path(), "job", 2).suspects(), 0);
+}
+
+#[test]
+fn a_run_without_records_keeps_no_gate_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Bench::open(folder.path(), 1);
+    first.send(10..11);
+    assert_eq!(first.given(0, true), Some(vec![10]));
+    drop(first);
+
+    let mut second = Bench::open(folder.path(), 1);
+    second.send(9..9);
+    second.send(10..11);
+    assert_eq!(second.given(0, true), Some(vec![]), "blank lines of a file");
+    let suspect = (0..4).find_map(|_| second.given(0, true));
+    assert_eq!(suspect, Some(vec![10]));
+}
+
+/// A message that a broker delivered three times.
+fn redelivered(offset: u64) -> Record {
+    Record::Message(Box::new(Message {
+        origin: Origin {
+            partition: 0,
+            offset,
+        },
+        address: Address::Subject {
+            subject: Bytes::new(),
+            skip: 0,
+        },
+        at: None,
+        deliveries: 3,
+        fields: Fields::Lines(Bytes::new()),
+        body: Bytes::new(),
+    }))
+}
+
+#[test]
+fn only_so_many_repeated_messages_are_decoded_alone_in_one_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Bench::open(folder.path(), 1);
+    first.send(0..1);
+    assert_eq!(first.given(0, true), Some(vec![0]));
+    drop(first);
+
+    let second = Bench::open(folder.path(), 1);
+    let repeated = redelivered(7);
+    assert_eq!(second.workers[0].verdict(0, &repeated), Verdict::Suspect);
+    let spent = super::worker::REPEATED_ALONE_MAX;
+    second
+        .quarantine
+        .0
+        .repeated_alone
+        .store(spent, Ordering::SeqCst);
+    assert_eq!(second.workers[0].verdict(0, &repeated), Verdict::Trusted);
 }
 
 #[test]

@@ -10,6 +10,10 @@ use super::{IS_WORKER, NOBODY, PLACES_MAX, Quarantine, Shared};
 use crate::epoch::Epoch;
 use crate::source::{PartitionIds, Record, Records};
 
+/// So many messages of one life are decoded alone only because a broker delivered them again and again. More would hold up all
+/// others, and a message that ends the process is named by its own crash anyway.
+pub(super) const REPEATED_ALONE_MAX: usize = 128;
+
 /// One worker's part of the quarantine.
 #[derive(Debug)]
 pub struct WorkerQuarantine {
@@ -97,7 +101,8 @@ impl WorkerQuarantine {
         // Counted before the gate is checked, so that whoever closes it sees either this run or nobody.
         self.shared.undecoded.fetch_add(1, Ordering::SeqCst);
         let received = self.try_receive(waiting);
-        if !matches!(received, Received::Run(_)) {
+        // A run without records (blank lines of a file) is never decoded.
+        if !matches!(&received, Received::Run(run) if !run.records.is_empty()) {
             self.shared.undecoded.fetch_sub(1, Ordering::SeqCst);
         }
         received
@@ -149,6 +154,9 @@ impl WorkerQuarantine {
         let least = (0..held.rest.len()).min_by_key(|at| self.blame(partition, held.rest.get(*at)));
         part.extend(least.map(|at| held.rest.remove(at)));
         if let Some(record) = part.first() {
+            if self.blame(partition, Some(record)) == 0 {
+                self.shared.repeated_alone.fetch_add(1, Ordering::SeqCst);
+            }
             self.phase =
                 QuarantinePhase::Alone(self.place(partition, record), record.content_hash());
         }
@@ -240,14 +248,16 @@ impl WorkerQuarantine {
         verdicts.any(is_suspect)
     }
 
-    fn verdict(&self, partition: u32, record: &Record) -> Verdict {
+    pub(super) fn verdict(&self, partition: u32, record: &Record) -> Verdict {
         let is_repeated = self.shared.is_after_crash && record.deliveries() > 1;
         if !is_repeated && !self.shared.has_suspects.load(Ordering::Acquire) {
             return Verdict::Trusted;
         }
         let place = self.place(partition, record);
+        let is_spent = self.shared.repeated_alone.load(Ordering::SeqCst) >= REPEATED_ALONE_MAX;
+        let deliveries = if is_spent { 0 } else { record.deliveries() };
         let suspects = self.shared.suspects();
-        suspects.verdict(place, record.deliveries(), || record.content_hash())
+        suspects.verdict(place, deliveries, || record.content_hash())
     }
 
     fn blame(&self, partition: u32, record: Option<&Record>) -> u32 {

@@ -15,6 +15,8 @@ pub(super) fn append(path: &Path, completions: &[Completion]) -> io::Result<()> 
     // With state in a database nothing else may have made the folder.
     path.parent().map_or(Ok(()), failpoint::create_dir_all)?;
     let mut file = failpoint::append(Failpoint::OutboxOpen, path)?;
+    // Members may share the folder: what looks like a torn line may be one that another member is writing.
+    file.lock()?;
     if !is_new {
         cut_torn_line(&file, path)?;
     }
@@ -121,5 +123,18 @@ mod tests {
         file.set_len(3).unwrap();
         append(&path, &[completion("d")]).unwrap();
         assert_eq!(batches(&path), ["d"]);
+    }
+
+    #[test]
+    fn members_that_share_the_file_cut_no_line_of_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("completions.jsonl");
+        let many: Vec<Completion> = (0..200).map(|n| completion(&n.to_string())).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..20).for_each(|_| append(&path, &many).unwrap()));
+            }
+        });
+        assert_eq!(batches(&path).len(), 2 * 20 * many.len());
     }
 }

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use super::completion_file;
-use crate::error::SinkError;
-use crate::state::{Completion, CompletionOutbox};
+use crate::error::{Class, SinkError};
+use crate::state::CompletionOutbox;
 
 /// The name of the file in the store's folder.
 pub const FILE: &str = "completions.jsonl";
@@ -26,26 +26,24 @@ impl CompletionRelay {
         Self { outbox, file }
     }
 
-    /// Delivers what is undelivered, page by page; returns how many. What cannot be written stays in the outbox, and is
-    /// offered again by the next call.
+    /// Delivers what is undelivered, page by page; returns how many. What cannot be written stays in the outbox, is an
+    /// outage, and is offered again by the next call.
     pub fn relay(&mut self) -> Result<u64, SinkError> {
         let mut delivered = 0;
         loop {
-            let page = self
-                .outbox
-                .relay_page(PAGE, &mut |page| deliver(&self.file, page))?;
+            let mut failed = None;
+            let page = self.outbox.relay_page(PAGE, &mut |page| {
+                failed = completion_file::append(&self.file, page).err();
+                failed.is_none()
+            })?;
+            if let Some(error) = failed {
+                let message = format!("completions cannot be written to their file: {error}");
+                return Err(SinkError::new("completions", Class::Outage, message));
+            }
             delivered += page as u64;
             if page < PAGE {
                 return Ok(delivered);
             }
         }
     }
-}
-
-fn deliver(file: &std::path::Path, page: &[Completion]) -> bool {
-    let appended = completion_file::append(file, page);
-    if let Err(error) = &appended {
-        tracing::warn!(%error, "completions could not be delivered and stay in the outbox");
-    }
-    appended.is_ok()
 }

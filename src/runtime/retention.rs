@@ -9,6 +9,12 @@ use crate::sink::writer::StateHandle;
 /// Dead letters that one transaction drops.
 const ROWS_MAX: u32 = 500;
 
+/// Transactions of one round; the rest is dropped in the next round.
+const STEPS_MAX: u32 = 200;
+
+/// How long after a round that did not finish the next one follows.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How long after the start of a job the first are dropped.
 const FIRST: Duration = Duration::from_secs(60);
 
@@ -52,12 +58,12 @@ impl DeadLetterRetention {
     }
 
     /// Each step is a call of its own, so that events are written in between.
-    fn drop_older_than_kept(&self, now: Millis) -> Result<u64, SinkError> {
+    fn drop_older_than_kept(&mut self, now: Millis) -> Result<u64, SinkError> {
         let Some(keep) = self.keep else { return Ok(0) };
         let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
         let before = Millis(now.0.saturating_sub(keep));
         let mut dropped = 0;
-        loop {
+        for _ in 0..STEPS_MAX {
             let step = self
                 .state
                 .call(move |store| store.drop_dead_letters(before, ROWS_MAX))?;
@@ -66,6 +72,8 @@ impl DeadLetterRetention {
                 return Ok(dropped);
             }
         }
+        self.due = Instant::now() + SOON;
+        Ok(dropped)
     }
 }
 
@@ -111,7 +119,7 @@ mod tests {
         let settings = WriterSettings::new("state");
         let writer = writer::spawn(&settings, target, clock, |_| {}).unwrap();
         let state = StateHandle::new(writer.handle().clone());
-        let retention = DeadLetterRetention::new(state.clone(), Some(DAY));
+        let mut retention = DeadLetterRetention::new(state.clone(), Some(DAY));
         assert_eq!(retention.drop_older_than_kept(Millis::now()).unwrap(), 0);
         let old = Millis::now().0 - 2 * 86_400_000;
         conn.execute(
@@ -127,7 +135,7 @@ mod tests {
             .query_row("SELECT count(*) FROM dead_letters", (), |row| row.get(0))
             .unwrap();
         assert_eq!(left, 4);
-        let kept = DeadLetterRetention::new(state, None);
+        let mut kept = DeadLetterRetention::new(state, None);
         assert_eq!(kept.due(), None);
         assert_eq!(kept.drop_older_than_kept(Millis(i64::MAX)).unwrap(), 0);
         writer.drain();

@@ -198,6 +198,9 @@ fn store_checkpoints(parts: &SettlementParts, tracked: &Mutex<Tracked>) -> Resul
     let checkpoints: Vec<Checkpoint> = commits
         .filter_map(|commit| checkpoint(parts, commit))
         .collect();
+    if checkpoints.is_empty() {
+        return Ok(());
+    }
     let count = checkpoints.len() as u64;
     parts.metrics.count(Counter::Checkpoints, count);
     failpoint::run(Failpoint::SourceSettle, || {

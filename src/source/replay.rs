@@ -104,7 +104,7 @@ impl<'a> ReplayOutput<'a> {
     ) -> Result<(), Stopped> {
         self.context.records.send_event(PartitionEvent::Begins {
             partition,
-            name: format!("{name} from {} to {}", offsets.start, offsets.end),
+            name: name.to_owned(),
             offset: offsets.start,
             length: None,
         })?;

@@ -184,7 +184,10 @@ impl Job {
             new_rows,
             waits: self.request.plan.sweep,
             stop: self.stop.clone(),
-            retention: DeadLetterRetention::new(self.sinks().state(), self.dead_letters_kept()),
+            retention: DeadLetterRetention::new(
+                self.interruptible_state(),
+                self.dead_letters_kept(),
+            ),
         })
     }
 

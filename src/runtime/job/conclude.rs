@@ -1,10 +1,11 @@
 //! How a job ends: what is done once everything that was read is settled, and what is said of it all.
 
 use super::Job;
-use crate::error::Fatal;
+use crate::error::{Exit, Fatal};
 use crate::event::Millis;
 use crate::metrics::Counter;
 use crate::observe::summary::Summary;
+use crate::runtime::request::Input;
 use crate::runtime::running::PolledTables;
 use crate::runtime::settlement::SourceReport;
 use crate::runtime::{completions, report};
@@ -23,9 +24,15 @@ impl Job {
         } else {
             self.finish_stores(tables)
         };
-        match finished {
-            Err(fatal) if self.is_interrupted(&fatal) => return Ok(self.stopped_at_the_end(source)),
-            finished => finished?,
+        if let Err(fatal) = finished {
+            // A writer that failed is why calls to it fail.
+            if let Some(cause) = self.writers.fatal_error.take() {
+                return Err(cause);
+            }
+            if self.is_interrupted(&fatal) {
+                return Ok(self.stopped_at_the_end(source));
+            }
+            return Err(fatal);
         }
         let stopped = self.stop.is_raised();
         let after = match self.before {
@@ -33,18 +40,33 @@ impl Job {
             None => None,
         };
         let fatal_error = self.writers.fatal_error.clone();
-        self.writers.drain();
+        // A job that was asked to stop leaves optional work, such as compaction, to the next one.
+        if stopped {
+            self.writers.stop();
+        } else {
+            self.writers.drain();
+        }
         if let Some(fatal) = fatal_error.take() {
             return Err(fatal);
         }
-        self.quarantine.conclude();
+        if stopped && matches!(self.request.input, Input::Replay(_)) {
+            // It begins again at its start: what it found poisonous comes again.
+            self.quarantine.close();
+        } else {
+            self.quarantine.conclude();
+        }
         let mut summary = Summary::of(self.name, &self.metrics.snapshot(), ran);
         summary.used(self.started.1, used);
         summary.notes = self.notes;
         report::partitions(&mut summary, source, stopped);
         match self.before.zip(after) {
             Some((before, after)) => report::dry_run(&mut summary, &before, &after),
-            None => report::results(&mut summary, &self.request)?,
+            None => match report::results(&mut summary, &self.request) {
+                Err(fatal) if fatal.exit == Exit::Unfinished => {
+                    tracing::warn!(%fatal, "the state store is out: the summary has no batches");
+                }
+                results => results?,
+            },
         }
         drop(self.scratch);
         Ok(summary)
@@ -92,6 +114,7 @@ impl Job {
             self.started.0.elapsed(),
         );
         summary.notes = self.notes;
+        self.quarantine.close();
         self.writers.stop();
         summary
     }

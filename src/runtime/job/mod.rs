@@ -100,6 +100,7 @@ impl Job {
         let dry = request.sinks == SinkMode::DryRun;
         let before = dry.then(|| writers.sinks().state().call(|store| store.export()));
         let name = report::name(&request);
+        let stop_flag = stop.flag();
         Ok(Self {
             quarantine: quarantine(&request, &name),
             name,
@@ -109,7 +110,7 @@ impl Job {
             spent: ProductionTime::default(),
             notes: Vec::new(),
             scratch,
-            reads: StateReads::new(reader, writers.sinks().state()),
+            reads: StateReads::new(reader, writers.sinks().state().cancelled_by(stop_flag)),
             relay: relay.map(|relay| Arc::new(Mutex::new(relay))),
             turn: Arc::default(),
             horizon: Horizon::new(request.plan.recipients.age_max),

@@ -135,10 +135,10 @@ struct ReplayPass {
 
 impl Reading<'_> {
     async fn read_all(&mut self) -> Result<(), End> {
-        let (name, offset) = (&self.replay.config.stream, self.start);
+        let offset = self.start;
         self.context.records.send_event(PartitionEvent::Begins {
             partition: 0,
-            name: format!("{name} from {offset} to {}", self.last),
+            name: self.replay.config.stream.clone(),
             offset,
             length: None,
         })?;

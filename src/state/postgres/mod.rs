@@ -124,7 +124,7 @@ impl PostgresStore {
     /// Closes loads that died and drops parked rows that are known: what a start owes to whatever went before it.
     fn start(&mut self) -> Result<(), PostgresError> {
         self.session.connect()?;
-        self.session.call(load::close_dead)?;
+        self.session.long(load::close_dead)?;
         self.session.maintain(parked::drop_known)?;
         self.make_partitions();
         Ok(())
@@ -178,7 +178,7 @@ impl StateStore for PostgresStore {
         let before = before.map(|(load, _)| load);
         let load = self
             .session
-            .call(async |c| load::begin_load(c, before, kind).await)?;
+            .long(async |c| load::begin_load(c, before, kind).await)?;
         self.load = Some((load, self.session.connections()));
         Ok(load)
     }

@@ -178,8 +178,14 @@ impl KafkaReader {
             self.release_revoked();
             if !is_job_running {
                 let since = *over.get_or_insert_with(Instant::now);
-                if self.is_committed() || since.elapsed() > LAST_COMMITS {
+                if self.is_committed() {
                     return Ok(());
+                }
+                if since.elapsed() > LAST_COMMITS {
+                    return Err(Fatal::new(
+                        Exit::Unfinished,
+                        "Kafka does not confirm the last commits: it will deliver those messages again",
+                    ));
                 }
             }
         }

@@ -114,7 +114,11 @@ impl Reader {
             .held_max()
             .saturating_sub(self.held.len() + asked.sum::<usize>());
         let share = self.config.batch_messages.min(self.held_max() / 4).max(1);
-        for (index, consumer) in self.consumers.iter_mut().enumerate() {
+        // Each turn begins with another consumer, so that a backlog in some partitions does not starve the rest.
+        self.first_asked = self.first_asked.wrapping_add(1);
+        let first = self.first_asked % self.consumers.len().max(1);
+        let (before, from) = self.consumers.split_at_mut(first);
+        for (index, consumer) in (first..).zip(from).chain((0..).zip(before)) {
             // Many small requests near the limit would cost more than they bring.
             let target = if room >= share { share } else { 0 };
             let Some(request) = consumer.pull.next_request(now, target) else {

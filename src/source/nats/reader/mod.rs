@@ -65,6 +65,8 @@ pub struct Reader {
     confirmations: (String, Subscriber),
     phase: ReaderPhase,
     consumers: Vec<DurableConsumer>,
+    /// The consumer that the next turn asks first.
+    first_asked: usize,
     held: HeldMessages,
     /// Messages whose acknowledgements are confirmed, and which are not forgotten yet.
     confirmed: Vec<u64>,
@@ -123,6 +125,7 @@ impl Reader {
             });
         Ok(Self {
             consumers: consumers.collect(),
+            first_asked: 0,
             context: async_nats::jetstream::new(client.clone()),
             connected: status.number(),
             records: Some(context.records),
