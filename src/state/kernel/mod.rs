@@ -2,12 +2,12 @@
 //!
 //! A store is the SQL beneath these steps of a write:
 //!
-//! 1. [`LedgerKeys`]: the keys to insert, and from the answer a [`LedgerVerdict`] for each event.
-//! 2. [`Parking`]: which parked rows to delete and which events to park.
-//! 3. [`RowPatch`]: one patch for each state row: flags, earliest and latest times, counted events.
-//! 4. [`RowPatch::settle`]: from a row's flags before and after the patch to [`BatchDeltas`] and outcomes.
+//! 1. `LedgerKeys`: the keys to insert, and from the answer a `LedgerVerdict` for each event.
+//! 2. `Parking`: which parked rows to delete and which events to park.
+//! 3. `RowPatch`: one patch for each state row: flags, earliest and latest times, counted events.
+//! 4. `RowPatch::settle`: from a row's flags before and after the patch to `BatchDeltas` and outcomes.
 //!
-//! And of a load: [`JudgedChunk`] (which mappings are accepted), [`SealDecision`] (what the end of a load does to a batch).
+//! And of a load: `JudgedChunk` (which mappings are accepted), `SealDecision` (what the end of a load does to a batch).
 
 mod dead_letters;
 mod flags;
