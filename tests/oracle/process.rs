@@ -70,7 +70,7 @@ impl<'a> Replay<'a> {
         self.with("HOOKFLOW_STATE_WINDOW_ROWS_MAX", rows)
             .with("HOOKFLOW_LOG_WINDOW_ROWS_MAX", rows + 5)
             .with("HOOKFLOW_LOG_WINDOW_AGE_MAX", "10ms")
-            .with("HOOKFLOW_REJECT_WINDOW_ROWS_MAX", 1)
+            .with("HOOKFLOW_DEAD_LETTER_WINDOW_ROWS_MAX", 1)
             .with("HOOKFLOW_JOB_CHECKPOINT_INTERVAL", "10ms")
             .with("HOOKFLOW_JOB_TICK", "1ms")
     }

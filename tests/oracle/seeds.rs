@@ -49,7 +49,7 @@ fn settings<'a>(world: &'a World, store: &str) -> Replay<'a> {
             "HOOKFLOW_LOG_WINDOW_AGE_MAX",
             format!("{}ms", any(&[5, 50, 500])),
         )
-        .with("HOOKFLOW_REJECT_WINDOW_ROWS_MAX", any(&[1, 100]))
+        .with("HOOKFLOW_DEAD_LETTER_WINDOW_ROWS_MAX", any(&[1, 100]))
         .with("HOOKFLOW_JOB_TICK", format!("{}ms", any(&[1, 10, 50])))
         .with("HOOKFLOW_JOB_CHANNEL_DEPTH", any(&[1, 8]))
         .with("HOOKFLOW_DEDUP_KEYS_MAX", any(&[1, 64, 100_000]))

@@ -29,8 +29,9 @@ pub struct Contents(HashMap<blake3::Hash, Content>);
 
 fn looks<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>, body: &[u8]) -> blake3::Hash {
     let mut text = blake3::Hasher::new();
-    // The id that says which line of which file it is, is not the delivery's own.
-    let own: BTreeMap<&str, &str> = headers.filter(|(name, _)| *name != "Nats-Msg-Id").collect();
+    // The id names a line of a file, and a line without `received_at` gets the time of publishing: neither changes what it holds.
+    let is_own = |name: &str| name != "Nats-Msg-Id" && name != "Hookflow-Received-At";
+    let own: BTreeMap<&str, &str> = headers.filter(|(name, _)| is_own(name)).collect();
     for (name, value) in own {
         for part in [name, value] {
             text.update(&part.len().to_le_bytes());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use futures_util::StreamExt;
 use hookflow::source::nats;
@@ -118,8 +119,18 @@ impl Broker for Nats {
             let count = usize::try_from(info.num_pending).unwrap() + info.num_ack_pending;
             let mut open = BTreeMap::new();
             let deadline = Instant::now() + LIMIT;
+            let mut extended = Instant::now();
             while open.len() < count {
                 assert!(Instant::now() < deadline, "{} of {count} came", open.len());
+                // What has come already must not come again before the rest.
+                if extended.elapsed() > ACK_WAIT / 4 {
+                    extended = Instant::now();
+                    for reply in open.values() {
+                        let sent = client.publish(Subject::clone(reply), "+WPI".into()).await;
+                        sent.unwrap();
+                    }
+                    client.flush().await.unwrap();
+                }
                 let fetch = consumer.fetch().max_messages(1_000).messages().await;
                 let mut fetched = fetch.unwrap();
                 while let Some(Ok(message)) = fetched.next().await {
