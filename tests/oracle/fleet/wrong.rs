@@ -20,7 +20,7 @@ fn caught(
 ) -> String {
     let _alone = alone();
     let test = format!("freezes of {name} over {}", broker.service());
-    let prepared = Prepared::new(30_100, 60_000, 50, 24);
+    let prepared = Prepared::new(30_100, 90_000, 50, 48);
     let Some(stack) = Stack::start(&test, &["postgres", "clickhouse", broker.service()]) else {
         return String::new();
     };
@@ -61,11 +61,15 @@ fn wrong_acknowledge_before_the_log_is_caught_over_kafka() {
     before_the_log(&Kafka);
 }
 
+/// Over Kafka: a member of NATS holds so little more than is in flight that settled messages hardly overtake others.
 #[test]
 #[ignore = "needs the servers of scripts/stack"]
-fn wrong_acknowledge_the_maximum_is_caught_over_nats() {
+fn wrong_acknowledge_the_maximum_is_caught_over_kafka() {
     let kinds = [Freeze::Tables, Freeze::Log];
-    // Little is in work at once, so that parcels wait: settled ones overtake them.
-    let little = [("HOOKFLOW_JOB_IN_FLIGHT_EVENTS_MAX", "500")];
-    caught(&Nats, "acknowledge-the-maximum", &kinds, &little);
+    // Little is in flight at once, so that records wait: settled ones overtake them.
+    let little = [
+        ("HOOKFLOW_JOB_IN_FLIGHT_EVENTS_MAX", "200"),
+        ("HOOKFLOW_JOB_WORKERS", "4"),
+    ];
+    caught(&Kafka, "acknowledge-the-maximum", &kinds, &little);
 }
