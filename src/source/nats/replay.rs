@@ -20,15 +20,15 @@ use super::config::NatsConfig;
 use super::connect::connect;
 use super::pull::{Pull, request_subject};
 use super::reader::intake::record;
-use super::reader::receive_buffer::{PendingRun, RUN_MESSAGES};
 use super::stream::find;
 use super::wire::{Arrived, Connection, Incoming};
 use crate::error::{Exit, Fatal};
 use crate::source::replay::{ReplayError as End, ReplayRange, ReplayStart};
+use crate::source::run_builder::{RUN_RECORDS_MAX, RunBuilder};
 use crate::source::{PartitionEvent, Source, SourceContext};
 
 /// Most messages that are asked for.
-const ASKED: usize = 4 * RUN_MESSAGES;
+const ASKED: usize = 4 * RUN_RECORDS_MAX;
 /// How long a message may take while more are known to wait.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How often requests are checked when nothing arrives.
@@ -60,11 +60,9 @@ struct Reading<'a> {
     context: SourceContext,
     client: Client,
     line: Connection,
-    run: PendingRun,
+    run: RunBuilder,
     /// The first sequence of the stream.
     first: u64,
-    /// Where the next records begin.
-    start: u64,
     /// The next sequence to read.
     next: u64,
     /// The last sequence to read.
@@ -81,9 +79,8 @@ impl NatsReplay {
             client,
             replay: self,
             context,
-            run: PendingRun::default(),
+            run: RunBuilder::new(0, state.first_sequence),
             first: state.first_sequence,
-            start: state.first_sequence,
             next: state.first_sequence,
             last: state.last_sequence,
         };
@@ -135,7 +132,7 @@ struct ReplayPass {
 
 impl Reading<'_> {
     async fn read_all(&mut self) -> Result<(), End> {
-        let offset = self.start;
+        let offset = self.first;
         self.context.records.send_event(PartitionEvent::Begins {
             partition: 0,
             name: self.replay.config.stream.clone(),
@@ -150,12 +147,10 @@ impl Reading<'_> {
             self.check_stop()?;
             tokio::time::sleep(2 * TICK).await;
         }
-        let end = (self.last + 1).max(self.start);
-        self.next = end;
         self.hand_out().await?;
         Ok(self.context.records.send_event(PartitionEvent::Ended {
             partition: 0,
-            offset: self.start,
+            offset: self.run.handed_out(),
         })?)
     }
 
@@ -239,7 +234,8 @@ impl Reading<'_> {
             return Ok(PassOutcome::Done);
         }
         let skip = self.replay.config.tokens_before_provider();
-        self.run.push(record(message, &delivered, skip));
+        self.run
+            .push(delivered.sequence, record(message, &delivered, skip), now);
         self.next = delivered.sequence + 1;
         if self.run.is_full() || delivered.pending == 0 {
             self.hand_out().await?;
@@ -256,19 +252,17 @@ impl Reading<'_> {
 
     /// Hands out what was read, when there is room.
     async fn hand_out(&mut self) -> Result<(), End> {
-        if self.run.records.is_empty() {
-            return Ok(());
-        }
-        let start = std::mem::replace(&mut self.start, self.next);
-        let mut records = self.run.take(start, self.next);
-        loop {
-            self.check_stop()?;
-            match self.context.records.try_hand_out(records)? {
-                None => return Ok(()),
-                Some(back) => records = back,
+        while let Some(run) = self.run.cut(usize::MAX) {
+            let mut waiting = Some(run);
+            while let Some(run) = waiting.take() {
+                self.check_stop()?;
+                waiting = self.context.records.try_hand_out(run)?;
+                if waiting.is_some() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        Ok(())
     }
 
     fn check_stop(&self) -> Result<(), End> {

@@ -7,7 +7,7 @@
 mod commits;
 pub(super) mod intake;
 mod observe;
-pub(super) mod receive_buffer;
+mod receive_buffer;
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -1,59 +1,26 @@
-//! Messages on their way to the job: a run that grows, and records that found no room.
+//! Messages on their way to the job: a run that grows, and one that found no room.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::source::run_builder::RunBuilder;
 use crate::source::{Record, RecordSender, Records, Stopped};
 
-/// Most messages of one run.
-pub const RUN_MESSAGES: usize = 512;
-/// Most bytes of one run (and one message more).
-pub const RUN_BYTES: usize = 1 << 20;
-/// How long a run waits to grow while there is room for it.
-const LINGER: Duration = Duration::from_millis(1);
-
-/// Messages that were received and not handed out, in order.
-#[derive(Debug, Default)]
+/// Messages that were received and not handed out, in the order of their ordinals, which are the offsets of partition 0.
+#[derive(Debug)]
 pub struct ReceiveBuffer {
-    ready: VecDeque<Records>,
-    run: PendingRun,
-    messages: usize,
-    bytes: usize,
+    run: RunBuilder,
+    /// A run that found no room.
+    ready: Option<Records>,
+    /// The first ordinal of a run that the job refused because it stops.
+    refused: Option<u64>,
 }
 
-/// Messages that are not in [`Records`] yet.
-#[derive(Debug, Default)]
-pub struct PendingRun {
-    /// The messages.
-    pub records: Vec<Record>,
-    /// What they weigh.
-    pub bytes: usize,
-    start: u64,
-    since: Duration,
-}
-
-impl PendingRun {
-    /// Adds a message.
-    pub fn push(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.records.push(record);
-    }
-
-    /// Whether no more fits.
-    pub const fn is_full(&self) -> bool {
-        self.records.len() >= RUN_MESSAGES || self.bytes >= RUN_BYTES
-    }
-
-    /// All of it, as the records `start..end` of partition 0.
-    pub fn take(&mut self, start: u64, end: u64) -> Records {
-        let run = std::mem::take(self);
-        Records {
-            partition: 0,
-            start,
-            end,
-            records: run.records,
-            bytes: run.bytes,
-            due: None,
+impl Default for ReceiveBuffer {
+    fn default() -> Self {
+        Self {
+            run: RunBuilder::new(0, 0),
+            ready: None,
+            refused: None,
         }
     }
 }
@@ -61,67 +28,63 @@ impl PendingRun {
 impl ReceiveBuffer {
     /// Adds the message of the next ordinal.
     pub fn push(&mut self, ordinal: u64, record: Record, now: Duration) {
-        if self.run.records.is_empty() {
-            (self.run.start, self.run.since) = (ordinal, now);
-        }
-        self.messages += 1;
-        self.bytes += record.bytes();
-        self.run.push(record);
-        if self.run.is_full() {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let start = self.run.start;
-        let end = start + self.run.records.len() as u64;
-        self.ready.push_back(self.run.take(start, end));
+        self.run.push(ordinal, record, now);
     }
 
     /// Hands out as much as there is room for.
     pub fn hand_out(&mut self, sender: &mut RecordSender, now: Duration) -> Result<(), Stopped> {
-        let has_lingered = !self.run.records.is_empty() && now >= self.run.since + LINGER;
-        if self.ready.is_empty() && has_lingered {
-            self.cut();
-        }
-        while let Some(records) = self.ready.pop_front() {
-            let (messages, bytes) = (records.records.len(), records.bytes);
-            if let Some(back) = sender.try_hand_out(records)? {
-                self.ready.push_front(back);
-                return Ok(());
+        while let Some(records) = self.next_run(now) {
+            let start = records.start;
+            match sender.try_hand_out(records) {
+                Ok(None) => {}
+                Ok(back) => {
+                    self.ready = back;
+                    return Ok(());
+                }
+                Err(stopped) => {
+                    self.refused = Some(start);
+                    return Err(stopped);
+                }
             }
-            self.messages -= messages;
-            self.bytes -= bytes;
         }
         Ok(())
     }
 
-    /// Drops everything; the ordinal of its first message, if there is one.
+    fn next_run(&mut self, now: Duration) -> Option<Records> {
+        if self.ready.is_some() {
+            return self.ready.take();
+        }
+        let is_due = self.run.is_due(now, true);
+        is_due.then(|| self.run.cut(usize::MAX)).flatten()
+    }
+
+    /// Drops everything; the ordinal of the first message that the job did not take, if there is one.
     pub fn clear(&mut self) -> Option<u64> {
-        let first = self.ready.front().map(|records| records.start);
-        let run = (!self.run.records.is_empty()).then_some(self.run.start);
-        *self = Self::default();
-        first.or(run)
+        let ready = self.ready.take().map(|records| records.start);
+        let waiting = (!self.run.is_empty()).then(|| self.run.offset_of(0));
+        self.run.clear();
+        self.refused.take().or(ready).or(waiting)
     }
 
     /// How many messages wait.
-    pub const fn messages(&self) -> usize {
-        self.messages
+    pub fn messages(&self) -> usize {
+        let ready = self.ready.as_ref().map_or(0, |run| run.records.len());
+        ready + self.run.len()
     }
 
     /// How many bytes they hold.
-    pub const fn bytes(&self) -> usize {
-        self.bytes
+    pub fn bytes(&self) -> usize {
+        self.ready.as_ref().map_or(0, |run| run.bytes) + self.run.bytes()
     }
 
     /// Whether nothing waits.
-    pub const fn is_empty(&self) -> bool {
-        self.messages == 0
+    pub fn is_empty(&self) -> bool {
+        self.messages() == 0
     }
 
     /// Whether records wait because the job has no room.
-    pub fn is_held_back(&self) -> bool {
-        !self.ready.is_empty()
+    pub const fn is_held_back(&self) -> bool {
+        self.ready.is_some()
     }
 }
 
@@ -129,6 +92,7 @@ impl ReceiveBuffer {
 mod tests {
     use super::*;
     use crate::event::Origin;
+    use crate::source::run_builder::{RUN_BYTES_MAX, RUN_RECORDS_MAX};
 
     fn line(bytes: usize) -> Record {
         Record::Line(Origin::default(), vec![b'x'; bytes].into())
@@ -143,14 +107,16 @@ mod tests {
             buffer.push(ordinal, line(large), Duration::ZERO);
         }
         for _ in 0..2 {
-            buffer.hand_out(&mut sender, LINGER).unwrap();
+            buffer
+                .hand_out(&mut sender, Duration::from_millis(1))
+                .unwrap();
         }
         assert!(buffer.is_empty() && buffer.bytes() == 0);
         let mut next = 0;
         for records in receivers.workers[0].try_iter() {
             assert_eq!((records.partition, records.start), (0, next));
-            assert!(records.records.len() <= RUN_MESSAGES);
-            assert!(records.bytes <= RUN_BYTES + 1_000_000);
+            assert!(records.records.len() <= RUN_RECORDS_MAX);
+            assert!(records.bytes <= RUN_BYTES_MAX + 1_000_000);
             next = records.end;
         }
         assert_eq!(next, 2_000);
@@ -160,14 +126,26 @@ mod tests {
     fn what_finds_no_room_waits_and_is_dropped_from_its_first_ordinal_on() {
         let (mut sender, receivers) = RecordSender::channels(1, 1);
         let mut buffer = ReceiveBuffer::default();
-        for ordinal in 0..3 * RUN_MESSAGES as u64 {
+        for ordinal in 0..3 * RUN_RECORDS_MAX as u64 {
             buffer.push(ordinal, line(1), Duration::ZERO);
         }
         buffer.hand_out(&mut sender, Duration::ZERO).unwrap();
         assert!(buffer.is_held_back());
-        assert_eq!(buffer.messages(), 2 * RUN_MESSAGES);
-        assert_eq!(buffer.clear(), Some(RUN_MESSAGES as u64));
+        assert_eq!(buffer.messages(), 2 * RUN_RECORDS_MAX);
+        assert_eq!(buffer.clear(), Some(RUN_RECORDS_MAX as u64));
         assert_eq!((buffer.clear(), buffer.messages()), (None, 0));
         assert_eq!(receivers.workers[0].try_iter().count(), 1);
+    }
+
+    #[test]
+    fn a_run_that_a_stopping_job_refuses_goes_back_with_the_rest() {
+        let (mut sender, receivers) = RecordSender::channels(1, 1);
+        drop(receivers);
+        let mut buffer = ReceiveBuffer::default();
+        for ordinal in 0..2 * RUN_RECORDS_MAX as u64 {
+            buffer.push(ordinal, line(1), Duration::ZERO);
+        }
+        assert!(buffer.hand_out(&mut sender, Duration::ZERO).is_err());
+        assert_eq!(buffer.clear(), Some(0));
     }
 }
